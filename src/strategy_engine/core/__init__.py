@@ -1,0 +1,1 @@
+"""What every room may use: errors, state tables, identifiers, time and exact numbers."""
