@@ -1,0 +1,355 @@
+"""One execution's paper account: what it holds, what is pending, and what a bar does to both.
+
+The same code runs in the child, where the strategy needs its position, in the engine's judgement
+of a backtest, and behind the live order gate. It is mutable because a backtest visits it per bar.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from strategy_engine.core.money import divide_half_even
+from strategy_engine.matching import rules
+from strategy_engine.matching.model import (
+    DAY_NS,
+    Action,
+    Cause,
+    Decision,
+    Fill,
+    Order,
+    RoundTrip,
+    Rules,
+    Side,
+    Terms,
+)
+
+
+class Book:
+    """The position in one instrument and the orders that wait for its next price."""
+
+    __slots__ = (
+        "entry_nanos",
+        "entry_ns",
+        "entry_tick_lots",
+        "fees_open",
+        "last_target",
+        "lots",
+        "mark",
+        "pending",
+        "stop",
+        "stop_ppb",
+        "target",
+        "target_ppb",
+        "terms",
+        "trip_pnl",
+    )
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.lots = 0
+        self.mark = 0
+        self.entry_tick_lots = 0
+        self.entry_nanos = 0
+        self.entry_ns = 0
+        self.fees_open = 0
+        self.trip_pnl = 0
+        self.stop: int | None = None
+        self.target: int | None = None
+        self.stop_ppb: int | None = None
+        self.target_ppb: int | None = None
+        self.last_target: int | None = None
+        self.pending: list[Order] = []
+
+    @property
+    def entry_price(self) -> float | None:
+        """Return the average entry price, or None when flat."""
+        if not self.lots:
+            return None
+        return self.terms.price(self.entry_tick_lots / abs(self.lots))
+
+    def value_nanos(self) -> int:
+        """Return the position's value at its mark, signed."""
+        return self.terms.nanos(self.mark * self.lots)
+
+
+class Account:
+    """Cash and books of one execution. Every amount is an exact integer."""
+
+    __slots__ = ("books", "cash", "entries_day", "entries_today", "rules")
+
+    def __init__(self, capital_nanos: int, terms: Iterable[Terms], how: Rules) -> None:
+        self.cash = capital_nanos
+        self.books = {each.symbol: Book(each) for each in terms}
+        self.rules = how
+        self.entries_day = -1
+        self.entries_today = 0
+
+    def equity(self) -> int:
+        """Return cash and positions at their marks, in billionths."""
+        equity = self.cash
+        for book in self.books.values():
+            if book.lots:
+                equity += book.value_nanos()
+        return equity
+
+    def free(self) -> int:
+        """Return the cash that may open positions: none of it pledged to a short."""
+        return self.cash + 2 * sum(
+            book.value_nanos() for book in self.books.values() if book.lots < 0
+        )
+
+    def on_bar(
+        self, symbol: str, times: tuple[int, int], bar: tuple[int, int, int, int]
+    ) -> list[Fill]:
+        """Fill what was pending at the open, watch stops and targets inside, mark at the close.
+
+        Parameters
+        ----------
+        times : tuple of int
+            When the bar opened and closed, nanoseconds since 1970.
+        bar : tuple of int
+            Open, high, low and close, ticks.
+        """
+        book = self.books[symbol]
+        fills: list[Fill] = []
+        if book.pending:
+            book.mark = bar[0]
+            orders, book.pending = book.pending, []
+            for order in orders:
+                fill = self._fill_at_open(book, order, bar[0], times[0])
+                if fill is not None:
+                    fills.append(fill)
+        if book.lots and (book.stop is not None or book.target is not None):
+            hit = rules.touched(bar[:3], book.lots, book.stop, book.target)
+            if hit is not None:
+                fills.append(self._fill_protection(book, hit, times[1]))
+        book.mark = bar[3]
+        return fills
+
+    def plan(self, symbol: str, decision: Decision, now_ns: int) -> list[Order]:
+        """Return the orders that a decision asks for, sized; nothing changes but its memory."""
+        if decision.action is Action.HOLD:
+            return []
+        book = self.books[symbol]
+        if decision.action is Action.TARGET:
+            return self._plan_target(book, decision, now_ns)
+        book.last_target = None
+        sign = 1 if decision.action is Action.BUY else -1
+        if book.lots * sign > 0:
+            return []
+        orders = self._closing(book, decision, now_ns) if book.lots else []
+        if sign > 0 or self.rules.allow_short:
+            share = decision.size_ppb
+            share = self.rules.position_size_ppb if share is None else share
+            lots = self._lots_for(book, share)
+            orders += self._opening(book, decision, sign * lots, now_ns)
+        return orders
+
+    def submit(self, orders: Iterable[Order]) -> None:
+        """Let orders wait for the next price of their instrument."""
+        for order in orders:
+            self.books[order.symbol].pending.append(order)
+
+    def flatten(self, symbol: str, now_ns: int, cause: Cause) -> list[Order]:
+        """Return the order that closes the position in `symbol`, if there is one."""
+        book = self.books[symbol]
+        if not book.lots:
+            return []
+        return [self._order(book, -book.lots, now_ns, opens=False, cause=cause)]
+
+    def _plan_target(self, book: Book, decision: Decision, now_ns: int) -> list[Order]:
+        share = decision.size_ppb or 0
+        if not self.rules.allow_short:
+            share = max(0, share)
+        if share == book.last_target:
+            return []
+        book.last_target = share
+        wanted = self._lots_for(book, abs(share)) * (1 if share > 0 else -1)
+        if book.lots and wanted * book.lots <= 0:
+            closing = self._closing(book, decision, now_ns)
+            return closing + self._opening(book, decision, wanted, now_ns)
+        change = wanted - book.lots
+        if abs(wanted) >= abs(book.lots):
+            return self._opening(book, decision, change, now_ns)
+        return [self._order(book, change, now_ns, opens=False, reason=decision.reason)]
+
+    def _closing(self, book: Book, decision: Decision, now_ns: int) -> list[Order]:
+        return [self._order(book, -book.lots, now_ns, opens=False, reason=decision.reason)]
+
+    def _opening(
+        self, book: Book, decision: Decision, signed_lots: int, now_ns: int
+    ) -> list[Order]:
+        if not signed_lots or not self._may_enter(book, signed_lots, now_ns):
+            return []
+        stop, target = decision.stop_loss_ppb, decision.take_profit_ppb
+        return [
+            Order(
+                symbol=book.terms.symbol,
+                side=Side.BUY if signed_lots > 0 else Side.SELL,
+                lots=abs(signed_lots),
+                opens=True,
+                decided_ns=now_ns,
+                stop_loss_ppb=self.rules.stop_loss_ppb if stop is None else stop,
+                take_profit_ppb=self.rules.take_profit_ppb if target is None else target,
+                reason=decision.reason,
+            )
+        ]
+
+    def _may_enter(self, book: Book, signed_lots: int, now_ns: int) -> bool:
+        limit = self.rules.max_trades_per_day
+        if limit is None or book.lots * signed_lots > 0:  # adding is no new entry
+            return True
+        day = now_ns // DAY_NS
+        if day != self.entries_day:
+            self.entries_day, self.entries_today = day, 0
+        if self.entries_today >= limit:
+            return False
+        self.entries_today += 1
+        return True
+
+    def _lots_for(self, book: Book, share_ppb: int) -> int:
+        return rules.lots_for(share_ppb, self.equity(), book.mark, book.terms, self.rules)
+
+    def _order(
+        self,
+        book: Book,
+        signed_lots: int,
+        now_ns: int,
+        *,
+        opens: bool,
+        cause: Cause = Cause.SIGNAL,
+        reason: str = "",
+    ) -> Order:
+        return Order(
+            symbol=book.terms.symbol,
+            side=Side.BUY if signed_lots > 0 else Side.SELL,
+            lots=abs(signed_lots),
+            opens=opens,
+            decided_ns=now_ns,
+            cause=cause,
+            reason=reason,
+        )
+
+    def _fill_at_open(self, book: Book, order: Order, open_ticks: int, ts_ns: int) -> Fill | None:
+        price = rules.slipped(open_ticks, order.side, self.rules.slippage_ppm)
+        slippage = abs(price - open_ticks)
+        if not order.opens:
+            lots = min(order.lots, abs(book.lots))
+            if not lots:
+                return None
+            return self._reduce(book, order, (lots, price, slippage), ts_ns)
+        lots = self._room_for(book, order.lots, price)
+        return self._open(book, order, (lots, price, slippage), ts_ns) if lots else None
+
+    def _room_for(self, book: Book, lots: int, price: int) -> int:
+        most = rules.affordable(lots, price, self.free(), book.terms, self.rules)
+        limit = self.rules.max_position_nanos
+        if limit is None or not book.lots:
+            return most
+        return max(0, min(most, (limit - book.entry_nanos) // book.terms.nanos(price)))
+
+    def _fill_protection(self, book: Book, hit: tuple[Cause, int], ts_ns: int) -> Fill:
+        cause, level = hit
+        order = self._order(book, -book.lots, ts_ns, opens=False, cause=cause)
+        # A target is a limit order and fills at its price; a stop becomes a market order.
+        slippage_ppm = self.rules.slippage_ppm if cause is Cause.STOP_LOSS else 0
+        price = rules.slipped(level, order.side, slippage_ppm)
+        book.last_target = None
+        return self._reduce(book, order, (order.lots, price, abs(price - level)), ts_ns)
+
+    def _open(self, book: Book, order: Order, size: tuple[int, int, int], ts_ns: int) -> Fill:
+        lots, price, slippage = size
+        value = book.terms.nanos(price * lots)
+        fee = rules.fee(value, self.rules.fee_ppm)
+        signed = lots if order.side is Side.BUY else -lots
+        self.cash -= (value if signed > 0 else -value) + fee
+        if not book.lots:
+            book.entry_ns, book.trip_pnl = ts_ns, 0
+            book.stop_ppb, book.target_ppb = order.stop_loss_ppb, order.take_profit_ppb
+        book.lots += signed
+        book.entry_tick_lots += price * lots
+        book.entry_nanos += value
+        book.fees_open += fee
+        book.stop, book.target = rules.protection(
+            book.entry_tick_lots, book.lots, book.stop_ppb, book.target_ppb
+        )
+        return self._fill(book, order, (lots, price, slippage), (fee, 0, ts_ns))
+
+    def _reduce(self, book: Book, order: Order, size: tuple[int, int, int], ts_ns: int) -> Fill:
+        lots, price, slippage = size
+        held = abs(book.lots)
+        sign = 1 if book.lots > 0 else -1
+        value = book.terms.nanos(price * lots)
+        fee = rules.fee(value, self.rules.fee_ppm)
+        cost = divide_half_even(book.entry_tick_lots * lots, held)
+        entry_fee = divide_half_even(book.fees_open * lots, held)
+        # Shares of what was really paid, so that Σ realised P&L is the change in cash to the digit.
+        entry_value = divide_half_even(book.entry_nanos * lots, held)
+        pnl = sign * (value - entry_value) - fee - entry_fee
+        self.cash += sign * value - fee
+        book.lots -= sign * lots
+        book.entry_tick_lots -= cost
+        book.entry_nanos -= entry_value
+        book.fees_open -= entry_fee
+        book.trip_pnl += pnl
+        return self._fill(book, order, (lots, price, slippage), (fee, pnl, ts_ns))
+
+    def _fill(
+        self, book: Book, order: Order, size: tuple[int, int, int], outcome: tuple[int, int, int]
+    ) -> Fill:
+        fee, pnl, ts_ns = outcome
+        trip = None
+        if not book.lots:
+            trip = RoundTrip(
+                symbol=order.symbol, entry_ns=book.entry_ns, exit_ns=ts_ns, pnl_nanos=book.trip_pnl
+            )
+            book.stop = book.target = None
+        return Fill(
+            symbol=order.symbol,
+            side=order.side,
+            lots=size[0],
+            price_ticks=size[1],
+            slippage_ticks=size[2],
+            fee_nanos=fee,
+            pnl_nanos=pnl,
+            ts_ns=ts_ns,
+            cause=order.cause,
+            opens=order.opens,
+            lots_after=book.lots,
+            order_id=order.order_id,
+            round_trip=trip,
+        )
+
+
+_BOOK_FIELDS = tuple(name for name in Book.__slots__ if name not in {"terms", "pending"})
+
+
+def dump(account: Account) -> dict[str, Any]:
+    """Return everything that changes in an account as plain values, to be kept and loaded again."""
+    return {
+        "cash": account.cash,
+        "entries": [account.entries_day, account.entries_today],
+        "books": {
+            symbol: {name: getattr(book, name) for name in _BOOK_FIELDS}
+            | {"pending": [_order_to_plain(order) for order in book.pending]}
+            for symbol, book in account.books.items()
+        },
+    }
+
+
+def load(account: Account, state: dict[str, Any]) -> None:
+    """Put what `dump` returned into an account of the same instruments and rules."""
+    account.cash = state["cash"]
+    account.entries_day, account.entries_today = state["entries"]
+    for symbol, kept in state["books"].items():
+        book = account.books[symbol]
+        for name in _BOOK_FIELDS:
+            setattr(book, name, kept[name])
+        book.pending = [_order_from_plain(order) for order in kept["pending"]]
+
+
+def _order_to_plain(order: Order) -> dict[str, Any]:
+    return {name: getattr(order, name) for name in Order.__slots__}
+
+
+def _order_from_plain(plain: dict[str, Any]) -> Order:
+    return Order(**plain | {"side": Side(plain["side"]), "cause": Cause(plain["cause"])})

@@ -1,0 +1,141 @@
+"""What is traded, what is decided, and what comes of it. Prices are ticks, quantities lots."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from strategy_engine.core.money import NANOS, divide_half_even
+
+PPB = 1_000_000_000
+PPM = 1_000_000
+DAY_NS = 86_400 * 1_000_000_000
+
+
+class Action(IntEnum):
+    """What a strategy says at the close of a bar."""
+
+    HOLD = 0
+    BUY = 1
+    SELL = 2
+    TARGET = 3
+
+
+class Side(StrEnum):
+    """Which way an order trades."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class Cause(StrEnum):
+    """Why an order exists."""
+
+    SIGNAL = "signal"
+    STOP_LOSS = "stop_loss"
+    TAKE_PROFIT = "take_profit"
+    HANDOVER = "handover"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The contract terms of one instrument: the size of a tick and of a lot, in billionths."""
+
+    symbol: str
+    tick_nanos: int
+    lot_nanos: int
+
+    def nanos(self, tick_lots: int) -> int:
+        """Return the money value (billionths) of price × quantity given in ticks × lots."""
+        product = tick_lots * self.tick_nanos * self.lot_nanos
+        quotient, remainder = divmod(product, NANOS)
+        return quotient if not remainder else divide_half_even(product, NANOS)
+
+    def price(self, ticks: float) -> float:
+        """Return a price for display and for strategies; money never goes through it."""
+        return ticks * self.tick_nanos / NANOS
+
+    def quantity(self, lots: int) -> float:
+        """Return a quantity for display and for strategies."""
+        return lots * self.lot_nanos / NANOS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How an execution sizes, protects and pays. Shares are parts per billion, costs per million.
+
+    `max_position_nanos` is the largest notional of one position at entry, account currency.
+    """
+
+    position_size_ppb: int = PPB // 10
+    stop_loss_ppb: int | None = PPB // 20
+    take_profit_ppb: int | None = PPB // 10
+    slippage_ppm: int = 100
+    fee_ppm: int = 100
+    allow_short: bool = False
+    max_trades_per_day: int | None = None
+    max_position_nanos: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a strategy decided at one bar's close.
+
+    `size_ppb` is a share of equity for BUY and SELL (None: the execution's `position_size`), and
+    the signed target share for TARGET. `stop_loss_ppb` and `take_profit_ppb` replace the
+    execution's own for the position this decision opens; 0 switches one off.
+    """
+
+    action: Action
+    size_ppb: int | None = None
+    stop_loss_ppb: int | None = None
+    take_profit_ppb: int | None = None
+    reason: str = ""
+
+
+HOLD = Decision(action=Action.HOLD)
+BUY = Decision(action=Action.BUY)
+SELL = Decision(action=Action.SELL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An intention to trade at the next price. It either opens or reduces, never both."""
+
+    symbol: str
+    side: Side
+    lots: int
+    opens: bool
+    decided_ns: int
+    cause: Cause = Cause.SIGNAL
+    stop_loss_ppb: int | None = None
+    take_profit_ppb: int | None = None
+    order_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTrip:
+    """A position from flat to flat; its profit is after every cost, in billionths."""
+
+    symbol: str
+    entry_ns: int
+    exit_ns: int
+    pnl_nanos: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """A trade that happened. `pnl_nanos` is what it realised, after its share of all fees."""
+
+    symbol: str
+    side: Side
+    lots: int
+    price_ticks: int
+    fee_nanos: int
+    pnl_nanos: int
+    ts_ns: int
+    cause: Cause
+    opens: bool
+    lots_after: int
+    order_id: str = ""
+    slippage_ticks: int = 0
+    round_trip: RoundTrip | None = None
