@@ -1,0 +1,1 @@
+"""What touches the machine: databases, migrations, wake-ups, durable workflows, logs."""

@@ -1,0 +1,57 @@
+"""A hint from one process to another that rows have changed: a datagram that may be lost.
+
+The receiver re-reads the database on every hint and every half second besides, so nothing
+depends on a hint's arrival.
+"""
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+
+REREAD_S = 0.5
+LONGEST_PATH = 107  # sun_path holds 108 bytes with its terminator
+
+
+class WakeUp:
+    """A socket that sets an event when poked. Must be made inside the running loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._event = asyncio.Event()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        path.unlink(missing_ok=True)
+        self._socket.bind(str(path))
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
+
+    async def wait(self, timeout_s: float = REREAD_S) -> None:
+        """Return at the next poke, or after `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        self._event.clear()
+
+    def set(self) -> None:
+        """Wake the waiter from inside this process."""
+        self._event.set()
+
+    def close(self) -> None:
+        """Stop listening and remove the socket."""
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(16)
+                self._event.set()
+
+
+def poke(path: Path) -> None:
+    """Send a hint; whether anybody listens does not matter."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
+        contextlib.suppress(OSError),
+    ):
+        sender.sendto(b"!", str(path))

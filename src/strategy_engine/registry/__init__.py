@@ -1,0 +1,1 @@
+"""Strategies: immutable versions, their lifecycle, and who changed it."""
