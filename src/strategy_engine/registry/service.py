@@ -139,7 +139,7 @@ class Registry:
     async def move(
         self, strategy_id: str, trigger: Trigger, *, actor: str, why: str = ""
     ) -> Strategy:
-        """Change a version's state by the table, with its audit row, in a transaction of its own."""
+        """Change a version's state by the table, with its audit row, in a new transaction."""
         async with self._database.write() as connection:
             return await self.move_in(connection, strategy_id, trigger, actor=actor, why=why)
 

@@ -78,7 +78,7 @@ async def page(
     offset: int,
 ) -> tuple[list[Strategy], int]:
     """Return one page of versions, newest first, and how many there are in all."""
-    wanted = TABLE.c.archived_at.is_(None)
+    wanted: sa.ColumnElement[bool] = TABLE.c.archived_at.is_(None)
     if status is not None:
         wanted &= TABLE.c.status == status
     if name is not None:

@@ -1,0 +1,121 @@
+"""Settings, read once from the environment under the names that operators know."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from strategy_engine.core.errors import InvalidError
+
+STAGES = (
+    "syntax_check",
+    "unit_tests",
+    "backtest",
+    "paper_trading",
+    "risk_validation",
+    "performance_validation",
+)
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Times in seconds, memory in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        default=Path.home() / ".strategy-engine", validation_alias="STRATEGY_DATA_DIR"
+    )
+    host: str = Field(default="127.0.0.1", validation_alias="STRATEGY_HOST")
+    port: int = Field(default=8700, ge=0, le=65_535, validation_alias="STRATEGY_PORT")
+    api_key: str | None = Field(
+        default=None, min_length=16, repr=False, validation_alias="STRATEGY_API_KEY"
+    )
+    log_json: bool = Field(default=False, validation_alias="STRATEGY_LOG_JSON")
+
+    stages: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=STAGES, validation_alias="PIPELINE_STAGES"
+    )
+    pipeline_timeout_s: float = Field(default=300, gt=0, validation_alias="STRATEGY_TIMEOUT")
+    max_concurrent_deployments: int = Field(
+        default=5, ge=1, validation_alias="MAX_CONCURRENT_DEPLOYMENTS"
+    )
+    approval_required: bool = Field(default=False, validation_alias="DEPLOYMENT_APPROVAL_REQUIRED")
+    auto_rollback: bool = Field(default=True, validation_alias="AUTO_ROLLBACK_ENABLED")
+    max_memory_bytes: Annotated[int | None, NoDecode] = Field(
+        default=None, validation_alias="STRATEGY_MAX_MEMORY"
+    )
+    max_cpu: float | None = Field(default=None, gt=0, validation_alias="STRATEGY_MAX_CPU")
+    workers: int = Field(default=os.cpu_count() or 1, ge=1, validation_alias="STRATEGY_WORKERS")
+    m4_max_optimized: bool = Field(default=False, validation_alias="M4_MAX_OPTIMIZED")
+
+    child_memory_bytes: Annotated[int, NoDecode] = Field(
+        default=256 << 20, validation_alias="STRATEGY_CHILD_MEMORY"
+    )
+    decision_timeout_s: float = Field(default=5, gt=0, validation_alias="STRATEGY_DECISION_TIMEOUT")
+    metrics_interval_s: float = Field(
+        default=10, gt=0, validation_alias="STRATEGY_METRICS_INTERVAL"
+    )
+    replay_speed: float = Field(default=1, ge=0, validation_alias="STRATEGY_REPLAY_SPEED")
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _split_stages(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value
+        names = tuple(name.strip() for name in names if name.strip())
+        unknown = [name for name in names if name not in STAGES]
+        if unknown or not names:
+            raise ValueError(f"unknown stages {unknown}; the stages are {', '.join(STAGES)}")
+        return tuple(stage for stage in STAGES if stage in names)
+
+    @field_validator("max_memory_bytes", "child_memory_bytes", mode="before")
+    @classmethod
+    def _read_memory(cls, value: Any) -> Any:
+        return memory_bytes(value) if isinstance(value, str) else value
+
+
+def memory_bytes(text: str) -> int:
+    """Return the bytes of `2g`, `2GiB`, `2Gi`, `512m` or a plain number.
+
+    Raises
+    ------
+    ValueError
+        If the text is none of these.
+    """
+    number = text.strip().lower().removesuffix("b").removesuffix("i")
+    unit = number[-1:] if number[-1:] in "kmgt" else ""
+    try:
+        amount = float(number.removesuffix(unit))
+    except ValueError:
+        raise ValueError(f"{text!r} is no memory size; write it like 2g, 2GiB or 512m") from None
+    if amount <= 0:
+        raise ValueError(f"{text!r} must be more than nothing")
+    return int(amount * _UNITS[unit])
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; a door's own options win over the environment.
+
+    Raises
+    ------
+    InvalidError
+        If one cannot be read; it names the variable, and never repeats a secret's value.
+    """
+    try:
+        return Settings(**_by_alias(overrides))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        raise InvalidError(f"setting {name}: {first['msg']}", field=name) from None
+
+
+def _by_alias(overrides: dict[str, Any]) -> dict[str, Any]:
+    fields = Settings.model_fields
+    return {
+        str(fields[name].validation_alias): value
+        for name, value in overrides.items()
+        if value is not None
+    }
