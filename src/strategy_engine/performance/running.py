@@ -1,0 +1,279 @@
+"""Metrics of a live history, kept up to date in constant time by the bar and the round trip."""
+
+import math
+
+import numpy as np
+
+from strategy_engine.core import errors
+from strategy_engine.performance import formulas, measure, model, regression
+
+
+class Accumulator:
+    """The mean and central power sums of values that come one by one.
+
+    References
+    ----------
+    Welford (1962), Technometrics 4(3); Terriberry (2007), "Computing higher-order moments
+    online".
+    """
+
+    __slots__ = ("_m2", "_m3", "_m4", "_mean", "_n")
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._mean = self._m2 = self._m3 = self._m4 = 0.0
+
+    def add(self, value: float) -> None:
+        """Take one more value in."""
+        before, self._n = self._n, self._n + 1
+        n = self._n
+        delta = value - self._mean
+        step = delta / n
+        square = step * step
+        term = delta * step * before
+        self._mean += step
+        self._m4 += (
+            term * square * (n * n - 3 * n + 3) + 6.0 * square * self._m2 - 4.0 * step * self._m3
+        )
+        self._m3 += term * step * (n - 2) - 3.0 * step * self._m2
+        self._m2 += term
+
+    def moments(self) -> model.Moments:
+        """Return what the values so far amount to."""
+        return model.Moments(n=self._n, mean=self._mean, m2=self._m2, m3=self._m3, m4=self._m4)
+
+
+class Line:
+    """The regression of returns on a benchmark's, for pairs that come one by one.
+
+    A period's pull on alpha's error is a fixed mix of (1, x, x^2, y, x y), whose weights are known
+    only at the end. So the sums of that vector's products with itself some lags ago are kept, and
+    give every autocovariance of the pulls for whatever line comes out.
+    """
+
+    __slots__ = ("_mean_x", "_mean_y", "_n", "_products", "_recent", "_sxx", "_sxy", "_syy")
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._mean_x = self._mean_y = self._sxx = self._sxy = self._syy = 0.0
+        self._recent = np.zeros((regression.MAX_LAG + 1, 5))
+        self._products = np.zeros((regression.MAX_LAG + 1, 5, 5))
+
+    def add(self, y: float, x: float) -> None:
+        """Take one more pair of excess returns in, the benchmark's last."""
+        self._n += 1
+        from_x, from_y = x - self._mean_x, y - self._mean_y
+        self._mean_x += from_x / self._n
+        self._mean_y += from_y / self._n
+        self._sxx += from_x * (x - self._mean_x)
+        self._sxy += from_x * (y - self._mean_y)
+        self._syy += from_y * (y - self._mean_y)
+        self._recent[1:] = self._recent[:-1]
+        self._recent[0] = (1.0, x, x * x, y, x * y)
+        self._products += self._recent[:, :, None] * self._recent[0]
+
+    def regression(self) -> model.Regression | None:
+        """Return the line through the pairs so far, as `regression.regress` does."""
+        n = self._n
+        if n <= 1 or regression.is_flat(self._sxx, n=n, mean=self._mean_x):
+            return None
+        beta = self._sxy / self._sxx
+        alpha = self._mean_y - beta * self._mean_x
+        residual_squares = self._syy - beta * self._sxy
+        if regression.is_exact(residual_squares, syy=self._syy, n=n):
+            return model.Regression(n=n, alpha=alpha, beta=beta, alpha_error=None, beta_error=None)
+        slope = 1.0 / self._sxx  # a pull is (level + slope * x) * residual
+        return model.Regression(
+            n=n,
+            alpha=alpha,
+            beta=beta,
+            alpha_error=self._error(
+                alpha,
+                beta,
+                level=1.0 / n + self._mean_x * self._mean_x * slope,
+                slope=-self._mean_x * slope,
+            ),
+            beta_error=self._error(alpha, beta, level=-self._mean_x * slope, slope=slope),
+        )
+
+    def _error(self, alpha: float, beta: float, *, level: float, slope: float) -> float:
+        mix = np.array((-level * alpha, -level * beta - slope * alpha, -slope * beta, level, slope))
+        lag = regression.lags(self._n)
+        return regression.error_of(self._products[: lag + 1] @ mix @ mix, n=self._n)
+
+
+class TradeTally:
+    """Sums over round trips that come in the order of their exits."""
+
+    __slots__ = ("_covered_ns", "_held_ns", "_loss", "_open", "_pnl", "_profit", "_wins")
+
+    def __init__(self) -> None:
+        self._pnl = Accumulator()
+        self._wins = self._held_ns = self._covered_ns = 0
+        self._profit = self._loss = 0.0
+        self._open: list[tuple[int, int]] = []  # disjoint spans of time, in order
+
+    def add(self, trip: model.RoundTrip) -> None:
+        """Take one more round trip in.
+
+        Raises
+        ------
+        InvalidError
+            If it closed before one that is already counted.
+        """
+        if self._open and trip.exit_ns < self._open[-1][1]:
+            raise errors.InvalidError(
+                f"a round trip closed at {trip.exit_ns} ns comes after one closed at "
+                f"{self._open[-1][1]} ns; add them in the order of their exits",
+                field="exit_ns",
+                value=trip.exit_ns,
+            )
+        self._pnl.add(trip.pnl)
+        self._wins += trip.pnl > 0.0
+        self._profit += max(0.0, trip.pnl)
+        self._loss += max(0.0, -trip.pnl)
+        self._held_ns += trip.exit_ns - trip.entry_ns
+        self._cover(trip.entry_ns, trip.exit_ns)
+
+    def trades(self) -> model.Trades:
+        """Return what the round trips so far amount to."""
+        return model.Trades(
+            wins=self._wins,
+            gross_profit=self._profit,
+            gross_loss=self._loss,
+            held_ns=self._held_ns,
+            covered_ns=self._covered_ns,
+            pnl=self._pnl.moments(),
+        )
+
+    def _cover(self, start: int, end: int) -> None:
+        while self._open and self._open[-1][1] >= start:
+            first, last = self._open.pop()
+            self._covered_ns -= last - first
+            start = min(start, first)
+        self._open.append((start, end))
+        self._covered_ns += end - start
+
+
+class Running:
+    """A live history and its metrics, equal to `measure.measure_bars` of the same bars.
+
+    Parameters
+    ----------
+    capital : float
+        Equity before the first bar, > 0, account currency.
+    periods_per_year : float
+        Bars in a year.
+    benchmark_start : float, optional
+        The first open; by default the first price.
+    risk_free : float
+        The yearly risk-free rate.
+    """
+
+    def __init__(
+        self,
+        *,
+        capital: float,
+        periods_per_year: float,
+        benchmark_start: float | None = None,
+        risk_free: float = 0.0,
+    ) -> None:
+        measure.check_positive(capital, field="capital")
+        self._periods = periods_per_year
+        self._risk_free = risk_free / periods_per_year
+        self._capital = self._equity = self._peak = capital
+        self._price = benchmark_start
+        self._drawdown = self._downside = 0.0
+        self._bars = self._days = self._first_ns = self._last_ns = 0
+        self._excess, self._active = Accumulator(), Accumulator()
+        self._line, self._trips = Line(), TradeTally()
+        self._is_ruined = False
+
+    def add_bar(self, equity: float, *, ts_ns: int, benchmark_price: float | None = None) -> None:
+        """Take the close of one more bar in.
+
+        Parameters
+        ----------
+        equity : float, account currency
+            Marked to market, net of costs.
+        ts_ns : int
+            Close of the bar, nanoseconds since 1970; never falls.
+        benchmark_price : float, optional
+            With every bar, or with none.
+
+        Raises
+        ------
+        InvalidError
+            If time runs back, equity is not finite, or the price is not positive.
+        """
+        self._check(equity, ts_ns=ts_ns, price=benchmark_price)
+        self._count(ts_ns)
+        self._peak = max(self._peak, equity)
+        self._drawdown = min(self._drawdown, equity / self._peak - 1.0)
+        if not self._is_ruined:
+            self._add_return(equity / self._equity - 1.0, price=benchmark_price)
+        self._is_ruined = self._is_ruined or equity <= 0.0
+        self._equity = equity
+
+    def add_round_trip(self, trip: model.RoundTrip) -> None:
+        """Take one more closed round trip in, in the order of their exits."""
+        self._trips.add(trip)
+
+    def metrics(self) -> model.Metrics:
+        """Return the metrics of the history so far."""
+        active = self._active.moments()
+        evidence = model.Evidence(
+            bars=self._bars,
+            days=self._days,
+            first_ns=self._first_ns,
+            last_ns=self._last_ns,
+            growth=self._equity / self._capital - 1.0 if self._bars else None,
+            max_drawdown=self._drawdown if self._bars else None,
+            excess=self._excess.moments(),
+            downside=self._downside,
+            trades=self._trips.trades(),
+            active=active if active.n else None,
+            line=self._line.regression(),
+        )
+        return measure.conclude(evidence, periods=self._periods)
+
+    def _count(self, ts_ns: int) -> None:
+        day, last = (ts_ns - 1) // formulas.NANOS_PER_DAY, self._last_ns - 1
+        if self._bars == 0:
+            self._first_ns = ts_ns
+        if self._bars == 0 or day != last // formulas.NANOS_PER_DAY:
+            self._days += 1
+        self._bars += 1
+        self._last_ns = ts_ns
+
+    def _add_return(self, value: float, *, price: float | None) -> None:
+        excess = value - self._risk_free
+        below = min(0.0, excess)
+        self._excess.add(excess)
+        self._downside += below * below
+        if price is None:
+            return
+        market = price / (price if self._price is None else self._price) - 1.0
+        self._active.add(value - market)
+        self._line.add(excess, market - self._risk_free)
+        self._price = price
+
+    def _check(self, equity: float, *, ts_ns: int, price: float | None) -> None:
+        if not math.isfinite(equity):
+            raise errors.InvalidError(f"equity is {equity}; it must be finite", field="equity")
+        if self._bars and ts_ns < self._last_ns:
+            raise errors.InvalidError(
+                f"a bar closes at {ts_ns} ns, before the last one at {self._last_ns} ns",
+                field="ts_ns",
+                value=ts_ns,
+            )
+        if price is not None:
+            measure.check_positive(price, field="benchmark_price")
+        if (
+            self._bars
+            and not self._is_ruined
+            and (price is None) != (self._active.moments().n == 0)
+        ):
+            raise errors.InvalidError(
+                "give benchmark_price with every bar, or with none", field="benchmark_price"
+            )
