@@ -1,0 +1,206 @@
+"""Where bars are kept: one Parquet file a timeframe, one JSON an instrument, replaced atomically.
+
+`<data_dir>/catalogue/<quoted symbol>/<timeframe>.parquet`, beside it `instrument.json`.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from strategy_engine.core.errors import ConflictError, EngineError, UnavailableError
+from strategy_engine.market import arrow
+from strategy_engine.market.model import COLUMNS, Bars, Calendar, Instrument, Timeframe
+
+_INSTRUMENT = "instrument.json"
+_SUFFIX = ".parquet"
+_CACHED_FILES = 64
+_TIME = pa.timestamp("ns", "UTC")
+
+type _Stamp = tuple[int, int, int]
+
+
+class Store:
+    """The files of one catalogue; loaded bars stay in memory until their file changes."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._root = data_dir / "catalogue"
+        self._loaded: OrderedDict[Path, tuple[_Stamp, Bars]] = OrderedDict()
+
+    def symbols(self) -> list[str]:
+        """Return the symbols that have bars here, sorted."""
+        if not self._root.is_dir():
+            return []
+        found = (unquote(each.name) for each in self._root.iterdir() if each.is_dir())
+        return sorted(symbol for symbol in found if self.timeframes(symbol))
+
+    def timeframes(self, symbol: str) -> list[Timeframe]:
+        """Return the timeframes of a symbol that have bars here, shortest first."""
+        folder = self._folder(symbol)
+        if not (folder / _INSTRUMENT).is_file():
+            return []
+        found = (Timeframe.parse(each.stem) for each in folder.glob(f"*{_SUFFIX}"))
+        return sorted(found, key=lambda each: (each.duration_ns, str(each)))
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """Return the instrument as it was imported, or None.
+
+        Raises
+        ------
+        UnavailableError
+            If its file cannot be read.
+        ConflictError
+            If a symbol that differs only in case holds its folder (on some file systems).
+        """
+        if not self.timeframes(symbol):
+            return None
+        path = self._folder(symbol) / _INSTRUMENT
+        try:
+            instrument = _decoded(path.read_text("utf-8"))
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, EngineError) as error:
+            raise _damaged(path, error) from error
+        if instrument.symbol != symbol:
+            raise ConflictError(
+                f"{symbol} shares its folder with {instrument.symbol}; choose another symbol",
+                field="symbol",
+                value=symbol,
+            )
+        return instrument
+
+    def path(self, symbol: str, timeframe: Timeframe) -> Path:
+        """Return where the bars of a symbol and timeframe are kept, there or not."""
+        return self._folder(symbol) / f"{timeframe}{_SUFFIX}"
+
+    def load(self, path: Path, timeframe: Timeframe) -> Bars:
+        """Return the bars of a Parquet file: times in its first column, then named columns.
+
+        Raises
+        ------
+        UnavailableError
+            If it cannot be read.
+        """
+        try:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            known = self._loaded.get(path)
+            bars = known[1] if known and known[0] == stamp else _read(path, timeframe)
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            raise _damaged(path, error) from error
+        self._loaded[path] = (stamp, bars)
+        self._loaded.move_to_end(path)
+        while len(self._loaded) > _CACHED_FILES:
+            self._loaded.popitem(last=False)
+        return bars
+
+    def save(self, instrument: Instrument, timeframe: Timeframe, bars: Bars) -> None:
+        """Write bars and instrument: both to disk under other names first, then into place.
+
+        A crash leaves what was there before, or (between two renames) the new bars under the
+        old description; a first import shows nothing until its description stands.
+        """
+        target = self.path(instrument.symbol, timeframe)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for orphan in target.parent.glob("*.tmp"):
+            orphan.unlink(missing_ok=True)
+        description = target.with_name(_INSTRUMENT)
+        ready = [
+            (_written(target, lambda file: _write(file, bars)), target),
+            (_written(description, lambda file: _describe(file, instrument)), description),
+        ]
+        for temporary, final in ready:
+            temporary.replace(final)
+        _sync_folder(target.parent)
+        _sync_folder(self._root)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one import at a time change the catalogue, across processes."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / ".lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _folder(self, symbol: str) -> Path:
+        return self._root / quote(symbol, safe="")
+
+
+def _read(path: Path, timeframe: Timeframe) -> Bars:
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    stamps = arrow.column(table, 0).cast(_TIME).cast(pa.int64())
+    ts_ns, _ = arrow.values(stamps, np.int64)
+    position = {name: table.column_names.index(name) for name in COLUMNS}
+    columns = {
+        name: arrow.values(arrow.column(table, position[name]).cast(pa.float64()), np.float64)[0]
+        for name in COLUMNS
+    }
+    return Bars(ts_ns=ts_ns, **columns, timeframe_ns=timeframe.duration_ns)
+
+
+def _write(file: BinaryIO, bars: Bars) -> None:
+    columns = [arrow.array(bars.ts_ns, _TIME)]
+    columns += [arrow.array(getattr(bars, name), pa.float64()) for name in COLUMNS]
+    pq.write_table(pa.Table.from_arrays(columns, names=["ts", *COLUMNS]), file)
+
+
+def _describe(file: BinaryIO, instrument: Instrument) -> None:
+    content = {
+        "symbol": instrument.symbol,
+        "venue": instrument.venue,
+        "currency": instrument.currency,
+        "tick_size": f"{instrument.tick_size:f}",
+        "lot_size": f"{instrument.lot_size:f}",
+        "calendar": instrument.calendar,
+        "default_timeframe": str(instrument.default_timeframe),
+        "note": instrument.note,
+    }
+    file.write(json.dumps(content, indent=2).encode())
+
+
+def _decoded(text: str) -> Instrument:
+    content = json.loads(text)
+    return Instrument(
+        symbol=content["symbol"],
+        venue=content["venue"],
+        currency=content["currency"],
+        tick_size=Decimal(content["tick_size"]),
+        lot_size=Decimal(content["lot_size"]),
+        calendar=Calendar(content["calendar"]),
+        default_timeframe=Timeframe.parse(content["default_timeframe"]),
+        note=content["note"],
+    )
+
+
+def _written(target: Path, write: Callable[[BinaryIO], None]) -> Path:
+    temporary = target.with_name(f"{target.name}.tmp")
+    with temporary.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _damaged(path: Path, error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"{path} cannot be read ({error}); import its bars again with replace",
+        field="path",
+        value=str(path),
+    )
