@@ -1,0 +1,1 @@
+"""What engine and child say to each other, and how it is framed."""
