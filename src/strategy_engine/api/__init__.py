@@ -1,0 +1,1 @@
+"""The HTTP door: parse a request, call one service, shape its answer."""
