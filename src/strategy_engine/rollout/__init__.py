@@ -1,0 +1,1 @@
+"""What runs, and how it gets there: deployments from request to capital."""
