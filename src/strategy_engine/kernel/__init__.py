@@ -1,0 +1,1 @@
+"""What runs inside the sandboxed child: the user's class, its market data, its decisions."""

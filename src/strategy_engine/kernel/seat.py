@@ -1,0 +1,118 @@
+"""One instrument's strategy instance: where the user's code is called and its answer converted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from strategy_engine.kernel import failures, signal
+from strategy_engine.kernel.failures import ContractError, StrategyFailedError
+from strategy_engine.kernel.strategy import METHOD, Blueprint
+from strategy_engine.kernel.window import MarketData, Standing, Window
+from strategy_engine.matching.model import BUY, HOLD, SELL, Decision
+from strategy_engine.sandbox.protocol.messages import Detail, Filled
+
+PLAIN = frozenset({id(HOLD), id(BUY), id(SELL)})
+
+
+class Seat:
+    """An instance of the strategy with its window; every exception leaves it as a failure."""
+
+    __slots__ = ("_generate", "_line", "_on_fill", "_save", "instance", "market", "window")
+
+    def __init__(self, plan: Blueprint, symbol: str, standing: Standing) -> None:
+        self.window = Window(plan.lookback)
+        self.market = MarketData(symbol, self.window, standing, plan.parameters)
+        self.instance = plan.construct()
+        self._line = plan.line
+        self._generate: Callable[[MarketData], object] = getattr(self.instance, METHOD)
+        self._on_fill = _hook(self.instance, "on_fill")
+        self._save = _hook(self.instance, "save_state")
+
+    def decide(self) -> Decision:
+        """Ask the strategy for its decision on the last bar."""
+        try:
+            return signal.to_decision(self._generate(self.market))
+        except BaseException as error:
+            raise self._failure(error, failures.DECIDE) from error
+
+    def start(self, state: bytes | None = None) -> None:
+        """Call `on_start`, then `load_state` with what `saved` gave."""
+        self._call("on_start")
+        if state is not None:
+            self._call("load_state", msgspec.msgpack.decode(state))
+
+    def stop(self) -> None:
+        """Call `on_stop`."""
+        self._call("on_stop")
+
+    def tell(self, fill: Filled) -> None:
+        """Call `on_fill`."""
+        if self._on_fill is not None:
+            self._call("on_fill", fill)
+
+    def saved(self) -> bytes | None:
+        """Return what `save_state` gives, encoded; None without that hook."""
+        if self._save is None:
+            return None
+        try:
+            return _encoded(self._save())
+        except BaseException as error:
+            raise self._failure(error, failures.HOOK) from error
+
+    def _call(self, name: str, *arguments: object) -> None:
+        hook = _hook(self.instance, name)
+        if hook is None:
+            return
+        try:
+            hook(*arguments)
+        except BaseException as error:
+            raise self._failure(error, failures.HOOK) from error
+
+    def _failure(self, error: BaseException, phase: str) -> StrategyFailedError:
+        seen = self.window.seen
+        return StrategyFailedError(
+            failures.describe(
+                error,
+                phase,
+                line=self._line if phase == failures.DECIDE else None,
+                bar_index=seen - 1 if seen else None,
+            )
+        )
+
+
+def detail(index: int, decision: Decision) -> Detail | None:
+    """Return what a decision says beyond its action; None for a plain word."""
+    if id(decision) in PLAIN:
+        return None
+    return Detail(
+        index=index,
+        size_ppb=decision.size_ppb,
+        stop_loss_ppb=decision.stop_loss_ppb,
+        take_profit_ppb=decision.take_profit_ppb,
+        reason=decision.reason,
+    )
+
+
+def _hook(instance: Any, name: str) -> Callable[..., object] | None:
+    hook = getattr(instance, name, None)
+    return hook if callable(hook) else None
+
+
+def _encoded(state: object) -> bytes:
+    if not isinstance(state, dict):
+        raise ContractError(f"save_state returned {type(state).__name__}; it must return a dict")
+    return _encode(state)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(
+        f"save_state returned a {type(value).__name__}; it may hold numbers, text, lists and dicts"
+    )
+
+
+# Sets in sorted order: the same state is the same bytes in every process.
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain, order="deterministic").encode
