@@ -1,0 +1,83 @@
+import pytest
+
+from strategy_engine import config, serve
+from strategy_engine.core.errors import InvalidError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2g", 2 << 30),
+        ("2GiB", 2 << 30),
+        ("2Gi", 2 << 30),
+        ("2GB", 2 << 30),
+        ("512m", 512 << 20),
+        ("1.5g", 3 << 29),
+        ("1048576", 1 << 20),
+    ],
+)
+def test_memory_is_read_as_operators_write_it(text, expected):
+    assert config.memory_bytes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "g", "two", "-1g", "0"])
+def test_a_memory_size_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match=r"memory size|more than nothing"):
+        config.memory_bytes(text)
+
+
+def test_settings_have_the_names_of_the_contract(monkeypatch):
+    given = {
+        "STRATEGY_TIMEOUT": "120",
+        "MAX_CONCURRENT_DEPLOYMENTS": "10",
+        "PIPELINE_STAGES": "backtest, syntax_check",
+        "AUTO_ROLLBACK_ENABLED": "false",
+        "DEPLOYMENT_APPROVAL_REQUIRED": "true",
+        "STRATEGY_MAX_MEMORY": "2g",
+        "STRATEGY_MAX_CPU": "1.0",
+        "STRATEGY_WORKERS": "4",
+        "M4_MAX_OPTIMIZED": "1",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = config.load()
+    assert settings.pipeline_timeout_s == 120
+    assert settings.max_concurrent_deployments == 10
+    assert settings.stages == ("syntax_check", "backtest")
+    assert settings.auto_rollback is False
+    assert settings.approval_required is True
+    assert settings.max_memory_bytes == 2 << 30
+    assert settings.max_cpu == 1.0
+    assert settings.workers == 4
+    assert settings.m4_max_optimized is True
+
+
+def test_an_unknown_stage_is_refused_with_those_that_exist(monkeypatch):
+    monkeypatch.setenv("PIPELINE_STAGES", "syntax_check,magic")
+    with pytest.raises(InvalidError, match=r"PIPELINE_STAGES.*magic.*performance_validation"):
+        config.load()
+
+
+def test_a_bad_key_is_refused_without_repeating_it(monkeypatch):
+    monkeypatch.setenv("STRATEGY_API_KEY", "s3cret")
+    with pytest.raises(InvalidError) as caught:
+        config.load()
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.facts["field"] == "STRATEGY_API_KEY"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_a_loopback_address_needs_no_key(host):
+    serve.refuse_open_door(config.load(host=host))
+    assert serve.is_loopback(host)
+
+
+def test_an_open_address_without_a_key_is_refused_with_what_to_do():
+    with pytest.raises(InvalidError, match="STRATEGY_API_KEY"):
+        serve.refuse_open_door(config.load(host="0.0.0.0"))  # noqa: S104  the address under test
+
+
+def test_an_open_address_with_a_key_is_served():
+    settings = config.load(host="0.0.0.0", api_key="k" * 16)  # noqa: S104  the address under test
+    serve.refuse_open_door(settings)
+    assert not serve.is_loopback(settings.host)
