@@ -23,6 +23,11 @@ class Accumulator:
         self._n = 0
         self._mean = self._m2 = self._m3 = self._m4 = 0.0
 
+    @property
+    def n(self) -> int:
+        """Return how many values were taken in."""
+        return self._n
+
     def add(self, value: float) -> None:
         """Take one more value in."""
         before, self._n = self._n, self._n + 1
@@ -269,11 +274,7 @@ class Running:
             )
         if price is not None:
             measure.check_positive(price, field="benchmark_price")
-        if (
-            self._bars
-            and not self._is_ruined
-            and (price is None) != (self._active.moments().n == 0)
-        ):
+        if self._bars and not self._is_ruined and (price is None) != (self._active.n == 0):
             raise errors.InvalidError(
                 "give benchmark_price with every bar, or with none", field="benchmark_price"
             )

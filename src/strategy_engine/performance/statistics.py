@@ -15,6 +15,7 @@ type Floats = NDArray[np.float64]
 NORMAL = NormalDist()
 CONFIDENCE = 0.95
 EULER_MASCHERONI = 0.5772156649015329
+NO_DOUBT = 1e-9  # a variance factor below it is two outcomes and float noise, not certainty
 CHUNK = 128  # resamples at once: bounds the bootstrap's memory
 
 
@@ -69,17 +70,20 @@ def volatility_interval(
 ) -> model.Interval | None:
     """Return the interval of an annualised volatility, on the log scale, for any kurtosis.
 
-    None for a flat series.
+    None for a flat series, and where half the values are equal and the others too.
 
     References
     ----------
-    Cramer (1946), Mathematical Methods of Statistics, 27.4: the variance of a sample variance is
-    (kurtosis - 1) sigma^4 / n to first order; by the delta method that of ln(sd) is a quarter.
+    Cramer (1946), Mathematical Methods of Statistics, chapter 27: a sample variance has variance
+    (kurtosis - 1) sigma^4 / n to first order, so ln(sd) has (kurtosis - 1) / 4n (delta method).
     """
     deviation = moments.deviation
     if deviation is None or moments.is_flat:
         return None
-    reach = two_sided(confidence) * math.sqrt((moments.kurtosis - 1.0) / (4.0 * moments.n))
+    spread = moments.kurtosis - 1.0
+    if spread < NO_DOUBT:
+        return None
+    reach = two_sided(confidence) * math.sqrt(spread / (4.0 * moments.n))
     yearly = deviation * math.sqrt(periods)
     try:
         return yearly * math.exp(-reach), yearly * math.exp(reach)
@@ -110,7 +114,7 @@ def wilson_interval(wins: int, *, n: int, confidence: float = CONFIDENCE) -> mod
 def sharpe_error(excess: model.Moments) -> float | None:
     """Return the standard error of a Sharpe ratio per period, for any skewness and kurtosis.
 
-    None for a flat series.
+    None for a flat series, and for two outcomes whose mix leaves the ratio without an error.
 
     References
     ----------
@@ -124,7 +128,7 @@ def sharpe_error(excess: model.Moments) -> float | None:
     skewness, kurtosis = excess.skewness, excess.kurtosis
     # kurtosis >= skewness^2 + 1, so this is at least (1 - skewness * ratio / 2)^2: never below 0
     spread = 1.0 - skewness * ratio + (kurtosis - 1.0) / 4.0 * ratio * ratio
-    return math.sqrt(max(0.0, spread) / (excess.n - 1))
+    return math.sqrt(spread / (excess.n - 1)) if spread > NO_DOUBT else None
 
 
 def sharpe_interval(
@@ -163,7 +167,7 @@ def probabilistic_sharpe_ratio(excess: Floats, *, threshold: float = 0.0) -> flo
 def psr_of(excess: model.Moments, *, threshold: float = 0.0) -> float | None:
     """Return the probabilistic Sharpe ratio of a series known by its moments."""
     ratio, error = formulas.sharpe_of(excess, periods=1.0), sharpe_error(excess)
-    if ratio is None or not error:
+    if ratio is None or error is None:
         return None
     return NORMAL.cdf((ratio - threshold) / error)
 
@@ -186,7 +190,7 @@ def expected_best_sharpe(*, trials: int, variance: float) -> float:
     References
     ----------
     Bailey & Lopez de Prado (2014), "The deflated Sharpe ratio", Journal of Portfolio Management
-    40(5), equation 1.
+    40(5).
     """
     if trials < 1 or not variance >= 0.0:
         raise errors.InvalidError(

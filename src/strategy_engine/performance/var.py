@@ -49,7 +49,7 @@ def historical_var(returns: Floats, *, confidence: float = CONFIDENCE) -> float 
 
     References
     ----------
-    Jorion (2007), Value at Risk, 3rd edition, 5.1.3 (the empirical quantile); between two
+    Jorion (2007), Value at Risk, 3rd edition, chapter 5 (the empirical quantile); between two
     observations by straight line (Hyndman & Fan 1996, definition 7).
     """
     return float(_tails(returns, confidence)[0]) if returns.size > 1 else None
@@ -74,7 +74,7 @@ def parametric_var(returns: Floats, *, confidence: float = CONFIDENCE) -> float 
 
     References
     ----------
-    Jorion (2007), Value at Risk, 3rd edition, 5.2.
+    Jorion (2007), Value at Risk, 3rd edition, chapter 5.
     """
     moments = formulas.moments(returns)
     deviation = moments.deviation
@@ -134,7 +134,7 @@ def marginal_var(
 
     References
     ----------
-    Jorion (2007), Value at Risk, 3rd edition, 7.2.2, where it is called incremental VaR.
+    Jorion (2007), Value at Risk, 3rd edition, chapter 7, where it is called incremental VaR.
     """
     _check_aligned(own, others)
     if own.size <= 1:
