@@ -32,6 +32,7 @@ _NAMES = {
     "volume": ("volume", "v", "vol"),
 }
 _UTC_NAME = re.compile(r"(^|_)(utc|gmt)(_|$)")
+_SHORT_FLOATS = (pa.float16(), pa.float32())
 _PARQUET = (".parquet", ".pq")
 _DELIMITERS = ",;\t|"
 _EPOCH = re.compile(r"[+-]?\d{9,19}(\.\d+)?")  # eight digits are a date
@@ -131,8 +132,8 @@ def times(column: pa.Array, *, is_utc: bool) -> Times:
 
 def numbers(column: pa.Array) -> Floats:
     """Return a column of prices or volumes; NaN where there is no number."""
-    if pa.types.is_floating(column.type) and column.type.bit_width < 64:  # noqa: PLR2004 - bits of a double
-        # The shortest text of a float32 is the price that was meant; its binary value is not.
+    if pa.types.is_decimal(column.type) or column.type in _SHORT_FLOATS:
+        # Their text is the price that was meant; their conversion to a double is off by a bit.
         column = column.cast(pa.string())
     try:
         values, valid = arrow.values(column.cast(pa.float64()), np.float64)

@@ -47,7 +47,8 @@ class Gap:
     missing: int
 
     def __str__(self) -> str:
-        return f"{moment(self.from_ns)} to {moment(self.to_ns)} ({self.missing:,} missing)"
+        span = f"{moment(self.from_ns)} to {moment(self.to_ns)}"
+        return f"{span} ({self.missing:,} missing)" if self.missing else span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strategy_engine.core.errors import ConflictError, EngineError, UnavailableError
+from strategy_engine.core.errors import ConflictError, EngineError, InvalidError, UnavailableError
 from strategy_engine.market import arrow
-from strategy_engine.market.model import COLUMNS, Bars, Calendar, Instrument, Timeframe
+from strategy_engine.market.model import COLUMNS, Bars, Calendar, Floats, Instrument, Timeframe
 
 _INSTRUMENT = "instrument.json"
 _SUFFIX = ".parquet"
 _CACHED_FILES = 64
+_UNIT_NS = {"us": 1_000, "ns": 1}
 _TIME = pa.timestamp("ns", "UTC")
 
 type _Stamp = tuple[int, int, int]
@@ -49,7 +50,8 @@ class Store:
         folder = self._folder(symbol)
         if not (folder / _INSTRUMENT).is_file():
             return []
-        found = (Timeframe.parse(each.stem) for each in folder.glob(f"*{_SUFFIX}"))
+        named = (_timeframe(each.stem) for each in folder.glob(f"*{_SUFFIX}"))
+        found = (each for each in named if each is not None)
         return sorted(found, key=lambda each: (each.duration_ns, str(each)))
 
     def instrument(self, symbol: str) -> Instrument | None:
@@ -94,7 +96,7 @@ class Store:
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             known = self._loaded.get(path)
             bars = known[1] if known and known[0] == stamp else _read(path, timeframe)
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
+        except (OSError, ValueError, KeyError, AttributeError) as error:
             raise _damaged(path, error) from error
         self._loaded[path] = (stamp, bars)
         self._loaded.move_to_end(path)
@@ -134,17 +136,28 @@ class Store:
         return self._root / quote(symbol, safe="")
 
 
+def _timeframe(name: str) -> Timeframe | None:
+    try:
+        timeframe = Timeframe.parse(name)
+    except InvalidError:  # someone else's file
+        return None
+    return timeframe if str(timeframe) == name else None
+
+
 def _read(path: Path, timeframe: Timeframe) -> Bars:
+    # No cast: Arrow's first one in a process takes 40 ms to set its functions up.
     with pq.ParquetFile(path) as file:
         table = file.read()
-    stamps = arrow.column(table, 0).cast(_TIME).cast(pa.int64())
-    ts_ns, _ = arrow.values(stamps, np.int64)
+    stamps = arrow.column(table, 0)
+    ts_ns = arrow.values(stamps, np.int64)[0] * _UNIT_NS[stamps.type.unit]
     position = {name: table.column_names.index(name) for name in COLUMNS}
-    columns = {
-        name: arrow.values(arrow.column(table, position[name]).cast(pa.float64()), np.float64)[0]
-        for name in COLUMNS
-    }
+    columns = {name: _numbers(arrow.column(table, position[name])) for name in COLUMNS}
     return Bars(ts_ns=ts_ns, **columns, timeframe_ns=timeframe.duration_ns)
+
+
+def _numbers(column: pa.Array) -> Floats:
+    kind = np.float64 if column.type == pa.float64() else np.int64
+    return arrow.values(column, kind)[0].astype(np.float64, copy=False)
 
 
 def _write(file: BinaryIO, bars: Bars) -> None:
