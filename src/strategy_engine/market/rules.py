@@ -234,9 +234,17 @@ def _duplicate(raw: RawBars, row: int, first_row: int) -> Duplicate:
 
 
 def _misaligned(raw: RawBars, timeframe: Timeframe, calendar: Calendar) -> Found[Place]:
-    off = ~raw.unreadable
-    off[off] = ~_aligned(raw.ts_ns[off], timeframe.duration_ns, calendar)
-    return _places(raw, off, f"no bar of {timeframe} begins then")
+    aligned = ~raw.unreadable
+    aligned[aligned] = _aligned(raw.ts_ns[aligned], timeframe.duration_ns, calendar)
+    off = ~aligned & ~raw.unreadable
+    begun = np.unique(raw.ts_ns[aligned])
+    early = begun[1:][np.diff(begun) < timeframe.duration_ns]
+    inside = aligned & np.isin(raw.ts_ns, early)
+    rows = np.flatnonzero(off | inside)
+    said = (f"no bar of {timeframe} begins then", "the bar before has not ended then")
+    return found_in(
+        rows.size, (_place(raw, int(row), said[int(inside[row])]) for row in rows[:KEPT])
+    )
 
 
 def _aligned(ts_ns: Ints, duration_ns: int, calendar: Calendar) -> Flags:

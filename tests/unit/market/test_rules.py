@@ -187,6 +187,19 @@ def test_daily_bars_may_begin_at_midnight_or_at_the_roll_of_new_york() -> None:
     assert off(START_NS - HOUR_NS) == 5
 
 
+@given(st.integers(1, 19))
+def test_a_daily_bar_that_begins_inside_another_is_found(row: int) -> None:
+    midnight_ns = START_NS + 2 * HOUR_NS
+    raw = clean(20, midnight_ns, 24 * HOUR_NS)
+    raw = planted(raw, "ts_ns", row, raw.ts_ns[row - 1] + 22 * HOUR_NS)  # the roll of New York
+    report = rules.judge(
+        raw, symbol="A/B.SIM", timeframe=Timeframe.parse("1d"), calendar=Calendar.FX
+    )
+    assert not report.accepted
+    assert report.misaligned.places[0].row == row + 1
+    assert "has not ended" in report.misaligned.places[0].what
+
+
 def test_a_session_that_opens_at_half_past_has_its_hours_there() -> None:
     raw = clean(7, START_NS + HOUR_NS // 2)
     assert judged(raw, Calendar.SESSION).misaligned.count == 0
