@@ -1,0 +1,158 @@
+"""A real engine for the tests that need one: the command, its two processes, a free port."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_S = 30.0
+
+
+@dataclass(slots=True)
+class RunningEngine:
+    """`strategy-engine serve` as its users start it, and a plain way to talk to it."""
+
+    port: int
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Return the status and the decoded JSON (or text) of one request."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path,
+            data=data,
+            method=method,
+            headers={"content-type": "application/json"} | (headers or {}),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, _decoded(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _decoded(error.read())
+
+    def get(self, path: str) -> Any:
+        status, body = self.call("GET", path)
+        assert status == 200, (status, body, self.tail())
+        return body
+
+    def post(self, path: str, body: Any = None) -> Any:
+        status, answer = self.call("POST", path, body)
+        assert status < 300, (status, answer, self.tail())
+        return answer
+
+    def until(self, path: str, is_so: Callable[[Any], bool], timeout_s: float = 30.0) -> Any:
+        """Poll until an answer is so; fail with the last one."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            answer = self.get(path)
+            if is_so(answer):
+                return answer
+            assert time.monotonic() < deadline, (path, answer, self.tail())
+            time.sleep(0.05)
+
+    def children(self) -> dict[str, int]:
+        """Return the pids of the two processes by name, from the kernel's own list."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        named: dict[str, int] = {}
+        for pid in listed.split():
+            with contextlib.suppress(OSError):
+                named[Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
+        return named
+
+    def tail(self) -> str:
+        return self.log.read_text(errors="replace")[-3_000:]
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(15)
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw.decode(errors="replace")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def start_engine(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., RunningEngine]]:
+    """Give a function that starts engines; all of them are stopped at the end."""
+    started: list[RunningEngine] = []
+
+    def start(
+        *, port: int | None = None, data_dir: Path | None = None, **environment: str
+    ) -> RunningEngine:
+        port = port or free_port()
+        data_dir = data_dir or tmp_path_factory.mktemp("engine")
+        log = data_dir / "serve.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "strategy_engine.cli.main", "serve"]
+                + ["--port", str(port), "--data-dir", str(data_dir)],
+                env=os.environ | environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        engine = RunningEngine(port, data_dir, process, log, environment)
+        started.append(engine)
+        _wait_until_healthy(engine)
+        return engine
+
+    yield start
+    for engine in started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            engine.stop()
+        if engine.process.poll() is None:
+            os.killpg(engine.process.pid, signal.SIGKILL)
+            engine.process.wait()
+
+
+@pytest.fixture(scope="module")
+def engine(start_engine: Callable[..., RunningEngine]) -> RunningEngine:
+    """One engine for a whole test file, its metrics taken twice a second."""
+    return start_engine(STRATEGY_METRICS_INTERVAL="0.5")
+
+
+def _wait_until_healthy(engine: RunningEngine) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        with contextlib.suppress(OSError):
+            status, health = engine.call("GET", "/health")
+            if status == 200 and health["status"] == "healthy":
+                return
+        assert engine.process.poll() is None, engine.tail()
+        assert time.monotonic() < deadline, engine.tail()
+        time.sleep(0.05)
