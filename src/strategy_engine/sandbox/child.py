@@ -10,11 +10,12 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
 from strategy_engine.core.errors import TooLargeError
-from strategy_engine.sandbox import procfs, rules, wire
+from strategy_engine.sandbox import procfs, rules
 from strategy_engine.sandbox.inbox import Inbox
 from strategy_engine.sandbox.log import Log
 from strategy_engine.sandbox.model import (
@@ -24,6 +25,7 @@ from strategy_engine.sandbox.model import (
     ConfinementReport,
     ExitKind,
     Kill,
+    Remains,
 )
 from strategy_engine.sandbox.outbox import Outbox
 from strategy_engine.sandbox.protocol import framing
@@ -63,11 +65,12 @@ class Child:
         self._on_frame: OnFrame | None = None
         self._report: ConfinementReport | None = None
         self._killed: Kill | None = None
-        self._reaped: wire.Reaped | None = None
+        self._remains: Remains | None = None
         self._is_orphan = False
         self._is_closing = False
         self._is_paused = False
         self._is_dead = False
+        self._is_writing = False
         self._loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[ChildExit] = self._loop.create_future()
         self._timers: list[asyncio.TimerHandle] = []
@@ -137,16 +140,7 @@ class Child:
         ChildDiedError
             If it is dead, dies meanwhile, or was killed for its silence.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not self._inbox and self.is_alive:
-                    await self._inbox.wait()
-        except TimeoutError:
-            if timeout_s is not None:
-                self._die(rules.silent(timeout_s))
-            raise ChildDiedError(await self.exit) from None
-        if not self._inbox:
-            raise ChildDiedError(self._exit.result())
+        await self._until(lambda: len(self._inbox) > 0, timeout_s)
         return self._pop()
 
     async def request(self, body: bytes, timeout_s: float | None) -> bytes:
@@ -191,15 +185,11 @@ class Child:
 
     def rss_bytes(self) -> int:
         """Return the memory it has in RAM now, shared pages included; its peak when it is dead."""
-        if not self.is_alive:
-            return self._exit.result().rss_bytes
-        return procfs.rss_bytes(self.pid)
+        return procfs.rss_bytes(self.pid) if self.is_alive else self._exit.result().rss_bytes
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that it has used."""
-        if not self.is_alive:
-            return self._exit.result().cpu_s
-        return procfs.cpu_s(self.pid)
+        return procfs.cpu_s(self.pid) if self.is_alive else self._exit.result().cpu_s
 
     async def born(self, timeout_s: float) -> None:
         """Wait for its report, which is its first frame.
@@ -209,19 +199,11 @@ class Child:
         ChildDiedError
             If it died before it reported.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._report is None and self.is_alive:
-                    await self._inbox.wait()
-        except TimeoutError:
-            self._die(rules.silent(timeout_s))
-            raise ChildDiedError(await self.exit) from None
-        if self._report is None:
-            raise ChildDiedError(self._exit.result())
+        await self._until(lambda: self._report is not None, timeout_s)
 
-    def on_reaped(self, reaped: wire.Reaped) -> None:
+    def on_reaped(self, remains: Remains) -> None:
         """Take the zygote's word on how it ended."""
-        self._reaped = reaped
+        self._remains = remains
         self._settle()
 
     def on_zygote_death(self, kind: str) -> None:
@@ -231,7 +213,17 @@ class Child:
         if self._is_dead:
             self._settle()
 
-    # -- called by the event loop
+    async def _until(self, is_so: Callable[[], bool], timeout_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not is_so() and self.is_alive:
+                    await self._inbox.wait()
+        except TimeoutError:
+            if not is_so() and timeout_s is not None:
+                self._die(rules.silent(timeout_s))
+                await self.exit
+        if not is_so():
+            raise ChildDiedError(self._exit.result())
 
     def _watch(self) -> None:
         self._sock.settimeout(0)
@@ -239,20 +231,19 @@ class Child:
         self._loop.add_reader(self._log.fd, self._on_log)
         self._loop.add_reader(self._pidfd, self._on_death)
         if self.limits.wall_s is not None:
-            self._die_after(self.limits.wall_s, rules.wall_limit(self.limits.wall_s))
+            kill = rules.wall_limit(self.limits.wall_s)
+            self._after(self.limits.wall_s, partial(self._die, kill))
 
-    def _die_after(self, delay_s: float, kill: Kill) -> None:
-        self._timers.append(self._loop.call_later(delay_s, self._die, kill))
+    def _after(self, delay_s: float, step: Callable[[], None]) -> None:
+        self._timers.append(self._loop.call_later(delay_s, step))
 
     def _on_readable(self) -> None:
-        match self._recv():
-            case None:
-                return
-            case b"":
-                self._loop.remove_reader(self._sock.fileno())
-                self._die_after(_HANG_UP_GRACE_S, rules.hung_up(_HANG_UP_GRACE_S))
-            case data:
-                self._take(data)
+        data = self._recv()
+        if data:
+            self._take(data)
+        elif data is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._after(_HANG_UP_GRACE_S, partial(self._die, rules.hung_up(_HANG_UP_GRACE_S)))
 
     def _recv(self) -> bytes | None:
         try:
@@ -274,15 +265,22 @@ class Child:
                 self._deliver(frame)
 
     def _deliver(self, frame: bytes) -> None:
+        if self._killed is not None:
+            return
         if self._report is None:
             self._take_report(frame)
         elif self._on_frame is not None:
-            self._on_frame(frame)
-        elif self._is_closing and self._inbox.is_full:
-            return
-        else:
+            self._hand_over(frame, self._on_frame)
+        elif not (self._is_closing and self._inbox.is_full):
             self._inbox.put(frame)
             self._pause_if_full()
+
+    def _hand_over(self, frame: bytes, callback: OnFrame) -> None:
+        try:
+            callback(frame)
+        except BaseException:
+            self.kill("the engine itself failed on a frame of it")  # what it meant is lost
+            raise
 
     def _take_report(self, frame: bytes) -> None:
         try:
@@ -304,23 +302,25 @@ class Child:
         if self._is_orphan:
             self._settle()
         else:  # the zygote tells how it ended; not for ever is it waited for
-            self._timers.append(self._loop.call_later(_REAP_GRACE_S, self._settle))
-
-    # -- frames that wait, either way
+            self._after(_REAP_GRACE_S, self._settle)
 
     def _flush(self) -> None:
         if self._killed is not None or not self.is_alive:
             return
-        fd = self._sock.fileno()
-        with contextlib.suppress(ConnectionError):  # its end is heard of by its pidfd
+        try:
             self._outbox.flush()
-            if self._outbox.waiting_bytes:
-                self._loop.add_writer(fd, self._flush)
-                return
-        self._loop.remove_writer(fd)
-        if self._is_closing:
-            with contextlib.suppress(OSError):
+            if self._is_closing and not self._outbox.waiting_bytes:
                 self._sock.shutdown(socket.SHUT_WR)
+        except OSError:  # it hung up; whether it lives, its pidfd and a timer find out
+            self._outbox.clear()
+        self._watch_writable(is_wanted=self._outbox.waiting_bytes > 0)
+
+    def _watch_writable(self, *, is_wanted: bool) -> None:
+        if is_wanted and not self._is_writing:
+            self._loop.add_writer(self._sock.fileno(), self._flush)
+        elif self._is_writing and not is_wanted:
+            self._loop.remove_writer(self._sock.fileno())
+        self._is_writing = is_wanted
 
     def _pause_if_full(self) -> None:
         if self._inbox.is_full and not self._is_closing and self.is_alive:
@@ -338,8 +338,6 @@ class Child:
             self._resume()
         return frame
 
-    # -- its end
-
     def _die(self, kill: Kill) -> None:
         if self._killed is not None or not self.is_alive:
             return
@@ -347,7 +345,7 @@ class Child:
         self._unwatch_socket()
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        self._timers.append(self._loop.call_later(_REAP_GRACE_S, self._settle))
+        self._after(_REAP_GRACE_S, self._settle)
 
     def _unwatch_socket(self) -> None:
         self._loop.remove_reader(self._sock.fileno())
@@ -356,10 +354,19 @@ class Child:
     def _settle(self) -> None:
         if not self.is_alive:
             return
-        self._read_last_words()
-        self._exit.set_result(self._ended())
-        self._let_go()
-        self._inbox.wake_all()
+        try:
+            self._read_last_words()
+        finally:  # `on_frame` is another's code: whatever it does, this ends
+            told = rules.tell_exit(
+                self.label,
+                self._remains or Remains(status=procfs.reap_orphan(self._pidfd)),
+                limits=self.limits,
+                killed=self._killed,
+                log_tail=self._log.tail,
+            )
+            self._exit.set_result(told)
+            self._let_go()
+            self._inbox.wake_all()
 
     def _read_last_words(self) -> None:
         for _ in range(_LAST_CHUNKS):
@@ -376,30 +383,6 @@ class Child:
         if self._reader.pending_bytes:
             return rules.bad_frame(f"it ended {self._reader.pending_bytes} bytes into a frame")
         return None
-
-    def _ended(self) -> ChildExit:
-        status, rss_bytes, cpu_s = self._facts()
-        lines = rules.log_lines(self._log.tail)
-        why = rules.explain_exit(
-            status=status,
-            cpu_s=cpu_s,
-            limits=self.limits,
-            killed=self._killed,
-            last_line=lines[-1] if lines else "",
-        )
-        return ChildExit(
-            kind=why.kind,
-            reason=rules.describe(self.label, why.reason),
-            status=status,
-            rss_bytes=rss_bytes,
-            cpu_s=cpu_s,
-            log_lines=lines,
-        )
-
-    def _facts(self) -> tuple[int | None, int, float]:
-        if self._reaped is not None:
-            return self._reaped.status, self._reaped.rss_bytes, self._reaped.cpu_s
-        return procfs.reap_orphan(self._pidfd), 0, 0.0
 
     def _let_go(self) -> None:
         for timer in self._timers:

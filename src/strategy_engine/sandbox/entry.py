@@ -1,6 +1,7 @@
 """A child's first and last steps: shut in, report, run, end. Runs in the child, trusts nothing."""
 
 import gc
+import io
 import os
 import socket
 import sys
@@ -55,6 +56,8 @@ def _shut_in(
     report = confinement.confine(limits, label=label, zygote_pid=zygote_pid)
     channel = framing.Channel(sock)
     channel.send(msgspec.msgpack.encode(report))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen, also before a kill
     gc.enable()
     return channel
 

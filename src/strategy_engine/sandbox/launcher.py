@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from strategy_engine.core.errors import InvalidError, UnavailableError
 from strategy_engine.sandbox import descriptors, rules, spawn
 from strategy_engine.sandbox.child import Child, OnFrame
-from strategy_engine.sandbox.life import Life
+from strategy_engine.sandbox.life import Life, ZygoteDiedError
 from strategy_engine.sandbox.model import (
     ChildDiedError,
     ChildExit,
@@ -93,8 +93,7 @@ class Zygote:
             If the child died before it could report.
         """
         async with self._turn:
-            life = await self._living()
-            child = await life.fork(limits, label)
+            child = await self._fork(limits, label)
         self._failures = 0
         try:
             await child.born(_BIRTH_S)
@@ -108,6 +107,14 @@ class Zygote:
         self._is_stopped = True
         if self._life is not None:
             await self._life.stop()
+
+    async def _fork(self, limits: ChildLimits, label: str) -> Child:
+        life = await self._living()
+        try:
+            return await life.fork(limits, label)
+        except ZygoteDiedError:  # after its last child, and nobody had heard of it yet
+            await life.gone()
+        return await (await self._living()).fork(limits, label)
 
     async def _living(self) -> Life:
         self._refuse_when_stopped()

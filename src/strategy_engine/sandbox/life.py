@@ -20,6 +20,7 @@ _WARM_UP_S = 60.0
 _FORK_S = 10.0
 _STOP_S = 2.0
 _LOG_BYTES = 1 << 20
+_UNWANTED = "who asked for it did not wait"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,20 @@ class _Request:
     log_fd: int
     child: asyncio.Future[Child]
 
-    def fail(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
+        """Tell who waits that the zygote lives, and gives no child."""
+        self.fail(UnavailableError(f"no child for {self.label}: {why}"))
+
+    def fail(self, error: UnavailableError) -> None:
         """Close what it owns and tell who waits."""
         self.sock.close()
         os.close(self.log_fd)
         if not self.child.done():
-            self.child.set_exception(UnavailableError(f"no child for {self.label}: {why}"))
+            self.child.set_exception(error)
+
+
+class ZygoteDiedError(UnavailableError):
+    """The zygote died before it could answer; another may do better."""
 
 
 class Life:
@@ -83,11 +92,18 @@ class Life:
 
         Raises
         ------
+        ZygoteDiedError
+            If it dies first.
         UnavailableError
-            If the zygote refuses, dies, or does not answer.
+            If it refuses, or does not answer.
         """
         request = self._ask(limits, label)
-        return await self._within(_FORK_S, request.child, "to fork")
+        try:
+            return await self._within(_FORK_S, request.child, "to fork")
+        except asyncio.CancelledError:
+            if request.child.done() and not request.child.cancelled():
+                request.child.result().kill(_UNWANTED)  # it came in the instant of the cancelling
+            raise
 
     async def stop(self) -> None:
         """End it and every child of it, and wait until all are gone."""
@@ -95,13 +111,17 @@ class Life:
             await self._end_children("the engine is stopping")
             self._hang_up()
             async with asyncio.timeout(_STOP_S):
-                await asyncio.shield(self._death)
+                await self.gone()
         except TimeoutError:
             self.kill()
-            await asyncio.shield(self._death)
+            await self.gone()
         finally:
             self.kill()
         await self._end_children("its zygote has stopped")
+
+    async def gone(self) -> None:
+        """Wait for its death."""
+        await asyncio.shield(self._death)
 
     def kill(self) -> None:
         """Kill it now; its children die with it."""
@@ -131,7 +151,8 @@ class Life:
             socket.send_fds(self._spawned.control, [body], [end.fileno() for end in ends])
         except OSError as error:
             del self._requests[request_id]
-            request.fail(f"the {self._kind} zygote does not hear: {error}")
+            self.kill()
+            request.fail(ZygoteDiedError(f"the {self._kind} zygote does not hear: {error}"))
         finally:
             for end in ends:
                 end.close()
@@ -145,7 +166,9 @@ class Life:
             await child.exit
 
     def _hang_up(self) -> None:
-        if self.is_alive:
+        if not self._ready.done():
+            self.kill()  # it does not listen yet
+        elif self.is_alive:
             with contextlib.suppress(OSError):
                 self._spawned.control.shutdown(socket.SHUT_RDWR)  # a zygote takes it as its end
 
@@ -178,22 +201,22 @@ class Life:
             case wire.Forked(request_id=request_id, pid=pid):
                 self._adopt(self._requests.pop(request_id), pid, fds)
             case wire.Refused(request_id=request_id, reason=reason):
-                self._requests.pop(request_id).fail(reason)
-            case wire.Reaped(pid=pid):
+                self._requests.pop(request_id).refuse(reason)
+            case wire.Reaped(pid=pid, remains=remains):
                 if child := self._children.pop(pid, None):
-                    child.on_reaped(message)
+                    self._loop.call_soon(child.on_reaped, remains)
             case _ as never:
                 assert_never(never)
 
     def _adopt(self, request: _Request, pid: int, fds: list[int]) -> None:
         if not fds:  # no descriptor left for it: its socket closes, and it ends without any code
-            request.fail("the engine has no descriptor left")
+            request.refuse("the engine has no descriptor left")
             return
         handles = Handles(pid=pid, pidfd=fds[0], sock=request.sock, log_fd=request.log_fd)
         child = Child(handles, label=request.label, limits=request.limits)
         self._children[pid] = child
         if request.child.done():
-            child.kill("who asked for it did not wait")
+            child.kill(_UNWANTED)
         else:
             request.child.set_result(child)
 
@@ -222,12 +245,12 @@ class Life:
 
     def _tell_all(self, why: str) -> None:
         if not self._ready.done():
-            self._ready.set_exception(UnavailableError(why))
+            self._ready.set_exception(ZygoteDiedError(why))
         for request in self._requests.values():
-            request.fail(why)
+            request.fail(ZygoteDiedError(why))
         self._requests.clear()
         for child in self._children.values():
-            child.on_zygote_death(self._kind)
+            self._loop.call_soon(child.on_zygote_death, self._kind)
 
 
 def _make_ends(

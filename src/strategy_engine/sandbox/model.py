@@ -91,6 +91,25 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What the kernel says of a dead process.
+
+    Parameters
+    ----------
+    status : int or None
+        Its exit code, or minus the signal that ended it; None when nobody saw it.
+    rss_bytes : int
+        The most memory it ever had in RAM, its zygote's shared pages included.
+    cpu_s : float
+        The CPU seconds it used.
+    """
+
+    status: int | None
+    rss_bytes: int = 0
+    cpu_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChildExit:
     """How a child ended, told once for people and for programs.
 

@@ -13,18 +13,16 @@ class Outbox:
         self.waiting_bytes = 0
 
     def put(self, frame: bytes) -> None:
-        """Add a frame, and send as much as the socket takes now."""
+        """Add a frame; `flush` sends it."""
         self._waiting.append(memoryview(frame))
         self.waiting_bytes += len(frame)
-        if len(self._waiting) == 1:
-            self.flush()
 
     def flush(self) -> None:
         """Send as much as the socket takes now.
 
         Raises
         ------
-        OSError
+        ConnectionError
             If the other end is gone.
         """
         while self._waiting:
@@ -33,6 +31,11 @@ class Outbox:
             except BlockingIOError:
                 return
             self._drop(sent)
+
+    def clear(self) -> None:
+        """Forget what waits: nobody will read it."""
+        self._waiting.clear()
+        self.waiting_bytes = 0
 
     def _drop(self, sent: int) -> None:
         self.waiting_bytes -= sent

@@ -4,7 +4,7 @@ import math
 import os
 import signal
 
-from strategy_engine.sandbox.model import MIB, ChildLimits, ExitKind, Kill
+from strategy_engine.sandbox.model import MIB, ChildExit, ChildLimits, ExitKind, Kill, Remains
 
 EXIT_EXCEPTION = 70
 EXIT_MEMORY = 71
@@ -19,28 +19,50 @@ _MOST_DOUBLINGS = 10
 _HEARD = {ExitKind.BAD_FRAME, ExitKind.OVERSIZED_FRAME, ExitKind.LOG_FLOOD}
 
 
-def explain_exit(
-    *, status: int | None, cpu_s: float, limits: ChildLimits, killed: Kill | None, last_line: str
-) -> Kill:
-    """Return what ended a child, and the line that says so.
+def tell_exit(
+    label: str, remains: Remains, *, limits: ChildLimits, killed: Kill | None, log_tail: bytes
+) -> ChildExit:
+    """Return how a child ended, for its user.
 
     Parameters
     ----------
-    status : int or None
-        Exit code, or minus the signal; None when nobody saw it.
-    cpu_s : float
-        CPU seconds it used, which tells the kernel's CPU limit from another's SIGKILL.
+    label : str
+        Whom the line is about.
+    remains : Remains
+        What the kernel says.
+    limits : ChildLimits
+        What it was allowed.
     killed : Kill or None
-        Why the engine killed it, if it did. A child that ended by itself first keeps its own end.
-    last_line : str
-        The last line that it printed.
+        Why the engine killed it, if it did.
+    log_tail : bytes
+        The last that it printed.
     """
+    lines = log_lines(log_tail)
+    why = explain_exit(remains, limits=limits, killed=killed, last_line=lines[-1] if lines else "")
+    return ChildExit(
+        kind=why.kind,
+        reason=f"{label}: {why.reason}",
+        status=remains.status,
+        rss_bytes=remains.rss_bytes,
+        cpu_s=remains.cpu_s,
+        log_lines=lines,
+    )
+
+
+def explain_exit(
+    remains: Remains, *, limits: ChildLimits, killed: Kill | None, last_line: str
+) -> Kill:
+    """Return what ended a child, and why.
+
+    A child that ended by itself before the engine's kill arrived keeps its own end.
+    """
+    status = remains.status
     if killed is not None and _is_told_by(killed, status):
         return killed
     if status is None:
         return Kill(kind=ExitKind.KILLED, reason="it died, and its zygote died before it could say")
     if status < 0:
-        return _explain_signal(-status, cpu_s=cpu_s, limits=limits)
+        return _explain_signal(-status, cpu_s=remains.cpu_s, limits=limits)
     return _explain_code(status, limits=limits, last_line=last_line)
 
 
@@ -181,11 +203,6 @@ def explain_zygote(kind: str, status: int, stderr: bytes) -> str:
     """Return why there is no zygote of `kind`: how it ended, and the last line that it printed."""
     how = f"by {signal_name(-status)}" if status < 0 else f"with exit code {status}"
     return f"the {kind} zygote ended {how}: {last_line_of(stderr)}"
-
-
-def describe(label: str, why: str) -> str:
-    """Return the one line a user reads: who, then what."""
-    return f"{label}: {why}"
 
 
 def log_lines(tail: bytes) -> tuple[str, ...]:

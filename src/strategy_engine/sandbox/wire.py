@@ -2,7 +2,7 @@
 
 import msgspec
 
-from strategy_engine.sandbox.model import ChildLimits
+from strategy_engine.sandbox.model import ChildLimits, Remains
 
 MAX_MESSAGE_BYTES = 1 << 16
 
@@ -36,12 +36,10 @@ class Refused(msgspec.Struct, tag="refused", frozen=True, kw_only=True):
 
 
 class Reaped(msgspec.Struct, tag="reaped", frozen=True, kw_only=True):
-    """A child is dead; `status` is an exit code, or minus the signal."""
+    """A child is dead."""
 
     pid: int
-    status: int
-    rss_bytes: int
-    cpu_s: float
+    remains: Remains
 
 
 type FromZygote = Ready | Forked | Refused | Reaped

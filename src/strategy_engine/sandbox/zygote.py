@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from strategy_engine.sandbox import confinement, descriptors, entry, procfs, rules, warmth, wire
+from strategy_engine.sandbox.model import Remains
 
 _KIB = 1024
 _FDS_PER_REQUEST = 2
@@ -85,14 +86,12 @@ class Zygote:
         pid = self._pids.pop(pidfd)
         _, status, usage = os.wait4(pid, 0)
         os.close(pidfd)
-        self._answer(
-            wire.Reaped(
-                pid=pid,
-                status=rules.exit_code(status),
-                rss_bytes=usage.ru_maxrss * _KIB,
-                cpu_s=usage.ru_utime + usage.ru_stime,
-            )
+        remains = Remains(
+            status=rules.exit_code(status),
+            rss_bytes=usage.ru_maxrss * _KIB,
+            cpu_s=usage.ru_utime + usage.ru_stime,
         )
+        self._answer(wire.Reaped(pid=pid, remains=remains))
 
     def _answer(self, answer: wire.FromZygote, *fds: int) -> None:
         socket.send_fds(self._control, [wire.encode(answer)], fds)
