@@ -1,0 +1,3 @@
+"""A runner that cannot be imported."""
+
+raise ImportError("no module named nonsense")
