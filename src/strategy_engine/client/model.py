@@ -1,0 +1,168 @@
+"""The shapes of the engine's answers; an answer may hold more than what is named here."""
+
+from typing import Any, NotRequired, TypedDict
+
+
+class Health(TypedDict):
+    """`GET /health`."""
+
+    status: str
+    strategies_deployed: int
+    pipelines_executed: int
+    tests_completed: int
+    active_strategies: int
+    active_executions: int
+    uptime_seconds: float
+    messagebus_connected: bool
+
+
+class Created(TypedDict):
+    """`POST /strategies`: `status` is created, or exists for the same content again."""
+
+    status: str
+    strategy_id: str
+    strategy_name: str
+    version: str
+
+
+class Strategy(TypedDict):
+    """One version as `GET /strategies` lists it."""
+
+    strategy_id: str
+    strategy_name: str
+    version: str
+    status: str
+    created_at: str
+    updated_at: str
+
+
+class Strategies(TypedDict):
+    """`GET /strategies`."""
+
+    strategies: list[Strategy]
+    count: int
+    total: int
+
+
+class Accepted(TypedDict):
+    """`POST /strategies/{id}/deploy`."""
+
+    status: str
+    pipeline_id: str
+    strategy_id: str
+    deployment_type: str
+    stages: list[str]
+
+
+class Finding(TypedDict):
+    """One thing a stage found; `level` is error, warning or note."""
+
+    level: str
+    message: str
+    where: NotRequired[str | None]
+
+
+class StageResult(TypedDict):
+    """How one stage ended. What it measured stands beside these fields."""
+
+    passed: bool
+    duration_ms: float
+    verdict: NotRequired[str]
+    message: NotRequired[str | None]
+    findings: NotRequired[list[Finding]]
+
+
+class Deployment(TypedDict):
+    """`GET /deployments/{pipeline_id}/status`."""
+
+    pipeline_id: str
+    strategy_id: str
+    deployment_type: str
+    status: str
+    current_stage: str | None
+    stages_completed: int
+    total_stages: int
+    results: dict[str, StageResult]
+    started_at: NotRequired[str | None]
+    stages: NotRequired[list[str]]
+    outcome: NotRequired[str | None]
+    message: NotRequired[str | None]
+
+
+class Deployments(TypedDict):
+    """`GET /deployments`."""
+
+    deployments: list[Deployment]
+    count: int
+    total: int
+
+
+class Execution(TypedDict):
+    """One execution: money in account currency, ratios as fractions."""
+
+    execution_id: str
+    strategy_id: str
+    status: str
+    start_time: str | None
+    trade_count: int
+    pnl: float
+    performance_metrics: dict[str, Any]
+    end_time: NotRequired[str | None]
+    fill_count: NotRequired[int]
+    risk_state: NotRequired[str]
+    error: NotRequired[str | None]
+    end_reason: NotRequired[str | None]
+    capital: NotRequired[float]
+
+
+class Executions(TypedDict):
+    """`GET /executions`."""
+
+    executions: list[Execution]
+    count: int
+
+
+class Started(TypedDict):
+    """`POST /strategies/{id}/start`."""
+
+    status: str
+    execution_id: str
+    strategy_id: str
+    start_time: str | None
+
+
+class Moved(TypedDict):
+    """`POST /strategies/{id}/stop`, `/pause`, `/resume`."""
+
+    status: str
+    execution_id: str
+    strategy_id: str
+    duration_minutes: NotRequired[float]
+
+
+class Trade(TypedDict):
+    """One fill, with what it realised."""
+
+    trade_id: str
+    execution_id: str
+    symbol: str
+    side: str
+    quantity: float
+    price: float
+    timestamp: str
+    pnl: float
+    cause: NotRequired[str]
+
+
+class Trades(TypedDict):
+    """`GET /executions/{id}/trades`, oldest first."""
+
+    trades: list[Trade]
+    count: int
+
+
+class Instrument(TypedDict):
+    """One instrument that has bars."""
+
+    symbol: str
+    note: NotRequired[str]

@@ -1,0 +1,198 @@
+"""A synchronous client of one engine: a method a request, problems raised as one-line errors."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from strategy_engine.client import address, model, problems
+
+TIMEOUT_S = 30.0
+
+
+class Client:
+    """Talks to the engine at `url`. Use it as a context manager, or close it.
+
+    Parameters
+    ----------
+    api_key : str, optional
+        Sent as a bearer token.
+    transport : httpx.BaseTransport, optional
+        What carries the requests, where it is not the network.
+
+    Raises
+    ------
+    InvalidError
+        If the URL is none.
+    NoEngineError
+        From every method, if no engine answers.
+    RefusedError
+        From every method, if the engine refuses the request; it carries the problem's facts.
+    """
+
+    def __init__(
+        self,
+        url: str = address.DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = address.base_url(url)
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=timeout_s,
+            transport=transport,
+            # A proxy of the environment is for other machines than this one.
+            trust_env=not address.is_loopback(address.host_of(self.url)),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def health(self) -> model.Health:
+        """Return how the engine is."""
+        answer: model.Health = self._ask("GET", "/health", accepted=(503,))
+        return answer
+
+    def create_strategy(self, content: Mapping[str, Any]) -> model.Created:
+        """Register a version; the same content again answers the id it has."""
+        answer: model.Created = self._ask("POST", "/strategies", body=content)
+        return answer
+
+    def strategies(
+        self, *, status: str | None = None, name: str | None = None, limit: int = 50
+    ) -> model.Strategies:
+        """Return registered versions, newest first."""
+        query = {"status": status, "name": name, "limit": limit}
+        answer: model.Strategies = self._ask("GET", "/strategies", query=query)
+        return answer
+
+    def strategy(self, strategy_id: str) -> model.Strategy:
+        """Return one version whole."""
+        answer: model.Strategy = self._ask("GET", f"/strategies/{_part(strategy_id)}")
+        return answer
+
+    def deploy(self, strategy_id: str, options: Mapping[str, Any]) -> model.Accepted:
+        """Ask for a version to be validated and deployed; it goes on after the answer."""
+        path = f"/strategies/{_part(strategy_id)}/deploy"
+        answer: model.Accepted = self._ask("POST", path, body=options)
+        return answer
+
+    def deployment(self, pipeline_id: str) -> model.Deployment:
+        """Return how far a deployment is, and what its stages found."""
+        answer: model.Deployment = self._ask("GET", f"/deployments/{_part(pipeline_id)}/status")
+        return answer
+
+    def deployments(self, *, limit: int = 10) -> model.Deployments:
+        """Return deployments, newest first."""
+        answer: model.Deployments = self._ask("GET", "/deployments", query={"limit": limit})
+        return answer
+
+    def approve(self, pipeline_id: str, *, comment: str = "") -> dict[str, Any]:
+        """Let a deployment that asked for approval go on."""
+        return self._decide(pipeline_id, "approve", comment)
+
+    def reject(self, pipeline_id: str, *, comment: str = "") -> dict[str, Any]:
+        """End a deployment that asked for approval."""
+        return self._decide(pipeline_id, "reject", comment)
+
+    def start(self, strategy_id: str, execution_config: Mapping[str, Any]) -> model.Started:
+        """Start a deployed version; a running one answers its execution."""
+        path = f"/strategies/{_part(strategy_id)}/start"
+        body = {"execution_config": dict(execution_config)}
+        answer: model.Started = self._ask("POST", path, body=body)
+        return answer
+
+    def stop(self, strategy_id: str) -> model.Moved:
+        """Stop every execution of a version."""
+        return self._move(strategy_id, "stop")
+
+    def pause(self, strategy_id: str) -> model.Moved:
+        """Let a running version take no new decisions; its stops stay watched."""
+        return self._move(strategy_id, "pause")
+
+    def resume(self, strategy_id: str) -> model.Moved:
+        """Let a paused version decide again."""
+        return self._move(strategy_id, "resume")
+
+    def executions(self, *, status: str | None = None) -> model.Executions:
+        """Return executions; the active ones unless `status` says otherwise."""
+        answer: model.Executions = self._ask("GET", "/executions", query={"status": status})
+        return answer
+
+    def execution(self, execution_id: str) -> model.Execution:
+        """Return one execution with its metrics."""
+        answer: model.Execution = self._ask("GET", f"/executions/{_part(execution_id)}")
+        return answer
+
+    def trades(self, execution_id: str, *, limit: int = 100, offset: int = 0) -> model.Trades:
+        """Return fills, oldest first."""
+        path = f"/executions/{_part(execution_id)}/trades"
+        query = {"limit": limit, "offset": offset}
+        answer: model.Trades = self._ask("GET", path, query=query)
+        return answer
+
+    def instruments(self) -> list[model.Instrument]:
+        """Return what can be traded."""
+        answer: dict[str, list[model.Instrument]] = self._ask("GET", "/instruments")
+        return answer["instruments"]
+
+    def _decide(self, pipeline_id: str, verb: str, comment: str) -> dict[str, Any]:
+        path = f"/deployments/{_part(pipeline_id)}/{verb}"
+        answer: dict[str, Any] = self._ask("POST", path, body={"comment": comment})
+        return answer
+
+    def _move(self, strategy_id: str, verb: str) -> model.Moved:
+        answer: model.Moved = self._ask("POST", f"/strategies/{_part(strategy_id)}/{verb}")
+        return answer
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        accepted: tuple[int, ...] = (),
+    ) -> Any:
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            response = self._http.request(method, path, json=body, params=params)
+        except httpx.TimeoutException:
+            raise problems.silent(self.url, self._timeout_s) from None
+        except httpx.RequestError as error:
+            raise problems.unreachable(self.url, str(error) or type(error).__name__) from None
+        answer = self._decoded(response)
+        if response.is_success or response.status_code in accepted:
+            return answer
+        raise problems.refusal(response.status_code, answer)
+
+    def _decoded(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            answer = response.json()
+        except ValueError:
+            raise problems.stranger(self.url, response.status_code) from None
+        if not isinstance(answer, dict):
+            raise problems.stranger(self.url, response.status_code)
+        return answer
+
+
+def _part(identifier: str) -> str:
+    return quote(identifier, safe="")
