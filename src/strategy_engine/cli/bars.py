@@ -1,0 +1,142 @@
+"""`data`: the bars of a data directory, read and written without an engine."""
+
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from strategy_engine.cli import options, rules
+from strategy_engine.core.errors import InvalidError
+
+if TYPE_CHECKING:
+    from strategy_engine.market.report import ImportReport
+    from strategy_engine.market.service import Catalogue
+
+
+class CalendarName(StrEnum):
+    """The calendars, by name: the market room itself is slow to import."""
+
+    FX = "fx"
+    SESSION = "session"
+    CONTINUOUS = "continuous"
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet, times in UTC.")],
+    *,
+    symbol: Annotated[str, typer.Option(help="Name and venue, such as EUR/USD.SIM.")],
+    timeframe: Annotated[str, typer.Option(help="Length of a bar: 30s, 5m, 1h, 1d.")],
+    tick_size: Annotated[
+        str | None, typer.Option(help="Smallest price step; found in the prices if not given.")
+    ] = None,
+    lot_size: Annotated[
+        str | None, typer.Option(help="Smallest quantity.", show_default="1")
+    ] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="Settlement currency.", show_default="USD")
+    ] = None,
+    calendar: Annotated[
+        CalendarName | None, typer.Option(help="When it trades; found in the times if not given.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop the bars that are there for the file's.")
+    ] = False,
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check a file of bars and, if nothing refuses it, add it to the catalogue.
+
+    Exits 1 when the file is refused; nothing of it is stored then.
+    """
+    from strategy_engine.market.model import Calendar  # noqa: PLC0415 - numpy is slow to import
+
+    report = _catalogue(data_dir).import_file(
+        file,
+        symbol,
+        timeframe,
+        tick_size=_decimal(tick_size, "--tick-size"),
+        lot_size=_decimal(lot_size, "--lot-size"),
+        currency=currency,
+        calendar=Calendar(calendar.value) if calendar else None,
+        replace=replace,
+    )
+    if as_json:
+        options.print_json(_told(report))
+    else:
+        for line in report.lines():
+            print(rules.printable(line))
+    if not report.accepted:
+        raise typer.Exit(rules.FAILED)
+
+
+def list_(*, data_dir: options.DataDir = None, as_json: options.AsJson = False) -> None:
+    """List the instruments that have bars."""
+    from strategy_engine.cli import views  # noqa: PLC0415 - rich is slow to import
+
+    rows = list(_rows(_catalogue(data_dir)))
+    if as_json:
+        return options.print_json({"instruments": rows})
+    columns = ("symbol", "timeframe", "bars", "first", "last", "tick", "lot", "calendar")
+    console = views.console()
+    console.print(
+        views.table(
+            columns, ([str(row[each]) for each in columns] for row in rows), "bars tick lot"
+        )
+    )
+    for note in dict.fromkeys(f"{row['symbol']}: {row['note']}" for row in rows if row["note"]):
+        console.print(views.text(note, "yellow"))
+    return None
+
+
+def _rows(catalogue: "Catalogue") -> list[dict[str, Any]]:
+    from strategy_engine.market.report import moment  # noqa: PLC0415 - numpy is slow to import
+
+    rows = []
+    for instrument in catalogue.instruments():
+        for timeframe in catalogue.timeframes(instrument.symbol):
+            bars = catalogue.bars(instrument.symbol, str(timeframe))
+            rows.append(
+                {
+                    "symbol": instrument.symbol,
+                    "timeframe": str(timeframe),
+                    "bars": len(bars),
+                    "first": moment(int(bars.ts_ns[0])) if len(bars) else "",
+                    "last": moment(int(bars.ts_ns[-1])) if len(bars) else "",
+                    "tick": f"{instrument.tick_size:f}",
+                    "lot": f"{instrument.lot_size:f}",
+                    "currency": instrument.currency,
+                    "calendar": str(instrument.calendar),
+                    "note": instrument.note,
+                }
+            )
+    return rows
+
+
+def _catalogue(data_dir: Path | None) -> "Catalogue":
+    from strategy_engine import config  # noqa: PLC0415 - pydantic is slow to import
+    from strategy_engine.market.service import Catalogue  # noqa: PLC0415 - numpy is slow to import
+
+    return Catalogue(config.load(data_dir=data_dir).data_dir)
+
+
+def _told(report: "ImportReport") -> dict[str, Any]:
+    return {
+        "accepted": report.accepted,
+        "symbol": report.symbol,
+        "timeframe": str(report.timeframe),
+        "calendar": str(report.calendar),
+        "rows": report.rows,
+        "tick_size": None if report.tick_size is None else f"{report.tick_size:f}",
+        "lines": report.lines(),
+    }
+
+
+def _decimal(text: str | None, option: str) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise InvalidError(f"{option} {text!r} is no number; write it like 0.00001") from None

@@ -1,0 +1,127 @@
+"""A deployment as a board: a line a stage with its verdict, its time and what matters. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from strategy_engine.cli import views
+from strategy_engine.client import model
+
+_LEVELS = {"error": "red", "warning": "yellow", "note": "dim"}
+_MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "inconclusive": ("?", "yellow")}
+_PASSED: model.StageResult = {"passed": True, "duration_ms": 0}
+_STAGE_WIDTH = 22
+_TIME_WIDTH = 8
+
+# What of a stage's evidence is worth a place on its line, in this order.
+_TOLD: tuple[tuple[str, Callable[[Any], str]], ...] = (
+    ("tests_passed", lambda value: f"{value} tests passed"),
+    ("tests_failed", lambda value: f"{value} failed" if value else ""),
+    ("trade_count", lambda value: f"{value} trades"),
+    ("trades_executed", lambda value: f"{value} trades"),
+    ("duration_hours", lambda value: f"{value:.0f} h"),
+    ("total_return", lambda value: f"return {value:+.2%}"),
+    ("sharpe_ratio", lambda value: f"Sharpe {value:.2f}"),
+    ("max_drawdown", lambda value: f"drawdown {value:.2%}"),
+    ("win_rate", lambda value: f"win rate {value:.0%}"),
+    ("pnl", lambda value: f"P&L {value:+,.2f}"),
+    ("alpha", lambda value: f"alpha {value:+.2%}"),
+    ("parity", lambda value: f"parity {value:.1%}"),
+)
+
+
+def stages_of(deployment: model.Deployment) -> list[str]:
+    """Return the stages that a deployment runs, in order, as far as they are known."""
+    known = list(deployment.get("stages") or deployment["results"])
+    return known + [stage for stage in deployment["results"] if stage not in known]
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """Return what matters most of a stage: why it failed, or what it measured."""
+    message = str(result.get("message") or "")
+    if not result["passed"]:
+        return message or "failed"
+    figures = [
+        told(value)
+        for name, told in _TOLD
+        if isinstance(value := result.get(name), int | float) and not isinstance(value, bool)
+    ]
+    return ", ".join(each for each in figures if each) or message or "passed"
+
+
+def board(deployment: model.Deployment, *, findings: bool = True) -> RenderableType:
+    """Return every stage: finished with what they found, running, and to come."""
+    results = deployment["results"]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(width=1)
+    grid.add_column(width=_STAGE_WIDTH, no_wrap=True)
+    grid.add_column(width=_TIME_WIDTH, justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for stage in stages_of(deployment):
+        if stage in results:
+            _add_finished(grid, stage, results[stage], findings=findings)
+        elif stage == deployment.get("current_stage"):
+            grid.add_row(Spinner("dots", style="cyan"), views.text(stage, "cyan"), "", "")
+        else:
+            grid.add_row(Text("·", style="dim"), views.text(stage, "dim"), "", "")
+    return grid
+
+
+def finished(stage: str, result: model.StageResult) -> RenderableType:
+    """Return one finished stage as lines of their own, for output that only grows."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(width=1)
+    grid.add_column(width=_STAGE_WIDTH, no_wrap=True)
+    grid.add_column(width=_TIME_WIDTH, justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
+    _add_finished(grid, stage, result, findings=True)
+    return Group(grid)
+
+
+def _add_finished(grid: Table, stage: str, result: model.StageResult, *, findings: bool) -> None:
+    verdict = result.get("verdict") or ("passed" if result["passed"] else "failed")
+    mark, style = _MARKS.get(verdict, ("?", "yellow"))
+    style = style if result["passed"] else "red"
+    took = views.duration(result["duration_ms"])
+    line = views.text(headline(result), "" if result["passed"] else "red")
+    grid.add_row(Text(mark, style=style), views.text(stage), Text(took, style="dim"), line)
+    if findings:
+        for told in _findings(result):
+            grid.add_row("", "", "", told)
+
+
+def _findings(result: model.StageResult) -> Iterator[Text]:
+    message = result.get("message") or ""
+    for each in result.get("findings") or []:
+        if each["message"] == message and not result["passed"]:
+            continue
+        place = f" ({each['where']})" if each.get("where") else ""
+        yield views.text(
+            f"{each['level']}: {each['message']}{place}", _LEVELS.get(each["level"], "")
+        )
+
+
+def heading(deployment: model.Deployment) -> Text:
+    """Return what is deployed and how it stands, as a line."""
+    line = views.text(deployment["pipeline_id"], "bold")
+    line.append_text(
+        views.text(f"  {deployment['strategy_id']}  {deployment['deployment_type']}  ")
+    )
+    line.append_text(views.state(deployment["status"]))
+    if outcome := deployment.get("outcome"):
+        line.append_text(views.text(f" ({outcome})"))
+    return line
+
+
+def why_failed(deployment: model.Deployment) -> str:
+    """Return the failed stage with its reason, or else what the deployment itself says."""
+    results = deployment["results"]
+    failed = [stage for stage in stages_of(deployment) if not results.get(stage, _PASSED)["passed"]]
+    if failed:
+        return f"{deployment['pipeline_id']} failed at {failed[0]}: {headline(results[failed[0]])}"
+    reason = deployment.get("message") or deployment.get("outcome") or "no reason given"
+    return f"{deployment['pipeline_id']} failed: {reason}"
