@@ -27,6 +27,7 @@ RETRY_S = 0.2
 LONGEST_RETRY_S = 5.0
 STEADY_S = 10.0
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 
 # Set before anything imports numpy or pyarrow: their threads would make forking unsafe.
 _SINGLE_THREADED = {
@@ -83,7 +84,7 @@ class Supervisor:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become(process.main, parent)
+            _become(process, parent)
         process.pid, process.started_s = pid, time.monotonic()
 
     def _reap(self) -> None:
@@ -231,15 +232,16 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _become(main: Main, parent: int) -> NoReturn:
+def _become(process: Process, parent: int) -> NoReturn:
     """Turn a fresh fork into one of the two processes; never return into the supervisor."""
     status = 1
     try:
         die_with_parent(parent)
+        name_process(f"engine-{process.name}")
         # A terminal's Ctrl-C reaches the whole group; the supervisor alone decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        status = main()
+        status = process.main()
     except EngineError as error:
         _say(str(error))
     except BaseException:  # noqa: BLE001  the edge of a process: said, then ended
@@ -256,6 +258,12 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def name_process(name: str) -> None:
+    """Give this process the name that `ps` and `top` show (15 characters at most)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def _signal(pid: int | None, number: signal.Signals) -> None:
