@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("port-8700")
 
 @pytest.fixture(scope="module")
 def engine(start_engine):
-    return start_engine(port=PORT, STRATEGY_METRICS_INTERVAL="0.2", STRATEGY_REPLAY_SPEED="2000")
+    return start_engine(port=PORT, STRATEGY_METRICS_INTERVAL="0.2", STRATEGY_REPLAY_SPEED="300")
 
 
 def deploy() -> str:
