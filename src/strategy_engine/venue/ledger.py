@@ -1,0 +1,216 @@
+"""The ledger's writer: one thread that commits whatever queued during the previous commit."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+
+from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.infra import database, logs
+from strategy_engine.venue import rows, store
+from strategy_engine.venue.model import Entry
+
+LARGEST_BATCH = 2_000
+RETRY_DELAYS_S = (0.05, 0.2, 1.0, 3.0)
+
+_log = logs.get("venue")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    entry: Entry
+    loop: asyncio.AbstractEventLoop
+    kept: asyncio.Future[None]
+
+
+class Ledger:
+    """Keeps entries in the order they were appended, each whole or not at all.
+
+    Parameters
+    ----------
+    url : str
+        The ledger's database.
+    retry_delays_s : sequence of float
+        How long to wait before each new try of a commit that failed; then its authors are told.
+    """
+
+    def __init__(self, url: str, *, retry_delays_s: Iterable[float] = RETRY_DELAYS_S) -> None:
+        self._engine = database.sync_engine(url, synchronous="FULL")
+        self._retry_delays_s = tuple(retry_delays_s)
+        self._queue: list[_Waiting] = []
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._pause = threading.Event()  # never set: waiting for it is how the thread rests
+        self.commits = 0
+        self.refused = 0
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many entries no commit has taken up yet."""
+        return len(self._queue)
+
+    def append(self, entry: Entry) -> asyncio.Future[None]:
+        """Queue an entry; the future is done when it is on the disk. It need not be awaited.
+
+        Its error is `StaleEpochError` if another copy of the execution has taken over,
+        `LedgerGapError` if an earlier entry of the execution was not kept, and `UnavailableError`
+        if the database would not take it; then no later entry of the execution is kept either.
+        """
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[None] = loop.create_future()
+        kept.add_done_callback(_mark_seen)
+        with self._changed:
+            if self._is_closing:
+                kept.set_exception(UnavailableError("the ledger is closed"))
+                return kept
+            self._queue.append(_Waiting(entry=entry, loop=loop, kept=kept))
+            self._changed.notify()
+        return kept
+
+    async def aclose(self) -> None:
+        """Commit what is queued and end the thread."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
+        self._engine.dispose()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            outcome = self._commit([each.entry for each in batch])
+            _tell(batch, outcome)
+
+    def _next_batch(self) -> list[_Waiting]:
+        with self._changed:
+            while not self._queue and not self._is_closing:
+                self._changed.wait()
+            batch, self._queue = self._queue[:LARGEST_BATCH], self._queue[LARGEST_BATCH:]
+        return batch
+
+    def _commit(self, entries: list[Entry]) -> dict[int, EngineError]:
+        """Keep entries; return the errors of those that were not, by their place."""
+        for delay_s in (*self._retry_delays_s, None):
+            try:
+                return self._write(entries)
+            except OperationalError as error:
+                why = f"the ledger cannot be written: {error.orig}"
+                if delay_s is None:
+                    _log.error("ledger_write_failed", error=why, entries=len(entries))
+                    return _all_failed(entries, f"{why}; free or repair its disk, then resume")
+                _log.warning("ledger_write_retried", error=why, entries=len(entries))
+                self._pause.wait(delay_s)
+            except Exception as error:  # noqa: BLE001 - the thread's edge: the others must go on
+                _log.exception("ledger_entry_failed", entries=len(entries))
+                if len(entries) == 1:
+                    return _all_failed(entries, f"the ledger cannot keep this entry: {error}")
+                return self._commit_each(entries)
+        raise AssertionError("the last delay is None")
+
+    def _commit_each(self, entries: list[Entry]) -> dict[int, EngineError]:
+        outcomes = [self._commit([entry]) for entry in entries]
+        return {place: failed[0] for place, failed in enumerate(outcomes) if failed}
+
+    def _write(self, entries: list[Entry]) -> dict[int, EngineError]:
+        with self._engine.begin() as connection:
+            heads = store.heads(connection, {each.execution_id for each in entries})
+            batch, refusals = rows.collect(entries, heads)
+            _insert(connection, batch)
+            epochs = {name: head.epoch for name, head in heads.items()}
+            _upsert(connection, batch, epochs)
+        self.commits += 1
+        self.refused += len(refusals)
+        errors = {id(each.entry): each.error for each in refusals}
+        return {
+            place: errors[id(entry)] for place, entry in enumerate(entries) if id(entry) in errors
+        }
+
+
+def _all_failed(entries: list[Entry], why: str) -> dict[int, EngineError]:
+    return {place: UnavailableError(why) for place in range(len(entries))}
+
+
+def _mark_seen(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+def _tell(batch: list[_Waiting], errors: dict[int, EngineError]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Any]]] = {}
+    for place, each in enumerate(batch):
+        by_loop.setdefault(each.loop, []).append((each.kept, errors.get(place)))
+    for loop, outcomes in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, outcomes)
+
+
+def _resolve(outcomes: list[tuple[asyncio.Future[None], EngineError | None]]) -> None:
+    for kept, error in outcomes:
+        if kept.done():
+            continue
+        if error is None:
+            kept.set_result(None)
+        else:
+            kept.set_exception(error)
+
+
+_INSERTS: tuple[tuple[sa.Table, Callable[[rows.Batch], list[rows.Row]]], ...] = (
+    (store.ORDERS, lambda batch: batch.orders),
+    (store.TRADES, lambda batch: batch.trades),
+    (store.ROUND_TRIPS, lambda batch: batch.round_trips),
+    (store.DECISIONS, lambda batch: batch.decisions),
+)
+_CHANGE_ORDER = (
+    sa.update(store.ORDERS)
+    .where(store.ORDERS.c.order_id == sa.bindparam("changed_id"))
+    .values(status=sa.bindparam("status"))
+)
+
+
+def _insert(connection: sa.Connection, batch: rows.Batch) -> None:
+    for table, pick in _INSERTS:
+        if found := pick(batch):
+            connection.execute(sa.insert(table), found)
+    if batch.order_changes:
+        connection.execute(_CHANGE_ORDER, batch.order_changes)
+
+
+def _upsert(connection: sa.Connection, batch: rows.Batch, epochs: dict[str, int]) -> None:
+    dialect = connection.dialect.name
+    if batch.openings:
+        statement = _upsert_statement(store.CHECKPOINTS, dialect, only=("epoch",))
+        connection.execute(statement, list(batch.openings.values()))
+    if batch.equity:
+        connection.execute(_upsert_statement(store.EQUITY, dialect), list(batch.equity.values()))
+    if batch.positions:
+        connection.execute(
+            _upsert_statement(store.POSITIONS, dialect), list(batch.positions.values())
+        )
+    for execution_id, values in batch.checkpoints.items():
+        changed = values | {"epoch": epochs[execution_id]}
+        if execution_id in batch.states:
+            changed["state"] = batch.states[execution_id]
+        connection.execute(
+            sa.update(store.CHECKPOINTS)
+            .where(store.CHECKPOINTS.c.execution_id == execution_id)
+            .values(changed)
+        )
+
+
+def _upsert_statement(
+    table: sa.Table, dialect: str, *, only: tuple[str, ...] | None = None
+) -> sa.Executable:
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = make(table)
+    keys = [column.name for column in table.primary_key.columns]
+    names = only or tuple(column.name for column in table.columns if column.name not in keys)
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in names}
+    )

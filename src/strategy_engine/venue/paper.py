@@ -1,0 +1,179 @@
+"""The paper venue of one execution: matching's account behind the gate, with named orders.
+
+Nothing here decides a price: `matching` does, by the same code as in a backtest.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from strategy_engine.matching import account as accounts
+from strategy_engine.matching import rules as matching
+from strategy_engine.matching.account import Account
+from strategy_engine.matching.model import (
+    DAY_NS,
+    Action,
+    Cause,
+    Decision,
+    Fill,
+    Order,
+    Rules,
+    Side,
+    Terms,
+)
+from strategy_engine.venue import rules
+from strategy_engine.venue.model import (
+    Denied,
+    GateRequest,
+    Happened,
+    Limits,
+    Placed,
+    RiskState,
+)
+
+NOTHING_HAPPENED = Happened()
+NOTHING_PLACED = Placed()
+
+
+class PaperVenue:
+    """What one execution holds and has on order, and the gate that its orders pass.
+
+    Parameters
+    ----------
+    epoch : int
+        Which copy of the execution this is; `highest_epoch` is raised when it hears of a newer.
+    """
+
+    def __init__(
+        self,
+        execution_id: str,
+        *,
+        capital_nanos: int,
+        terms: Iterable[Terms],
+        how: Rules,
+        limits: Limits,
+        epoch: int,
+    ) -> None:
+        self.execution_id = execution_id
+        self.terms: Mapping[str, Terms] = {each.symbol: each for each in terms}
+        self.account = Account(capital_nanos, self.terms.values(), how)
+        self.limits = limits
+        self.epoch = epoch
+        self.highest_epoch = epoch
+        self.is_running = True
+        self.risk_state = RiskState.ACTIVE
+        self._day = -1
+        self._day_start_nanos = capital_nanos
+
+    @property
+    def day_pnl_nanos(self) -> int:
+        """Return the change of equity since the feed's day began."""
+        return self.account.equity() - self._day_start_nanos
+
+    def on_bar(
+        self, symbol: str, times: tuple[int, int], ticks: tuple[int, int, int, int]
+    ) -> Happened:
+        """Fill, protect and mark by one bar.
+
+        Parameters
+        ----------
+        times : tuple of int
+            When the bar opened and closed, nanoseconds since 1970.
+        ticks : tuple of int
+            Open, high, low and close, ticks.
+        """
+        if times[0] // DAY_NS > self._day:
+            self._day = times[0] // DAY_NS
+            self._day_start_nanos = self.account.equity()
+        waiting = self.account.books[symbol].pending
+        fills = self.account.on_bar(symbol, times, ticks)
+        if not waiting and not fills:
+            return NOTHING_HAPPENED
+        named = tuple(each if each.order_id else self._named(each) for each in fills)
+        filled = {each.order_id for each in named}
+        return Happened(
+            fills=named,
+            cancelled=tuple(each.order_id for each in waiting if each.order_id not in filled),
+        )
+
+    def decide(self, symbol: str, decision: Decision, now_ns: int) -> Placed:
+        """Turn a decision into orders, judge each, and let those that may go wait to fill."""
+        if decision.action is Action.HOLD:
+            return NOTHING_PLACED
+        account, book = self.account, self.account.books[symbol]
+        entries = account.entries_day, account.entries_today
+        placed = self._place(account.plan(symbol, decision, now_ns))
+        if any(each.order.opens for each in placed.denials):
+            # An entry that was refused is none, and a target not reached is not yet followed.
+            account.entries_day, account.entries_today = entries
+            book.last_target = None
+        return placed
+
+    def flatten(self, now_ns: int) -> Placed:
+        """Order out of every position, on the engine's own behalf."""
+        orders = [
+            order
+            for symbol in self.terms
+            for order in self.account.flatten(symbol, now_ns, Cause.HANDOVER)
+        ]
+        return self._place(orders)
+
+    def cancel(self, *, only_entries: bool = False) -> tuple[str, ...]:
+        """Take back orders that wait to fill, and return their ids."""
+        gone: list[str] = []
+        for book in self.account.books.values():
+            keep = [order for order in book.pending if only_entries and not order.opens]
+            gone += [order.order_id for order in book.pending if order not in keep]
+            book.pending = keep
+        return tuple(gone)
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything that changes, as plain values."""
+        return accounts.dump(self.account) | {"day": [self._day, self._day_start_nanos]}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Put what `dump` returned into a venue of the same instruments and rules."""
+        accounts.load(self.account, dict(state))
+        self._day, self._day_start_nanos = state["day"]
+
+    def _place(self, orders: Iterable[Order]) -> Placed:
+        accepted: list[Order] = []
+        denied: list[Denied] = []
+        for number, order in enumerate(orders):
+            named = replace(order, order_id=self._order_id(order, number))
+            denial = rules.judge(self._request(named, accepted))
+            if denial is None:
+                accepted.append(named)
+            else:
+                denied.append(Denied(order=named, denial=denial))
+        self.account.submit(accepted)
+        return Placed(orders=tuple(accepted), denials=tuple(denied))
+
+    def _request(self, order: Order, earlier: list[Order]) -> GateRequest:
+        book = self.account.books[order.symbol]
+        lots, free = book.lots, self.account.free()
+        for each in earlier:
+            if each.symbol == order.symbol:  # it will have closed before this one opens
+                lots += each.lots if each.side is Side.BUY else -each.lots
+                value = book.terms.nanos(each.lots * book.mark)
+                free += value - matching.fee(value, self.limits.fee_ppm)
+        return GateRequest(
+            order=order,
+            terms=book.terms,
+            limits=self.limits,
+            is_running=self.is_running,
+            risk_state=self.risk_state,
+            epoch=self.epoch,
+            highest_epoch=self.highest_epoch,
+            mark_ticks=book.mark,
+            lots_before=lots,
+            free_nanos=free,
+            day_pnl_nanos=self.day_pnl_nanos,
+        )
+
+    def _order_id(self, order: Order, number: int) -> str:
+        return f"{self.execution_id}-{order.symbol}-{order.decided_ns}-{number}"
+
+    def _named(self, fill: Fill) -> Fill:
+        order_id = f"{self.execution_id}-{fill.symbol}-{fill.ts_ns}-{fill.cause}"
+        return replace(fill, order_id=order_id)

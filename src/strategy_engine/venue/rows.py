@@ -1,0 +1,290 @@
+"""Ledger entries as the rows they leave behind. Pure: what is written is decided here."""
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from strategy_engine.core import money
+from strategy_engine.core.clock import from_nanos
+from strategy_engine.core.errors import EngineError
+from strategy_engine.matching.model import Action, Cause, Fill, Order, Terms
+from strategy_engine.venue.model import (
+    BarProcessed,
+    Closed,
+    Denial,
+    Entry,
+    Head,
+    LedgerGapError,
+    Opened,
+    OrderStatus,
+    StaleEpochError,
+)
+
+type Row = dict[str, Any]
+
+_PROTECTIVE = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT})  # the venue makes these orders itself
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """The rows of one commit. What later entries would write over is written once, at its last."""
+
+    orders: list[Row] = field(default_factory=list)
+    order_changes: list[Row] = field(default_factory=list)
+    trades: list[Row] = field(default_factory=list)
+    round_trips: list[Row] = field(default_factory=list)
+    decisions: list[Row] = field(default_factory=list)
+    positions: dict[tuple[str, str], Row] = field(default_factory=dict)
+    equity: dict[tuple[str, int], Row] = field(default_factory=dict)
+    openings: dict[str, Row] = field(default_factory=dict)
+    checkpoints: dict[str, Row] = field(default_factory=dict)
+    states: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An entry that was not kept, and the error that its author gets."""
+
+    entry: Entry
+    error: EngineError
+
+
+def collect(
+    entries: Iterable[Entry], heads: MutableMapping[str, Head]
+) -> tuple[Batch, list[Refusal]]:
+    """Return the rows of the entries that may be kept, and those that may not.
+
+    An entry of an older epoch is refused, and so is one that would leave a gap; an entry that is
+    already kept changes nothing. `heads` is moved on.
+    """
+    batch = Batch()
+    refusals: list[Refusal] = []
+    for entry in entries:
+        error = refuse(entry, heads.get(entry.execution_id))
+        if error is not None:
+            refusals.append(Refusal(entry=entry, error=error))
+        elif not _is_known(entry, heads.get(entry.execution_id)):
+            _add(batch, entry, heads)
+    return batch, refusals
+
+
+def refuse(entry: Entry, head: Head | None) -> EngineError | None:
+    """Return why an entry cannot follow what is kept, or None if it can or is kept already."""
+    if head is None:
+        if isinstance(entry, Opened):
+            return None
+        return LedgerGapError(f"{entry.execution_id} has no ledger yet; open it first")
+    if entry.epoch < head.epoch:
+        return StaleEpochError(
+            f"{entry.execution_id}: epoch {entry.epoch} is stale, the ledger is at {head.epoch};"
+            " another copy has taken over",
+            epoch=entry.epoch,
+            current=head.epoch,
+        )
+    if isinstance(entry, Opened) or entry.entry_no <= head.entry_no + 1:
+        return None
+    return LedgerGapError(
+        f"{entry.execution_id}: entry {entry.entry_no} cannot follow entry {head.entry_no};"
+        " one between them was lost, resume from the ledger",
+        entry_no=entry.entry_no,
+        kept=head.entry_no,
+    )
+
+
+def _is_known(entry: Entry, head: Head | None) -> bool:
+    if head is None:
+        return False
+    if isinstance(entry, Opened):
+        return entry.epoch == head.epoch
+    return entry.entry_no <= head.entry_no
+
+
+def _add(batch: Batch, entry: Entry, heads: MutableMapping[str, Head]) -> None:
+    head = heads.get(entry.execution_id)
+    match entry:
+        case Opened():
+            _add_opening(batch, entry)
+            entry_no = 0 if head is None else head.entry_no
+        case BarProcessed():
+            _add_bar(batch, entry)
+            entry_no = entry.entry_no
+        case Closed():
+            _cancel(batch, entry.cancelled)
+            _checkpoint(batch, entry.execution_id).update(
+                entry_no=entry.entry_no, account=entry.account
+            )
+            entry_no = entry.entry_no
+    heads[entry.execution_id] = Head(epoch=entry.epoch, entry_no=entry_no)
+
+
+def _add_opening(batch: Batch, entry: Opened) -> None:
+    batch.openings[entry.execution_id] = {
+        "execution_id": entry.execution_id,
+        "epoch": entry.epoch,
+        "entry_no": 0,
+        "seq": 0,
+        "capital": money.to_decimal(entry.capital_nanos),
+        "account": entry.account,
+        "bar_no": 0,
+        "is_decided": True,
+        "undelivered": [],
+    }
+
+
+def _add_bar(batch: Batch, entry: BarProcessed) -> None:
+    for number, fill in enumerate(entry.fills, start=entry.first_fill_no):
+        _add_fill(batch, entry, fill, number)
+    _cancel(batch, entry.cancelled)
+    for order in entry.orders:
+        batch.orders.append(_order(entry, order, OrderStatus.ACCEPTED))
+    for denied in entry.denials:
+        batch.orders.append(_order(entry, denied.order, OrderStatus.DENIED, denied.denial))
+    if entry.decision is not None and entry.decision.action is not Action.HOLD:
+        batch.decisions.append(_decision(entry))
+    batch.equity[entry.execution_id, entry.close_ns] = _equity(entry)
+    book = entry.account["books"][entry.symbol]
+    terms = entry.terms[entry.symbol]
+    batch.positions[entry.execution_id, entry.symbol] = _position(entry, book, terms)
+    _checkpoint(batch, entry.execution_id).update(
+        entry_no=entry.entry_no,
+        seq=entry.first_fill_no + len(entry.fills) - 1,
+        account=entry.account,
+        close_ns=entry.close_ns,
+        symbol=entry.symbol,
+        bar_no=entry.bar_no,
+        is_decided=entry.is_decided,
+        undelivered=entry.undelivered,
+    )
+    if entry.state is not None:
+        batch.states[entry.execution_id] = entry.state
+
+
+def _checkpoint(batch: Batch, execution_id: str) -> Row:
+    return batch.checkpoints.setdefault(execution_id, {"execution_id": execution_id})
+
+
+def _cancel(batch: Batch, order_ids: Iterable[str]) -> None:
+    batch.order_changes += [
+        {"changed_id": order_id, "status": OrderStatus.CANCELLED.value} for order_id in order_ids
+    ]
+
+
+def _add_fill(batch: Batch, entry: BarProcessed, fill: Fill, number: int) -> None:
+    batch.trades.append(_trade(entry, fill, number))
+    if fill.round_trip is not None:
+        batch.round_trips.append(
+            {
+                "execution_id": entry.execution_id,
+                "seq": number,
+                "symbol": fill.symbol,
+                "entry_ns": fill.round_trip.entry_ns,
+                "exit_ns": fill.round_trip.exit_ns,
+                "pnl": money.to_decimal(fill.round_trip.pnl_nanos),
+            }
+        )
+    if fill.cause in _PROTECTIVE:
+        batch.orders.append(_protection(entry, fill))
+    else:
+        batch.order_changes.append(
+            {"changed_id": fill.order_id, "status": OrderStatus.FILLED.value}
+        )
+
+
+def _trade(entry: BarProcessed, fill: Fill, number: int) -> Row:
+    terms = entry.terms[fill.symbol]
+    return {
+        "trade_id": f"{entry.execution_id}-{number}",
+        "execution_id": entry.execution_id,
+        "symbol": fill.symbol,
+        "side": fill.side.value,
+        "quantity": money.to_decimal(fill.lots * terms.lot_nanos),
+        "price": money.to_decimal(fill.price_ticks * terms.tick_nanos),
+        "timestamp": from_nanos(fill.ts_ns),
+        "pnl": money.to_decimal(fill.pnl_nanos),
+        "order_id": fill.order_id,
+        "fee": money.to_decimal(fill.fee_nanos),
+        "slippage": money.to_decimal(terms.nanos(fill.slippage_ticks * fill.lots)),
+        "cause": fill.cause.value,
+        "opens": fill.opens,
+        "closes_round_trip": fill.round_trip is not None,
+        "seq": number,
+    }
+
+
+def _order(
+    entry: BarProcessed, order: Order, status: OrderStatus, denial: Denial | None = None
+) -> Row:
+    return {
+        "order_id": order.order_id,
+        "execution_id": entry.execution_id,
+        "symbol": order.symbol,
+        "side": order.side.value,
+        "lots": order.lots,
+        "quantity": money.to_decimal(order.lots * entry.terms[order.symbol].lot_nanos),
+        "opens": order.opens,
+        "cause": order.cause.value,
+        "status": status.value,
+        "denial_code": None if denial is None else denial.code.value,
+        "reason": order.reason if denial is None else denial.message,
+        "decided_at": from_nanos(order.decided_ns),
+    }
+
+
+def _protection(entry: BarProcessed, fill: Fill) -> Row:
+    return {
+        "order_id": fill.order_id,
+        "execution_id": entry.execution_id,
+        "symbol": fill.symbol,
+        "side": fill.side.value,
+        "lots": fill.lots,
+        "quantity": money.to_decimal(fill.lots * entry.terms[fill.symbol].lot_nanos),
+        "opens": False,
+        "cause": fill.cause.value,
+        "status": OrderStatus.FILLED.value,
+        "denial_code": None,
+        "reason": "",
+        "decided_at": from_nanos(fill.ts_ns),
+    }
+
+
+def _decision(entry: BarProcessed) -> Row:
+    decision = entry.decision
+    if decision is None:
+        raise ValueError("an entry without a decision has no such row")
+    return {
+        "execution_id": entry.execution_id,
+        "close_ns": entry.close_ns,
+        "symbol": entry.symbol,
+        "action": int(decision.action),
+        "size_ppb": decision.size_ppb,
+        "stop_loss_ppb": decision.stop_loss_ppb,
+        "take_profit_ppb": decision.take_profit_ppb,
+        "reason": decision.reason,
+    }
+
+
+def _equity(entry: BarProcessed) -> Row:
+    return {
+        "execution_id": entry.execution_id,
+        "close_ns": entry.close_ns,
+        "equity": money.to_decimal(entry.equity_nanos),
+        "cash": money.to_decimal(entry.cash_nanos),
+        "bar_index": entry.bar_no - 1,
+        "benchmark": entry.benchmark,
+    }
+
+
+def _position(entry: BarProcessed, book: Mapping[str, Any], terms: Terms) -> Row:
+    lots = book["lots"]
+    entry_price = None
+    if lots:
+        ticks = money.divide_half_even(book["entry_tick_lots"] * terms.tick_nanos, abs(lots))
+        entry_price = money.to_decimal(ticks)
+    return {
+        "execution_id": entry.execution_id,
+        "symbol": entry.symbol,
+        "quantity": money.to_decimal(lots * terms.lot_nanos),
+        "entry_price": entry_price,
+        "mark": money.to_decimal(book["mark"] * terms.tick_nanos),
+        "updated_at": from_nanos(entry.close_ns),
+    }

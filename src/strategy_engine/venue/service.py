@@ -1,0 +1,288 @@
+"""What others read of the ledger: trades, equity, round trips, and whether it adds up."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import Any
+
+import sqlalchemy as sa
+
+from strategy_engine.core import money
+from strategy_engine.core.errors import NotFoundError
+from strategy_engine.infra.database import Database
+from strategy_engine.venue import store
+from strategy_engine.venue.model import Checkpoint
+
+_NANO = Decimal("1e-9")
+_ENOUGH_DIGITS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """One fill, as it is kept for ever. `pnl` is what it realised, after its share of all fees."""
+
+    trade_id: str
+    execution_id: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    timestamp: datetime
+    pnl: Decimal
+    order_id: str
+    fee: Decimal
+    slippage: Decimal
+    cause: str
+    opens: bool
+    closes_round_trip: bool
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trip:
+    """A position from flat to flat; its profit is after every cost."""
+
+    seq: int
+    symbol: str
+    entry_ns: int
+    exit_ns: int
+    pnl: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What is held in one instrument, signed, and its price at the last close."""
+
+    symbol: str
+    quantity: Decimal
+    entry_price: Decimal | None
+    mark: Decimal
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EquityPoint:
+    """Equity and cash at a close; `benchmark` is buy and hold of what is traded, from 1.0."""
+
+    close_ns: int
+    equity: Decimal
+    cash: Decimal
+    bar_index: int
+    benchmark: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRow:
+    """One order and what became of it; `reason` is the gate's sentence if it was denied."""
+
+    order_id: str
+    symbol: str
+    side: str
+    lots: int
+    quantity: Decimal
+    opens: bool
+    cause: str
+    status: str
+    denial_code: str | None
+    reason: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRow:
+    """One decision that was not HOLD, at the close of a bar."""
+
+    symbol: str
+    close_ns: int
+    action: int
+    size_ppb: int | None
+    stop_loss_ppb: int | None
+    take_profit_ppb: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """Whether trades, positions, cash and equity tell one story; `findings` says where not."""
+
+    execution_id: str
+    trade_count: int
+    findings: tuple[str, ...]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether everything agrees to the last digit."""
+        return not self.findings
+
+
+class Records:
+    """Reads the ledger; nothing here writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def checkpoint(self, execution_id: str) -> Checkpoint | None:
+        """Return what an execution resumes from, if the ledger has ever heard of it."""
+        async with self._database.read() as connection:
+            return await store.checkpoint(connection, execution_id)
+
+    async def trades(self, execution_id: str, *, limit: int = 100, offset: int = 0) -> list[Trade]:
+        """Return fills, oldest first."""
+        async with self._database.read() as connection:
+            found = await store.page_of(
+                connection, store.TRADES, execution_id, limit=limit, offset=offset
+            )
+        return _all(Trade, found)
+
+    async def trade_row_count(self, execution_id: str) -> int:
+        """Return how many fills an execution has had."""
+        async with self._database.read() as connection:
+            return await store.count_of(connection, store.TRADES, execution_id)
+
+    async def round_trips(self, execution_id: str) -> list[Trip]:
+        """Return closed round trips in the order of their exits."""
+        async with self._database.read() as connection:
+            found = await store.rows_of(
+                connection, store.ROUND_TRIPS, execution_id, store.ROUND_TRIPS.c.seq
+            )
+        return _all(Trip, found)
+
+    async def positions(self, execution_id: str) -> list[Position]:
+        """Return what an execution holds or has held, by symbol."""
+        async with self._database.read() as connection:
+            found = await store.rows_of(
+                connection, store.POSITIONS, execution_id, store.POSITIONS.c.symbol
+            )
+        return _all(Position, found)
+
+    async def orders(self, execution_id: str) -> list[OrderRow]:
+        """Return every order, denied ones too, oldest first."""
+        table = store.ORDERS
+        async with self._database.read() as connection:
+            found = await store.rows_of(
+                connection, table, execution_id, table.c.decided_at, table.c.order_id
+            )
+        return _all(OrderRow, found)
+
+    async def denial_counts(self, execution_id: str) -> dict[str, int]:
+        """Return how many orders were refused, by code."""
+        async with self._database.read() as connection:
+            return await store.denial_counts(connection, execution_id)
+
+    async def decisions(self, execution_id: str) -> list[DecisionRow]:
+        """Return every decision that was not HOLD, in time order."""
+        table = store.DECISIONS
+        async with self._database.read() as connection:
+            found = await store.rows_of(
+                connection, table, execution_id, table.c.close_ns, table.c.symbol
+            )
+        return _all(DecisionRow, found)
+
+    async def equity(
+        self,
+        execution_id: str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        max_points: int | None = None,
+    ) -> list[EquityPoint]:
+        """Return equity at the closes in [start_ns, end_ns), thinned evenly to `max_points`."""
+        async with self._database.read() as connection:
+            every = 1
+            if max_points is not None:
+                total = await store.equity_count(
+                    connection, execution_id, start_ns=start_ns, end_ns=end_ns
+                )
+                every = max(1, -(-total // max(1, max_points - 1)))
+            found = await store.equity_rows(
+                connection, execution_id, start_ns=start_ns, end_ns=end_ns, every=every
+            )
+        return _all(EquityPoint, found)
+
+    async def reconcile(self, execution_id: str) -> Reconciliation:
+        """Check that trades, positions, cash and equity of an execution agree exactly.
+
+        Raises
+        ------
+        NotFoundError
+            If the ledger has never heard of the execution.
+        """
+        async with self._database.read() as connection:
+            kept = await store.checkpoint(connection, execution_id)
+            if kept is None:
+                raise NotFoundError(f"the ledger has no execution {execution_id}")
+            tables = store.TRADES, store.POSITIONS, store.EQUITY
+            keys = store.TRADES.c.seq, store.POSITIONS.c.symbol, store.EQUITY.c.close_ns
+            trades, positions, equity = [
+                await store.rows_of(connection, table, execution_id, key)
+                for table, key in zip(tables, keys, strict=True)
+            ]
+        with localcontext(prec=_ENOUGH_DIGITS):
+            findings = (
+                *_sequence_findings(trades, kept),
+                *_position_findings(trades, positions),
+                *_money_findings(trades, positions, kept, equity),
+            )
+        return Reconciliation(
+            execution_id=execution_id, trade_count=len(trades), findings=tuple(findings)
+        )
+
+
+def _all[T](kind: type[T], found: Iterable[sa.Row[Any]]) -> list[T]:
+    names = tuple(kind.__slots__)  # type: ignore[attr-defined]  # every kind here is a slotted dataclass
+    return [kind(**{name: getattr(row, name) for name in names}) for row in found]
+
+
+def _sequence_findings(trades: Sequence[sa.Row[Any]], kept: Checkpoint) -> list[str]:
+    numbers = [row.seq for row in trades]
+    if numbers == list(range(1, kept.fill_count + 1)):
+        return []
+    return [f"fills are numbered {numbers[:3]}…{numbers[-1:]}, not 1 to {kept.fill_count}"]
+
+
+def _position_findings(
+    trades: Sequence[sa.Row[Any]], positions: Sequence[sa.Row[Any]]
+) -> list[str]:
+    held: dict[str, Decimal] = {}
+    for row in trades:
+        signed = row.quantity if row.side == "BUY" else -row.quantity
+        held[row.symbol] = held.get(row.symbol, Decimal(0)) + signed
+    shown = {row.symbol: row.quantity for row in positions}
+    return [
+        f"{symbol}: trades add up to {held.get(symbol, 0)}, the position is {shown.get(symbol, 0)}"
+        for symbol in sorted(held.keys() | shown.keys())
+        if held.get(symbol, 0) != shown.get(symbol, 0)
+    ]
+
+
+def _money_findings(
+    trades: Sequence[sa.Row[Any]],
+    positions: Sequence[sa.Row[Any]],
+    kept: Checkpoint,
+    equity: Sequence[sa.Row[Any]],
+) -> list[str]:
+    cash = money.to_decimal(kept.capital_nanos) + sum(_cash_flow(row) for row in trades)
+    findings = []
+    if cash != money.to_decimal(kept.account["cash"]):
+        findings.append(
+            f"trades leave cash {cash}, the account has {money.to_decimal(kept.account['cash'])}"
+        )
+    if equity and equity[-1].cash != cash:
+        findings.append(f"trades leave cash {cash}, the last equity row has {equity[-1].cash}")
+    worth = cash + sum(_value(row.quantity, row.mark) for row in positions)
+    if equity and equity[-1].equity != worth:
+        findings.append(
+            f"cash and positions are worth {worth}, the last equity row has {equity[-1].equity}"
+        )
+    return findings
+
+
+def _cash_flow(row: sa.Row[Any]) -> Decimal:
+    value = _value(row.quantity, row.price)
+    fee: Decimal = row.fee
+    return (-value if row.side == "BUY" else value) - fee
+
+
+def _value(quantity: Decimal, price: Decimal) -> Decimal:
+    return (quantity * price).quantize(_NANO, rounding=ROUND_HALF_EVEN)

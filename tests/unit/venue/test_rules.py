@@ -1,0 +1,150 @@
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategy_engine.core import money
+from strategy_engine.matching.model import Cause, Order, Side, Terms
+from strategy_engine.venue import rules
+from strategy_engine.venue.model import DenialCode, GateRequest, Limits, RiskState
+
+EURUSD = Terms(symbol="EUR/USD.SIM", tick_nanos=10_000, lot_nanos=money.NANOS)  # 0.00001, 1 unit
+ENTRY: dict[str, Any] = {
+    "symbol": "EUR/USD.SIM",
+    "side": Side.BUY,
+    "lots": 1_000,
+    "opens": True,
+    "decided_ns": 0,
+}
+LIMITS: dict[str, Any] = {
+    "symbols": frozenset({"EUR/USD.SIM"}),
+    "fee_ppm": 100,
+    "max_position_nanos": money.to_nanos(10_000),
+    "daily_loss_limit_nanos": money.to_nanos(-1_000),
+}
+
+
+def request(order: dict[str, Any] | None = None, **changes: Any) -> GateRequest:
+    given: dict[str, Any] = {
+        "order": Order(**ENTRY | (order or {})),
+        "terms": EURUSD,
+        "limits": Limits(**LIMITS),
+        "is_running": True,
+        "risk_state": RiskState.ACTIVE,
+        "epoch": 1,
+        "highest_epoch": 1,
+        "mark_ticks": 110_000,  # 1.10
+        "lots_before": 0,
+        "free_nanos": money.to_nanos(100_000),
+        "day_pnl_nanos": 0,
+    }
+    return GateRequest(**given | changes)
+
+
+def code_of(asked: GateRequest) -> DenialCode | None:
+    denial = rules.judge(asked)
+    return None if denial is None else denial.code
+
+
+def test_an_order_within_every_limit_may_go():
+    assert rules.judge(request()) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "sentence"),
+    [
+        (request(is_running=False), DenialCode.NOT_RUNNING, "not running"),
+        (request(risk_state=RiskState.HALTED), DenialCode.HALTED, "HALTED"),
+        (request(risk_state=RiskState.REDUCING), DenialCode.REDUCING, "only exits"),
+        (request(highest_epoch=2), DenialCode.STALE_EPOCH, "epoch 1 is stale.* 2"),
+        (
+            request({"symbol": "GOOGL.SIM"}),
+            DenialCode.SYMBOL_NOT_ALLOWED,
+            "GOOGL.SIM.*EUR/USD.SIM",
+        ),
+        (request({"lots": 0}), DenialCode.TOO_FEW_LOTS, "0 lots.* 1"),
+        (
+            request({"lots": 9_091}),
+            DenialCode.MAX_POSITION_SIZE,
+            r"10,000\.10; max_position_size is 10,000\.00",
+        ),
+        (
+            request(day_pnl_nanos=money.to_nanos("-1000")),
+            DenialCode.DAILY_LOSS_LIMIT,
+            r"-1,000\.00; daily_loss_limit is -1,000\.00",
+        ),
+        (
+            request(free_nanos=money.to_nanos("1.1")),
+            DenialCode.INSUFFICIENT_CASH,
+            r"one lot costs 1\.10.* 1\.10",
+        ),
+    ],
+    ids=lambda each: each.value if isinstance(each, DenialCode) else "",
+)
+def test_each_limit_refuses_with_its_code_and_a_sentence_with_value_and_limit(
+    asked, code, sentence
+):
+    denial = rules.judge(asked)
+
+    assert denial is not None
+    assert denial.code is code
+    assert re.search(sentence, denial.message)
+
+
+def test_the_first_check_that_fails_is_the_one_that_answers():
+    wrong_in_every_way = request(
+        {"symbol": "GOOGL.SIM", "lots": 0}, is_running=False, highest_epoch=2, free_nanos=0
+    )
+
+    assert code_of(wrong_in_every_way) is DenialCode.NOT_RUNNING
+
+
+@given(
+    pnl=st.integers(-(10**15), 10**15),
+    free=st.integers(-(10**15), 10**15),
+    lots=st.integers(1, 10**9),
+    state=st.sampled_from([RiskState.ACTIVE, RiskState.REDUCING]),
+)
+def test_no_limit_of_size_or_money_holds_back_an_order_that_only_reduces(pnl, free, lots, state):
+    exit_ = request(
+        {"side": Side.SELL, "lots": lots, "opens": False},
+        lots_before=lots,
+        day_pnl_nanos=pnl,
+        free_nanos=free,
+        risk_state=state,
+    )
+
+    assert rules.judge(exit_) is None
+
+
+def test_the_engines_own_exit_passes_while_the_execution_is_halted_or_stopped():
+    exit_ = {"side": Side.SELL, "opens": False, "cause": Cause.HANDOVER}
+
+    assert rules.judge(request(exit_, risk_state=RiskState.HALTED)) is None
+    assert rules.judge(request(exit_, is_running=False)) is None
+
+
+def test_the_engines_own_exit_is_still_refused_to_a_copy_that_was_taken_over():
+    exit_ = request(
+        {"opens": False, "cause": Cause.HANDOVER}, risk_state=RiskState.HALTED, highest_epoch=9
+    )
+
+    assert code_of(exit_) is DenialCode.STALE_EPOCH
+
+
+@given(held=st.integers(-9_000, 9_000), lots=st.integers(1, 20_000), side=st.sampled_from(Side))
+def test_no_entry_that_passes_makes_a_position_beyond_its_limit(held, lots, side):
+    asked = request({"lots": lots, "side": side}, lots_before=held)
+
+    after = abs(held + (lots if side is Side.BUY else -lots))
+
+    is_beyond = EURUSD.nanos(after * asked.mark_ticks) > LIMITS["max_position_nanos"]
+    assert (code_of(asked) is DenialCode.MAX_POSITION_SIZE) == is_beyond
+
+
+def test_without_declared_limits_neither_size_nor_loss_is_judged():
+    bare = Limits(symbols=frozenset({"EUR/USD.SIM"}), fee_ppm=0)
+
+    assert rules.judge(request({"lots": 10**9}, limits=bare, day_pnl_nanos=-(10**18))) is None
