@@ -40,6 +40,11 @@ def complain(message: str) -> None:
     print(f"error: {rules.printable(message)}", file=sys.stderr)
 
 
+def whisper(line: str) -> None:
+    """Repeat a line of a log on standard error."""
+    print(f"  | {rules.printable(line)}", file=sys.stderr)
+
+
 def _is_closed_pipe(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
