@@ -1,0 +1,163 @@
+"""Validation children: at most so many at once, asked within their time, believed in nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import msgspec
+
+from strategy_engine.matching.settings import Settings
+from strategy_engine.pipeline.decisions import Choices, unpack
+from strategy_engine.pipeline.history import History
+from strategy_engine.pipeline.model import ForgedAnswerError, Job, StrategyFailedError
+from strategy_engine.sandbox.launcher import ChildLimits
+from strategy_engine.sandbox.protocol import messages
+
+LEAN, TESTS = "lean", "tests"
+SLOWEST_BAR_S = 0.02  # an evaluation may take 8 ms; a history gets more than twice that a bar
+_LONGEST_SHOWN = 500
+
+
+class Forked(Protocol):
+    """A child as a stage needs it; the sandbox's own is one."""
+
+    async def request(self, body: bytes, timeout_s: float | None) -> bytes:
+        """Send a frame and return the answer."""
+        ...
+
+    async def close(self) -> object:
+        """End it."""
+        ...
+
+
+class Launcher(Protocol):
+    """Where children come from; the sandbox's zygotes are one."""
+
+    async def child(self, kind: str, limits: ChildLimits, label: str) -> Forked:
+        """Return a confined child of a zygote."""
+        ...
+
+
+class Children:
+    """Opens validation children. One an engine process: it counts them."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        *,
+        limits: ChildLimits,
+        workers: int,
+        decision_timeout_s: float = 5.0,
+    ) -> None:
+        self._launcher = launcher
+        self._limits = limits
+        self._free = asyncio.Semaphore(workers)
+        self._decision_timeout_s = decision_timeout_s
+
+    @asynccontextmanager
+    async def open(self, kind: str, label: str) -> AsyncIterator["Conversation"]:
+        """Open a child, and close it after. Never wait in it for another one: both may be last."""
+        async with self._free:
+            child = await self._launcher.child(kind, self._limits, label)
+            try:
+                yield Conversation(child, self._decision_timeout_s)
+            finally:
+                await child.close()
+
+
+class Conversation:
+    """What a stage says to one child, and hears from it."""
+
+    def __init__(self, child: Forked, decision_timeout_s: float) -> None:
+        self._child = child
+        self._decision_timeout_s = decision_timeout_s
+
+    async def load(
+        self, job: Job, part: History, *, lookback: int | None = None
+    ) -> messages.Loaded:
+        """Compile and construct the strategy for the symbols of a history.
+
+        Raises
+        ------
+        StrategyFailedError, ForgedAnswerError, ChildDiedError
+            If it does not compile or construct, answers nonsense, or dies.
+        """
+        message = messages.Load(
+            code=job.content.code,
+            parameters=job.content.parameters,
+            engine=engine(job.settings),
+            contracts=[
+                messages.Contract(
+                    symbol=each.symbol,
+                    tick_nanos=each.terms.tick_nanos,
+                    lot_nanos=each.terms.lot_nanos,
+                )
+                for each in part.series
+            ],
+            lookback=lookback or job.settings.lookback,
+        )
+        return await self._ask(message, messages.Loaded, self._decision_timeout_s)
+
+    async def backtest(
+        self, part: History, *, warm_up: int = 0, restart_at: int | None = None
+    ) -> dict[str, Choices]:
+        """Return the decisions of fresh instances over a history, checked.
+
+        Raises
+        ------
+        StrategyFailedError, ForgedAnswerError, ChildDiedError
+            If the strategy raises, an answer is malformed or illegal, or the child dies.
+        """
+        message = messages.Backtest(bars=part.frames(), warm_up=warm_up, restart_at=restart_at)
+        timeout_s = self._decision_timeout_s + SLOWEST_BAR_S * part.bar_count()
+        answer = await self._ask(message, messages.Backtested, timeout_s)
+        return await asyncio.to_thread(unpack, answer, part, warm_up)
+
+    async def run_tests(self, job: Job, timeout_s: float) -> list[messages.TestOutcome]:
+        """Run the user's own tests and return what they reported."""
+        message = messages.RunTests(code=job.content.code, tests=job.content.tests)
+        return (await self._ask(message, messages.Tested, timeout_s)).outcomes
+
+    async def _ask[M: messages.FromChild](
+        self, message: messages.ToChild, expected: type[M], timeout_s: float
+    ) -> M:
+        body = await self._child.request(messages.encode(message), timeout_s)
+        try:
+            answer = messages.decode_from_child(body)
+        except msgspec.MsgspecError as error:
+            raise ForgedAnswerError(f"the child answered what is no message: {error}") from None
+        if isinstance(answer, expected):
+            return answer
+        if isinstance(answer, messages.Failed):
+            raise _failure(answer)
+        raise ForgedAnswerError(
+            f"the child answered {type(answer).__name__} where {expected.__name__} was asked for"
+        )
+
+
+def engine(settings: Settings) -> messages.Engine:
+    """Return what the child needs of the settings."""
+    rules = settings.rules
+    return messages.Engine(
+        capital_nanos=settings.capital_nanos,
+        position_size_ppb=rules.position_size_ppb,
+        stop_loss_ppb=rules.stop_loss_ppb,
+        take_profit_ppb=rules.take_profit_ppb,
+        slippage_ppm=rules.slippage_ppm,
+        fee_ppm=rules.fee_ppm,
+        allow_short=rules.allow_short,
+        max_trades_per_day=rules.max_trades_per_day,
+        max_position_nanos=rules.max_position_nanos,
+    )
+
+
+def _failure(failed: messages.Failed) -> StrategyFailedError:
+    where = failed.where[:_LONGEST_SHOWN]
+    at = "" if failed.bar_index is None else f" at bar {failed.bar_index}"
+    place = f" ({where})" if where else ""
+    return StrategyFailedError(
+        f"it raised {failed.error[:_LONGEST_SHOWN]}{at}: {failed.message[:_LONGEST_SHOWN]}{place}",
+        where=where,
+        phase=failed.phase,
+    )

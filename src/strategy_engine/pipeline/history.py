@@ -1,0 +1,167 @@
+"""Bars as the stages see them: one timeline for all symbols, the hold-out, slices, frames."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategy_engine.core import money
+from strategy_engine.market import calendars
+from strategy_engine.market.model import Bars, Calendar, Instrument
+from strategy_engine.matching.model import DAY_NS, Terms
+from strategy_engine.sandbox.protocol import messages
+
+type Ints = NDArray[np.int64]
+type Floats = NDArray[np.float64]
+
+HOLD_OUT = 0.05  # of the history: for paper trading, unseen by the backtest
+IN_SAMPLE = 0.6  # of what the backtest sees
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """The bars of one symbol with the terms it trades by."""
+
+    symbol: str
+    timeframe: str
+    calendar: Calendar
+    terms: Terms
+    bars: Bars
+    note: str = ""
+
+    def ticks(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Return open, high, low and close in ticks, by the same rounding as in the child."""
+        columns = (self.bars.open, self.bars.high, self.bars.low, self.bars.close)
+        open_, high, low, close = (
+            np.rint(each * money.NANOS / self.terms.tick_nanos).astype(np.int64) for each in columns
+        )
+        return open_, high, low, close
+
+    def frame(self) -> messages.Bars:
+        """Return the bars as the child reads them."""
+        bars = self.bars
+        return messages.Bars(
+            symbol=self.symbol,
+            duration_ns=bars.timeframe_ns,
+            open_ns=bars.ts_ns.astype("<i8").tobytes(),
+            open=bars.open.astype("<f8").tobytes(),
+            high=bars.high.astype("<f8").tobytes(),
+            low=bars.low.astype("<f8").tobytes(),
+            close=bars.close.astype("<f8").tobytes(),
+            volume=bars.volume.astype("<f8").tobytes(),
+        )
+
+
+def series(instrument: Instrument, bars: Bars, timeframe: str) -> Series:
+    """Return an instrument's bars with its terms."""
+    return Series(
+        symbol=instrument.symbol,
+        timeframe=timeframe,
+        calendar=instrument.calendar,
+        terms=Terms(
+            symbol=instrument.symbol,
+            tick_nanos=money.to_nanos(instrument.tick_size),
+            lot_nanos=money.to_nanos(instrument.lot_size),
+        ),
+        bars=bars,
+        note=instrument.note,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class History:
+    """The bars of every symbol of a version, in order of symbol."""
+
+    series: tuple[Series, ...]
+
+    @property
+    def calendar(self) -> Calendar:
+        """Return the calendar that days are counted by: the one all share, or the widest."""
+        calendars_ = {each.calendar for each in self.series}
+        if len(calendars_) == 1:
+            return calendars_.pop()
+        return Calendar.CONTINUOUS if Calendar.CONTINUOUS in calendars_ else Calendar.SESSION
+
+    def timeline(self) -> Ints:
+        """Return every instant at which a bar closed, once, in order."""
+        closes = [each.bars.close_ns for each in self.series]
+        return closes[0] if len(closes) == 1 else np.unique(np.concatenate(closes))
+
+    def bar_count(self) -> int:
+        """Return how many bars there are over all symbols."""
+        return sum(len(each.bars) for each in self.series)
+
+    def days(self) -> Ints:
+        """Return the trading day of every instant of the timeline; it never falls."""
+        shortest = min(each.bars.timeframe_ns for each in self.series)
+        found = calendars.trading_days(self.timeline() - shortest, self.calendar)
+        return np.maximum.accumulate(found) if found.size else found
+
+    def until(self, close_ns: int) -> "History":
+        """Return the bars that close at or before an instant."""
+        return self._cut(lambda closes: (0, int(np.searchsorted(closes, close_ns, side="right"))))
+
+    def after(self, close_ns: int) -> "History":
+        """Return the bars that close after an instant."""
+        return self._cut(
+            lambda closes: (int(np.searchsorted(closes, close_ns, side="right")), closes.size)
+        )
+
+    def last(self, count: int) -> "History":
+        """Return the last bars of every symbol, at most `count` of each."""
+        return self._cut(lambda closes: (max(0, closes.size - count), closes.size))
+
+    def frames(self) -> list[messages.Bars]:
+        """Return the bars as a child reads them."""
+        return [each.frame() for each in self.series]
+
+    def identity(self) -> str:
+        """Return a digest of what the bars are: equal for equal bars."""
+        digest = hashlib.sha256()
+        for each in self.series:
+            digest.update(f"{each.symbol} {each.timeframe} {each.terms}\n".encode())
+            bars = each.bars
+            for column in (bars.ts_ns, bars.open, bars.high, bars.low, bars.close, bars.volume):
+                digest.update(column.tobytes())
+        return digest.hexdigest()
+
+    def _cut(self, bounds: Callable[[Ints], tuple[int, int]]) -> "History":
+        def part(each: Series) -> Series:
+            start, stop = bounds(each.bars.close_ns)
+            return replace(each, bars=each.bars.slice(start, stop))
+
+        return History(series=tuple(part(each) for each in self.series))
+
+
+def history(every: Sequence[Series]) -> History:
+    """Return the history of these series."""
+    return History(series=tuple(sorted(every, key=lambda each: each.symbol)))
+
+
+def hold_out(whole: History) -> tuple[History, History]:
+    """Return what the backtest may see, and the end of the history that it may not."""
+    times = whole.timeline()
+    if times.size == 0:
+        return whole, whole
+    seen = max(1, int(times.size * (1.0 - HOLD_OUT)))
+    border = int(times[seen - 1])
+    return whole.until(border), whole.after(border)
+
+
+def most_recent(part: History, days: int | None) -> History:
+    """Return the bars of the last `days` days; all of them when nothing was asked."""
+    times = part.timeline()
+    if days is None or times.size == 0:
+        return part
+    return part.after(int(times[-1]) - days * DAY_NS)
+
+
+def span_days(part: History) -> int:
+    """Return how many days lie between the first open and the last close, begun ones counted."""
+    times = part.timeline()
+    if times.size == 0:
+        return 0
+    first = min(int(each.bars.ts_ns[0]) for each in part.series if len(each.bars))
+    return -(-(int(times[-1]) - first) // DAY_NS)

@@ -1,0 +1,133 @@
+"""Uses of imports and builtins that a strategy has no business with: clock, chance, files, code."""
+
+import ast
+from collections.abc import Iterable, Iterator
+
+_BUILTINS = {
+    "eval": "runs text as code",
+    "exec": "runs text as code",
+    "compile": "makes code of text",
+    "__import__": "imports past the allow-list",
+    "open": "opens files",
+    "input": "waits for a keyboard",
+    "breakpoint": "starts a debugger",
+}
+_CLOCK = (
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "datetime.datetime.today",
+    "datetime.date.today",
+)
+_NUMPY_FILES = frozenset(
+    f"numpy.{name}"
+    for name in (
+        "fromfile",
+        "genfromtxt",
+        "load",
+        "loadtxt",
+        "memmap",
+        "save",
+        "savetxt",
+        "savez",
+        "savez_compressed",
+    )
+)
+# Fine with a seed as the first argument, a source of chance without.
+_SEEDABLE = frozenset(
+    {
+        "random.Random",
+        "random.seed",
+        "numpy.random.default_rng",
+        "numpy.random.RandomState",
+        "numpy.random.SeedSequence",
+        "numpy.random.seed",
+        "numpy.random.PCG64",
+        "numpy.random.MT19937",
+        "numpy.random.Philox",
+        "numpy.random.SFC64",
+    }
+)
+_NOT_CHANCE = frozenset({"numpy.random.Generator", "numpy.random.BitGenerator"})
+_INTERPRETER = frozenset(
+    {"__subclasses__", "__globals__", "__builtins__", "__code__", "__closure__", "__loader__"}
+)
+
+
+def find(nodes: list[ast.AST]) -> Iterator[tuple[int, bool, str]]:
+    """Yield what a strategy may not use, or should not: its line, whether it is wrong, and why."""
+    names = _imported_names(nodes)
+    calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
+    seeded = _seeded_modules(calls.values(), names)
+    assigned = names.keys() | {
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and node.attr in _INTERPRETER:
+            yield node.lineno, False, f"reaches into the interpreter by {node.attr}"
+        if isinstance(node, ast.Name) and node.id in _BUILTINS and node.id not in assigned:
+            message = f"{node.id} {_BUILTINS[node.id]}, which a strategy may not"
+            yield node.lineno, True, message
+        if isinstance(node, ast.Attribute | ast.Name):
+            path = _path(node, names)
+            if path is not None and (message := _misuse(path, calls.get(id(node)), seeded)):
+                yield node.lineno, True, message
+
+
+def _imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                top = each.name.partition(".")[0]
+                names[each.asname or top] = each.name if each.asname else top
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for each in node.names:
+                names[each.asname or each.name] = f"{node.module}.{each.name}"
+    return names
+
+
+def _path(node: ast.AST, names: dict[str, str]) -> str | None:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in names:
+        return None
+    return ".".join([names[node.id], *reversed(parts)])
+
+
+def _seeded_modules(calls: Iterable[ast.Call], names: dict[str, str]) -> set[str]:
+    paths = (_path(call.func, names) for call in calls if _has_seed(call))
+    return {path.removesuffix(".seed") for path in paths if path and path.endswith(".seed")}
+
+
+def _has_seed(call: ast.Call | None) -> bool:
+    if call is None:
+        return False
+    given = [*call.args, *(each.value for each in call.keywords)]
+    return bool(given) and not (isinstance(given[0], ast.Constant) and given[0].value is None)
+
+
+def _misuse(path: str, call: ast.Call | None, seeded: set[str]) -> str:
+    if path in _CLOCK or _is_now(path, call):
+        return f"{path} reads the wall clock; use market_data['time'], the close of the last bar"
+    if path in _NUMPY_FILES:
+        return f"{path} touches files, which a strategy may not"
+    module = "numpy.random" if path.startswith("numpy.random.") else "random"
+    if not path.startswith(f"{module}.") or path in _NOT_CHANCE:
+        return ""
+    if path == "random.SystemRandom" or (path in _SEEDABLE and not _has_seed(call)):
+        return f"{path} without a seed decides differently every time; give it one: {path}(42)"
+    if path in _SEEDABLE or module in seeded:
+        return ""
+    return (
+        f"{path} draws unseeded numbers; make a generator of your own with a seed, such as"
+        f" {module}.{'default_rng' if module == 'numpy.random' else 'Random'}(42)"
+    )
+
+
+def _is_now(path: str, call: ast.Call | None) -> bool:
+    if path != "numpy.datetime64" or call is None or not call.args:
+        return False
+    first = call.args[0]
+    return isinstance(first, ast.Constant) and first.value in {"now", "today"}
