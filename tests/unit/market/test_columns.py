@@ -79,6 +79,7 @@ def test_a_date_is_its_midnight_in_utc(tmp_path: Path, times: list[str]) -> None
         ("1483308000", "soon"),
         ("1483308000", ""),
         ("1483308000", "1483308000000"),  # another unit than the rest
+        ("1483308000000", "1483308000"),
         ("1483308000", "9999999999"),  # beyond what nanoseconds can hold
     ],
 )

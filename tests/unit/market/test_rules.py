@@ -106,6 +106,7 @@ def test_a_repeated_time_is_found_with_its_first_row(row: int, identical: bool) 
         raw = planted(raw, "volume", row, 7.0)
     report = judged(raw)
     assert not report.accepted
+    assert report.unsorted.count == 0
     (found,) = report.duplicates.places
     assert (found.row, found.first_row, found.identical) == (row + 1, row, identical)
 

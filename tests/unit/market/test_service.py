@@ -75,6 +75,7 @@ def test_bars_are_chosen_by_their_opening_time_and_the_last_are_kept(catalogue: 
     assert last.ts_ns.tolist() == everything.ts_ns[197:200].tolist()
     assert len(catalogue.bars("EUR/USD.SIM", start_ns=end_ns, end_ns=start_ns)) == 0
     assert len(catalogue.bars("EUR/USD.SIM", limit=0)) == 0
+    assert len(catalogue.bars("EUR/USD.SIM", limit=10_000)) == 6_225
 
 
 def test_a_negative_limit_is_refused(catalogue: Catalogue) -> None:
@@ -249,9 +250,10 @@ def test_an_import_cut_short_shows_nothing_and_can_be_repeated(
             catalogue.import_file(path, "X.SIM", "1h")
     with pytest.raises(NotFoundError):
         catalogue.bars("X.SIM")
+    folder = tmp_path / "data" / "catalogue" / "X.SIM"
+    (folder / "5-MINUTE-LAST-EXTERNAL.parquet.tmp").touch()
     assert catalogue.import_file(path, "X.SIM", "1h").accepted
     assert len(catalogue.bars("X.SIM")) == 30
-    folder = tmp_path / "data" / "catalogue" / "X.SIM"
     assert sorted(each.name for each in folder.iterdir()) == [
         "1-HOUR-LAST-EXTERNAL.parquet",
         "instrument.json",
