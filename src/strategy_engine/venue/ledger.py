@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +109,8 @@ class Ledger:
                 _log.warning("ledger_write_retried", error=why, entries=len(entries))
                 self._pause.wait(delay_s)
             except Exception as error:  # noqa: BLE001 - the thread's edge: the others must go on
-                _log.exception("ledger_entry_failed", entries=len(entries))
+                where = traceback.format_exc(limit=-5)
+                _log.error("ledger_entry_failed", entries=len(entries), where=where)
                 if len(entries) == 1:
                     return _all_failed(entries, f"the ledger cannot keep this entry: {error}")
                 return self._commit_each(entries)
