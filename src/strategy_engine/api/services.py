@@ -8,32 +8,13 @@ from typing import Any, Protocol
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.market.model import Bars, Instrument, Timeframe
+from strategy_engine.pipeline.model import Request, StageResult
+from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.model import Deployment, Options, State
+from strategy_engine.venue.service import EquityPoint, Trade
 
 type Amount = Decimal | float | int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing a stage noticed; `level` is error, warning or note."""
-
-    level: str
-    message: str
-    where: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageResult:
-    """How one stage ended. `verdict` is passed, failed or inconclusive."""
-
-    stage: str
-    passed: bool
-    verdict: str
-    duration_ms: float
-    message: str = ""
-    findings: Sequence[Finding] = ()
-    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Followed(Protocol):
@@ -77,22 +58,13 @@ class Rollouts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageRequest:
-    """One stage to run by itself. None: the stage's own default."""
-
-    stage: str = "syntax_check"
-    duration_days: int | None = None
-    initial_capital: float | None = None
-    validation_criteria: dict[str, Any] = field(default_factory=dict)
-    validation_profile: str = "default"
-
-
 class Pipeline(Protocol):
     """The validation stages."""
 
-    async def test(self, strategy_id: str, request: StageRequest, *, actor: str) -> StageResult:
-        """Run one stage of a version outside any deployment; its state does not change."""
+    async def run_stage(
+        self, pipeline_id: str | None, strategy: Strategy, stage: str, request: Request
+    ) -> StageResult:
+        """Run one stage; without a pipeline it is a test, and changes no state."""
         ...
 
 
@@ -173,66 +145,51 @@ class Executions(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
-    """One fill; `pnl` is what it realised. Money in account currency, `slippage` too."""
+class Records(Protocol):
+    """What executions did, for ever. Of an unknown execution there is nothing."""
 
-    trade_id: str
-    execution_id: str
-    symbol: str
-    side: str
-    quantity: Amount
-    price: Amount
-    timestamp: datetime
-    pnl: Amount
-    order_id: str | None = None
-    fee: Amount = 0
-    slippage: Amount = 0
-    cause: str = "signal"
-    opens: bool = False
-    closes_round_trip: bool = False
+    async def trades(
+        self, execution_id: str, *, limit: int = 100, offset: int = 0
+    ) -> Sequence[Trade]:
+        """Return fills, oldest first."""
+        ...
 
+    async def trade_row_count(self, execution_id: str) -> int:
+        """Return how many fills an execution has had."""
+        ...
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EquityPoint:
-    """An account at the close of a bar."""
-
-    timestamp: datetime
-    equity: Amount
-    cash: Amount
+    async def equity(
+        self,
+        execution_id: str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        max_points: int | None = None,
+    ) -> Sequence[EquityPoint]:
+        """Return equity at the closes in [start_ns, end_ns), thinned evenly."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsPoint:
-    """A snapshot of an execution's metrics."""
+class Snapshot:
+    """An execution's metrics at one moment."""
 
-    timestamp: datetime
+    at: datetime
     metrics: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """A stretch of time, start included, end not; None is open."""
+class Snapshots(Protocol):
+    """The metrics of executions as they were."""
 
-    start: datetime | None = None
-    end: datetime | None = None
-
-
-class Ledger(Protocol):
-    """What executions did, for ever. An unknown execution has nothing here."""
-
-    async def trades(
-        self, execution_id: str, *, limit: int, offset: int
-    ) -> tuple[Sequence[Trade], int]:
-        """Return fills, oldest first, and how many there are in all."""
-        ...
-
-    async def equity(self, execution_id: str, span: Span, *, points: int) -> Sequence[EquityPoint]:
-        """Return the equity curve, oldest first, thinned to at most `points`, ends kept."""
-        ...
-
-    async def metrics(self, execution_id: str, span: Span, *, limit: int) -> Sequence[MetricsPoint]:
-        """Return the last `limit` snapshots of the span, oldest first."""
+    async def page(
+        self,
+        execution_id: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 1_000,
+    ) -> Sequence[Snapshot]:
+        """Return the last `limit` snapshots in [start, end), oldest first."""
         ...
 
 
@@ -301,7 +258,8 @@ class Durations:
 class Metrics:
     """The engine's counters. Rates are over the last day or the uptime, whichever is shorter.
 
-    `earned_success_rate` leaves out the deployments whose strategy failed validation by merit.
+    `success_rate_without_rejections` leaves out the deployments that ended because the strategy
+    did not earn its validation.
     """
 
     deployments_per_hour: float
@@ -311,7 +269,7 @@ class Metrics:
     total_pipelines: int
     active_executions: int
     success_rate: float
-    earned_success_rate: float
+    success_rate_without_rejections: float
     containerized: bool
     trade_count: int
     pnl: Amount
@@ -340,7 +298,8 @@ class Services:
     rollouts: Rollouts
     pipeline: Pipeline
     executions: Executions
-    ledger: Ledger
+    records: Records
+    snapshots: Snapshots
     catalogue: Catalogue
     telemetry: Telemetry
     clock: Clock

@@ -1,0 +1,206 @@
+"""The shapes of answers about strategies and deployments."""
+
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from strategy_engine.api import examples, shapes
+
+
+class Created(shapes.Answer):
+    """A registered version; `status` is exists where the same content was registered before."""
+
+    model_config = shapes.example(examples.CREATED)
+
+    status: Literal["created", "exists"]
+    strategy_id: str
+    strategy_name: str
+    version: str
+
+
+class Changed(shapes.Answer):
+    """What was done to a version, and the state it is in now."""
+
+    model_config = shapes.example(examples.CHANGED)
+
+    status: Literal["updated", "archived", "reset"]
+    strategy_id: str
+    strategy_name: str
+    version: str
+    strategy_status: str
+
+
+class StrategySummary(shapes.Answer):
+    """A version without its source."""
+
+    strategy_id: str
+    strategy_name: str
+    version: str
+    status: str
+    code_hash: str
+    created_at: shapes.Time
+    updated_at: shapes.Time
+
+
+class Strategies(shapes.Page):
+    """A page of versions, newest first."""
+
+    model_config = shapes.example(examples.STRATEGIES)
+
+    strategies: list[StrategySummary]
+
+
+class Strategy(StrategySummary):
+    """A version whole."""
+
+    model_config = shapes.example(examples.STRATEGY)
+
+    code: shapes.Text
+    parameters: shapes.Json
+    risk_limits: shapes.Json
+    tests: shapes.Json
+    digest: str
+
+
+class HistoryEntry(shapes.Answer):
+    """Who did what, and how the state changed."""
+
+    at: shapes.Time
+    actor: shapes.Text
+    action: str
+    from_state: str | None
+    to_state: str | None
+    details: shapes.Json
+
+
+class History(shapes.Answer):
+    """Everything that was done to a version, oldest first."""
+
+    model_config = shapes.example(examples.HISTORY)
+
+    strategy_id: str
+    history: list[HistoryEntry]
+    count: int
+
+
+class Finding(shapes.Answer):
+    """One thing a stage noticed; `level` is error, warning or note."""
+
+    level: str
+    message: shapes.Text
+    where: shapes.MaybeText = None
+
+
+class StageResult(shapes.Answer):
+    """How a stage ended; the plain values of what it measured stand beside these fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    passed: bool
+    duration_ms: shapes.Number
+    verdict: str
+    message: shapes.Text
+    findings: list[Finding]
+
+
+class Tested(shapes.Answer):
+    """A stage run by itself."""
+
+    model_config = shapes.example(examples.TESTED)
+
+    status: Literal["test_completed"]
+    strategy_id: str
+    test_type: str
+    result: StageResult
+
+
+# --- deployments ---
+
+
+class Accepted(shapes.Answer):
+    """A deployment that goes on by itself; `left_out` are stages that the settings leave out."""
+
+    model_config = shapes.example(examples.ACCEPTED)
+
+    status: Literal["deployment_started"]
+    pipeline_id: str
+    strategy_id: str
+    deployment_type: str
+    stages: list[str]
+    left_out: list[str]
+
+
+class DeploymentSummary(shapes.Answer):
+    """Where a deployment is; `completed` and `failed` are its only ends, `outcome` says more."""
+
+    pipeline_id: str
+    strategy_id: str
+    strategy_name: str
+    deployment_type: str
+    current_stage: str | None
+    status: str
+    outcome: str | None
+    message: shapes.Text
+    created_at: shapes.Time
+    started_at: shapes.Time | None
+    ended_at: shapes.Time | None
+    stages: list[str]
+    left_out: list[str]
+    total_stages: int
+
+
+class Deployments(shapes.Page):
+    """A page of deployments, newest first."""
+
+    model_config = shapes.example(examples.DEPLOYMENTS)
+
+    deployments: list[DeploymentSummary]
+
+
+class DeploymentStatus(DeploymentSummary):
+    """Where a deployment is, and what its finished stages found."""
+
+    model_config = shapes.example(examples.DEPLOYMENT_STATUS)
+
+    stages_completed: int
+    results: dict[str, StageResult]
+
+
+class DetailedResult(StageResult):
+    """How a stage ended, with all that it measured."""
+
+    evidence: shapes.Json
+
+
+class ApprovalGiven(shapes.Answer):
+    """A person's answer to a deployment that asked."""
+
+    approved: bool
+    actor: shapes.Text
+    comment: shapes.Text
+    at: shapes.Time
+
+
+class Deployment(DeploymentSummary):
+    """A deployment whole."""
+
+    model_config = shapes.example(examples.DEPLOYMENT)
+
+    stages_completed: int
+    results: dict[str, DetailedResult]
+    requested_by: shapes.Text
+    revalidates: bool
+    options: shapes.Json
+    approval: ApprovalGiven | None
+    validated_at: shapes.Time | None
+
+
+class Answered(shapes.Answer):
+    """A deployment that was approved or rejected, and the state it is in now."""
+
+    model_config = shapes.example(examples.ANSWERED)
+
+    status: Literal["approved", "rejected"]
+    pipeline_id: str
+    strategy_id: str
+    deployment_status: str

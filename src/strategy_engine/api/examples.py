@@ -1,0 +1,351 @@
+"""One example of every request and answer, as the OpenAPI document shows them."""
+
+from typing import Any
+
+_STRATEGY_ID = "strat_9f86d081884c7d659a2feaa0"
+_PIPELINE_ID = "pipe_60303ae22b998861bce3b28f"
+_EXECUTION_ID = "exec_fd61a03af4f77d870fc21e05"
+_NAME = "RSI Mean Reversion"
+_VERSION = "1.2.0"
+_CREATED_AT = "2025-08-24T09:58:00Z"
+_STARTED_AT = "2025-08-24T10:00:00Z"
+_RUNNING_SINCE = "2025-08-24T10:30:00Z"
+_CODE = (
+    "class RSIMeanReversion:\n"
+    "    def __init__(self, rsi_period=14):\n"
+    "        self.rsi_period = rsi_period\n\n"
+    "    def generate_signal(self, market_data):\n"
+    "        rsi = calculate_rsi(market_data['prices'], self.rsi_period)\n"
+    "        return 'BUY' if rsi < 30 else 'SELL' if rsi > 70 else 'HOLD'\n"
+)
+_TEST = (
+    "def test_it_holds_on_flat_prices():\n"
+    "    assert RSIMeanReversion().generate_signal({'prices': [1.0] * 50}) == 'HOLD'\n"
+)
+_STAGES = [
+    "syntax_check",
+    "unit_tests",
+    "backtest",
+    "paper_trading",
+    "risk_validation",
+    "performance_validation",
+]
+
+CREATE: dict[str, Any] = {
+    "strategy_name": _NAME,
+    "version": _VERSION,
+    "code": _CODE,
+    "parameters": {"rsi_period": 14, "position_size": 0.03},
+    "risk_limits": {"max_position_size": 10000, "daily_loss_limit": -1000},
+    "tests": {"test_rsi.py": _TEST},
+}
+UPDATE: dict[str, Any] = {"parameters": {"rsi_period": 21, "position_size": 0.03}}
+DEPLOY: dict[str, Any] = {
+    "deployment_type": "direct",
+    "approval_required": False,
+    "rollback_on_failure": True,
+    "validation_criteria": {"min_sharpe_ratio": 1.2},
+}
+TEST: dict[str, Any] = {"test_type": "backtest", "duration_days": 180, "initial_capital": 50000}
+START: dict[str, Any] = {
+    "execution_config": {
+        "position_size": 0.02,
+        "max_trades_per_day": 10,
+        "risk_override": False,
+        "capital": 50000,
+        "symbols": ["EUR/USD.SIM"],
+        "speed": 10,
+    }
+}
+APPROVAL: dict[str, Any] = {"comment": "limits checked against the desk's book"}
+
+PROBLEM: dict[str, Any] = {
+    "type": "/problems/not-found",
+    "title": "Not found",
+    "status": 404,
+    "detail": "no strategy 'strat_abc'; GET /strategies lists those that exist",
+    "instance": "/strategies/strat_abc",
+    "field": "strategy_id",
+    "value": "strat_abc",
+}
+
+_KEY: dict[str, Any] = {
+    "strategy_id": _STRATEGY_ID,
+    "strategy_name": _NAME,
+    "version": _VERSION,
+}
+CREATED: dict[str, Any] = {"status": "created", **_KEY}
+CHANGED: dict[str, Any] = {"status": "updated", **_KEY, "strategy_status": "draft"}
+SUMMARY: dict[str, Any] = {
+    **_KEY,
+    "status": "deployed",
+    "code_hash": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "created_at": _CREATED_AT,
+    "updated_at": _STARTED_AT,
+}
+STRATEGIES: dict[str, Any] = {
+    "strategies": [SUMMARY],
+    "count": 1,
+    "total": 1,
+    "limit": 50,
+    "offset": 0,
+}
+STRATEGY: dict[str, Any] = {
+    **SUMMARY,
+    "code": _CODE,
+    "parameters": CREATE["parameters"],
+    "risk_limits": CREATE["risk_limits"],
+    "tests": CREATE["tests"],
+    "digest": "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9",
+}
+HISTORY: dict[str, Any] = {
+    "strategy_id": _STRATEGY_ID,
+    "history": [
+        {
+            "at": _STARTED_AT,
+            "actor": "local",
+            "action": "validate",
+            "from_state": "draft",
+            "to_state": "testing",
+            "details": {"why": _PIPELINE_ID},
+        }
+    ],
+    "count": 1,
+}
+TESTED: dict[str, Any] = {
+    "status": "test_completed",
+    "strategy_id": _STRATEGY_ID,
+    "test_type": "backtest",
+    "result": {
+        "passed": True,
+        "verdict": "passed",
+        "duration_ms": 412.5,
+        "message": "",
+        "findings": [],
+        "total_return": 0.12,
+        "sharpe_ratio": 1.4,
+        "max_drawdown": -0.06,
+        "win_rate": 0.58,
+        "trade_count": 23,
+        "duration_days": 180,
+    },
+}
+
+_DEPLOYMENT_KEY: dict[str, Any] = {
+    "pipeline_id": _PIPELINE_ID,
+    "strategy_id": _STRATEGY_ID,
+    "deployment_type": "canary",
+}
+ACCEPTED: dict[str, Any] = {
+    "status": "deployment_started",
+    **_DEPLOYMENT_KEY,
+    "stages": _STAGES,
+    "left_out": [],
+}
+DEPLOYMENT_SUMMARY: dict[str, Any] = {
+    **_DEPLOYMENT_KEY,
+    "strategy_name": _NAME,
+    "current_stage": "backtest",
+    "status": "running",
+    "outcome": None,
+    "message": "",
+    "created_at": _STARTED_AT,
+    "started_at": _STARTED_AT,
+    "ended_at": None,
+    "stages": _STAGES,
+    "left_out": [],
+    "total_stages": 6,
+}
+DEPLOYMENTS: dict[str, Any] = {
+    "deployments": [DEPLOYMENT_SUMMARY],
+    "count": 1,
+    "total": 1,
+    "limit": 50,
+    "offset": 0,
+}
+_STAGE_RESULT: dict[str, Any] = {
+    "passed": True,
+    "duration_ms": 150.0,
+    "verdict": "passed",
+    "message": "",
+    "findings": [
+        {"level": "warning", "message": "no argument takes oversold_threshold", "where": None}
+    ],
+}
+DEPLOYMENT_STATUS: dict[str, Any] = {
+    **DEPLOYMENT_SUMMARY,
+    "stages_completed": 2,
+    "results": {
+        "syntax_check": _STAGE_RESULT,
+        "unit_tests": {**_STAGE_RESULT, "findings": [], "tests_passed": 15},
+    },
+}
+DEPLOYMENT: dict[str, Any] = {
+    **DEPLOYMENT_STATUS,
+    "results": {"syntax_check": {**_STAGE_RESULT, "evidence": {"imports": ["math"]}}},
+    "stages_completed": 1,
+    "requested_by": "local",
+    "revalidates": False,
+    "options": {
+        "deployment_type": "canary",
+        "approval_required": False,
+        "rollback_on_failure": True,
+        "handover": "run_off",
+        "handover_deadline_s": 300.0,
+        "validation_profile": "default",
+        "validation_criteria": {},
+    },
+    "approval": None,
+    "validated_at": None,
+}
+ANSWERED: dict[str, Any] = {
+    "status": "approved",
+    "pipeline_id": _PIPELINE_ID,
+    "strategy_id": _STRATEGY_ID,
+    "deployment_status": "awaiting_approval",
+}
+
+EXECUTION: dict[str, Any] = {
+    "execution_id": _EXECUTION_ID,
+    "strategy_id": _STRATEGY_ID,
+    "status": "running",
+    "start_time": _RUNNING_SINCE,
+    "trade_count": 3,
+    "pnl": 127.5,
+    "performance_metrics": {"sharpe_ratio": 1.45, "max_drawdown": -0.03, "win_rate": 0.67},
+    "role": "stable",
+    "risk_state": "ACTIVE",
+    "capital": 100000.0,
+    "end_time": None,
+    "fill_count": 6,
+    "final_pnl": None,
+    "error": None,
+    "end_reason": None,
+    "config": {"symbols": ["EUR/USD.SIM"], "speed": 10},
+    "confinement": None,
+}
+EXECUTIONS: dict[str, Any] = {
+    "executions": [EXECUTION],
+    "count": 1,
+    "total": 1,
+    "limit": 100,
+    "offset": 0,
+}
+STARTED: dict[str, Any] = {
+    "status": "execution_started",
+    "execution_id": _EXECUTION_ID,
+    "strategy_id": _STRATEGY_ID,
+    "start_time": _RUNNING_SINCE,
+    "execution_status": "running",
+}
+STOPPED: dict[str, Any] = {
+    "status": "execution_stopped",
+    "execution_id": _EXECUTION_ID,
+    "strategy_id": _STRATEGY_ID,
+    "duration_minutes": 125.5,
+    "executions": [_EXECUTION_ID],
+    "message": "",
+}
+TRADES: dict[str, Any] = {
+    "trades": [
+        {
+            "trade_id": f"{_EXECUTION_ID}-1",
+            "execution_id": _EXECUTION_ID,
+            "symbol": "EUR/USD.SIM",
+            "side": "BUY",
+            "quantity": 2700.0,
+            "price": 1.10235,
+            "timestamp": "2025-08-24T10:30:15Z",
+            "pnl": 0.0,
+            "order_id": f"{_EXECUTION_ID}-EUR/USD.SIM-1756031415000000000-1",
+            "fee": 0.3,
+            "slippage": 0.3,
+            "cause": "signal",
+            "opens": True,
+            "closes_round_trip": False,
+        }
+    ],
+    "count": 1,
+    "total": 1,
+    "limit": 100,
+    "offset": 0,
+}
+EQUITY: dict[str, Any] = {
+    "execution_id": _EXECUTION_ID,
+    "equity": [{"timestamp": "2025-08-24T11:00:00Z", "equity": 100127.5, "cash": 97150.9}],
+    "count": 1,
+}
+METRICS_HISTORY: dict[str, Any] = {
+    "execution_id": _EXECUTION_ID,
+    "metrics": [{"timestamp": "2025-08-24T11:00:00Z", "metrics": EXECUTION["performance_metrics"]}],
+    "count": 1,
+}
+
+INSTRUMENTS: dict[str, Any] = {
+    "instruments": [
+        {
+            "symbol": "EUR/USD.SIM",
+            "venue": "SIM",
+            "currency": "USD",
+            "tick_size": 0.00001,
+            "lot_size": 1.0,
+            "calendar": "fx",
+            "default_timeframe": "1-HOUR-LAST-EXTERNAL",
+            "timeframes": ["1-HOUR-LAST-EXTERNAL"],
+            "note": "",
+        }
+    ],
+    "count": 1,
+}
+BARS: dict[str, Any] = {
+    "symbol": "EUR/USD.SIM",
+    "timeframe": "1-HOUR-LAST-EXTERNAL",
+    "bars": [
+        {
+            "timestamp": "2025-08-22T09:00:00Z",
+            "open": 1.1601,
+            "high": 1.1612,
+            "low": 1.1595,
+            "close": 1.1607,
+            "volume": 5120.0,
+        }
+    ],
+    "count": 1,
+}
+
+HEALTH: dict[str, Any] = {
+    "status": "healthy",
+    "strategies_deployed": 47,
+    "pipelines_executed": 156,
+    "tests_completed": 892,
+    "active_strategies": 12,
+    "active_executions": 8,
+    "uptime_seconds": 86400.0,
+    "messagebus_connected": True,
+    "parts": [{"name": "node", "status": "healthy", "reason": ""}],
+}
+METRICS: dict[str, Any] = {
+    "deployments_per_hour": 5.2,
+    "pipelines_per_hour": 17.3,
+    "total_strategies": 47,
+    "total_deployments": 47,
+    "total_pipelines": 156,
+    "active_executions": 8,
+    "success_rate": 0.987,
+    "success_rate_without_rejections": 0.99,
+    "engine_type": "strategy_deployment",
+    "containerized": True,
+}
+METRICS_TEXT = (
+    "# HELP strategy_executions_active Executions that are starting, running or paused.\n"
+    "# TYPE strategy_executions_active gauge\n"
+    "strategy_executions_active 8.0\n"
+)
+INDEX: dict[str, Any] = {
+    "name": "Strategy Engine",
+    "version": "1.0.0",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "health": "/health",
+    "metrics": "/metrics",
+}

@@ -1,0 +1,189 @@
+"""HTTP door to executions: start, pause, resume and stop versions, and watch what they do."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from strategy_engine.api import doors, models, openapi, readings, views
+from strategy_engine.api.services import StartOptions
+
+verbs = APIRouter(prefix="/strategies", tags=["executions"], dependencies=[doors.bearer])
+router = APIRouter(prefix="/executions", tags=["executions"], dependencies=[doors.bearer])
+
+STATUSES = frozenset({"starting", "running", "paused", "stopped", "error"})
+StatusFilter = Literal["active", "all", "starting", "running", "paused", "stopped", "error"]
+
+_ENDED = frozenset({"stopped", "error"})
+_PAUSED = frozenset({"paused"})
+_RUNNING = frozenset({"running"})
+
+
+@verbs.post(
+    "/{strategy_id}/start",
+    status_code=202,
+    summary="Start a version",
+    responses=openapi.errors(404, 409, 501, body=True),
+)
+async def start(
+    strategy_id: doors.StrategyId,
+    given: doors.Given,
+    actor: doors.Actor,
+    response: Response,
+    body: models.Start | None = None,
+) -> readings.Started:
+    """Start a deployed or stopped version; one that runs answers its execution.
+
+    Without a body it trades as its parameters say. Follow the execution at `Location`.
+    """
+    config = (body or models.Start()).execution_config
+    options = StartOptions(
+        **config.model_dump(exclude={"symbols"}),
+        symbols=None if config.symbols is None else tuple(config.symbols),
+    )
+    execution = await given.executions.start(strategy_id, options, actor=actor)
+    response.headers["Location"] = f"/executions/{execution.execution_id}"
+    return readings.Started(
+        status="execution_started",
+        execution_id=execution.execution_id,
+        strategy_id=execution.strategy_id,
+        start_time=execution.start_time,
+        execution_status=execution.status,
+    )
+
+
+@verbs.post(
+    "/{strategy_id}/stop", summary="Stop a version", responses=openapi.errors(404, 409, 422)
+)
+async def stop(
+    strategy_id: doors.StrategyId, given: doors.Given, actor: doors.Actor
+) -> readings.Moved:
+    """Stop every execution of a version, in every role, and wait shortly for the confirmation."""
+    executions = await given.executions.stop(strategy_id, actor=actor)
+    return views.moved(("stopped", "stopping"), _ENDED, executions, given.clock.now())
+
+
+@verbs.post(
+    "/{strategy_id}/pause", summary="Pause a version", responses=openapi.errors(404, 409, 422)
+)
+async def pause(
+    strategy_id: doors.StrategyId, given: doors.Given, actor: doors.Actor
+) -> readings.Moved:
+    """Let a running version take no new decisions; its stops and targets stay watched."""
+    executions = await given.executions.pause(strategy_id, actor=actor)
+    return views.moved(("paused", "pausing"), _PAUSED, executions, given.clock.now())
+
+
+@verbs.post(
+    "/{strategy_id}/resume", summary="Resume a version", responses=openapi.errors(404, 409, 422)
+)
+async def resume(
+    strategy_id: doors.StrategyId, given: doors.Given, actor: doors.Actor
+) -> readings.Moved:
+    """Let a paused version decide again."""
+    executions = await given.executions.resume(strategy_id, actor=actor)
+    return views.moved(("resumed", "resuming"), _RUNNING, executions, given.clock.now())
+
+
+@router.get("", summary="List executions", responses=openapi.errors(422))
+async def page(
+    given: doors.Given,
+    status: Annotated[
+        StatusFilter,
+        Query(description="`active` is starting, running, paused and error."),
+    ] = "active",
+    strategy_id: doors.StrategyFilter = None,
+    limit: doors.Limit = 100,
+    offset: doors.Offset = 0,
+) -> readings.Executions:
+    """Return executions, newest first; the active ones unless `status` says otherwise."""
+    sets = {"active": views.ACTIVE, "all": STATUSES}
+    found, total = await given.executions.page(
+        statuses=sets.get(status, frozenset({status})),
+        strategy_id=strategy_id,
+        limit=limit,
+        offset=offset,
+    )
+    return readings.Executions(
+        executions=[readings.Execution.model_validate(each) for each in found],
+        count=len(found),
+        total=total,
+        limit=limit,
+        offset=offset,
+    )
+
+
+@router.get("/{execution_id}", summary="Read an execution", responses=openapi.errors(404, 422))
+async def get(execution_id: doors.ExecutionId, given: doors.Given) -> readings.Execution:
+    """Return an execution, whether it runs or has ended."""
+    return readings.Execution.model_validate(await given.executions.get(execution_id))
+
+
+@router.get("/{execution_id}/trades", summary="Read fills", responses=openapi.errors(404, 422))
+async def trades(
+    execution_id: doors.ExecutionId,
+    given: doors.Given,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="The most that are answered.")] = 100,
+    offset: doors.Offset = 0,
+) -> readings.Trades:
+    """Return the fills of an execution, oldest first, with what each realised."""
+    await given.executions.get(execution_id)
+    found = await given.records.trades(execution_id, limit=limit, offset=offset)
+    return readings.Trades(
+        trades=[readings.Trade.model_validate(each) for each in found],
+        count=len(found),
+        total=await given.records.trade_row_count(execution_id),
+        limit=limit,
+        offset=offset,
+    )
+
+
+@router.get(
+    "/{execution_id}/equity", summary="Read the equity curve", responses=openapi.errors(404, 422)
+)
+async def equity(
+    execution_id: doors.ExecutionId,
+    given: doors.Given,
+    start: doors.Start = None,
+    end: doors.End = None,
+    points: Annotated[
+        int, Query(ge=2, le=10_000, description="Thin the curve evenly to so many points.")
+    ] = 1_000,
+) -> readings.Equity:
+    """Return the account at the closes of bars, oldest first."""
+    await given.executions.get(execution_id)
+    found = await given.records.equity(
+        execution_id, start_ns=doors.nanos(start), end_ns=doors.nanos(end), max_points=points
+    )
+    return readings.Equity(
+        execution_id=execution_id,
+        equity=[views.equity_point(each) for each in found],
+        count=len(found),
+    )
+
+
+@router.get(
+    "/{execution_id}/metrics",
+    summary="Read the history of metrics",
+    responses=openapi.errors(404, 422),
+)
+async def metrics(
+    execution_id: doors.ExecutionId,
+    given: doors.Given,
+    start: doors.Start = None,
+    end: doors.End = None,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="The last so many.")] = 1_000,
+) -> readings.MetricsHistory:
+    """Return snapshots of an execution's metrics, oldest first."""
+    await given.executions.get(execution_id)
+    found = await given.snapshots.page(execution_id, start=start, end=end, limit=limit)
+    return readings.MetricsHistory(
+        execution_id=execution_id,
+        metrics=[
+            readings.MetricsPoint(
+                timestamp=each.at,
+                metrics=readings.PerformanceMetrics.model_validate(dict(each.metrics)),
+            )
+            for each in found
+        ],
+        count=len(found),
+    )

@@ -1,0 +1,62 @@
+"""HTTP door to the market: instruments and bars."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from strategy_engine.api import doors, openapi, readings, views
+from strategy_engine.api.services import Catalogue
+from strategy_engine.market.model import Timeframe
+
+router = APIRouter(prefix="/instruments", tags=["market"], dependencies=[doors.bearer])
+
+Symbol = Annotated[
+    str,
+    Path(
+        max_length=100,
+        description="Name and venue; a slash in it may be written as it is, or as %2F.",
+        examples=["EUR/USD.SIM"],
+    ),
+]
+
+
+@router.get("", summary="List instruments", responses=openapi.errors())
+async def instruments(given: doors.Given) -> readings.Instruments:
+    """Return every instrument that has bars, by symbol."""
+    found = await asyncio.to_thread(_instruments, given.catalogue)
+    return readings.Instruments(instruments=found, count=len(found))
+
+
+@router.get("/{symbol:path}/bars", summary="Read bars", responses=openapi.errors(404, 422))
+async def bars(
+    *,
+    symbol: Symbol,
+    given: doors.Given,
+    timeframe: Annotated[
+        str | None,
+        Query(max_length=60, description="1-HOUR-LAST-EXTERNAL, or short: 5m, 1h, 1d."),
+    ] = None,
+    start: doors.Start = None,
+    end: doors.End = None,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="The last so many.")] = 500,
+) -> readings.Bars:
+    """Return bars that open in [start, end), oldest first."""
+    instrument = await asyncio.to_thread(given.catalogue.instrument, symbol)
+    chosen = instrument.default_timeframe if timeframe is None else Timeframe.parse(timeframe)
+    found = await asyncio.to_thread(
+        given.catalogue.bars,
+        symbol,
+        str(chosen),
+        start_ns=doors.nanos(start),
+        end_ns=doors.nanos(end),
+        limit=limit,
+    )
+    return views.bars(symbol, str(chosen), found)
+
+
+def _instruments(catalogue: Catalogue) -> list[readings.Instrument]:
+    return [
+        views.instrument(each, catalogue.timeframes(each.symbol))
+        for each in catalogue.instruments()
+    ]

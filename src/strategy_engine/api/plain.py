@@ -1,0 +1,139 @@
+"""Values as JSON can hold them, going out and coming in. Pure."""
+
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+LONGEST_ECHO = 200
+DEEPEST = 32
+MOST_VALUES = 100_000
+LARGEST_INT = 2**63 - 1
+
+_PAST_DEEPEST = "…"
+
+
+class UnfitError(ValueError):
+    """A value of a request's body that the engine could not keep, compare or show."""
+
+
+def number(value: Any) -> float:
+    """Return a finite float: 0.0 for what is undefined or no number."""
+    try:
+        converted = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return converted if math.isfinite(converted) else 0.0
+
+
+def text(value: Any) -> str:
+    """Return a string that UTF-8 can carry: lone surrogates become question marks."""
+    return str(value).encode(errors="replace").decode()
+
+
+def utc(moment: datetime) -> datetime:
+    """Return an aware time in UTC; it is written with a Z."""
+    return moment.astimezone(UTC)
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return the value made of JSON's own kinds; a number that is not finite becomes null."""
+    match value:
+        case None | bool():
+            return value
+        case Enum():
+            return plain(value.value, depth)
+        case str():
+            return text(value)
+        case int() | float():
+            return value if math.isfinite(value) else None
+        case datetime():
+            return utc(value).isoformat().replace("+00:00", "Z")
+        case _:
+            return _nested(value, depth)
+
+
+def echo(value: Any) -> Any:
+    """Return a value short enough to be named in an error, whatever a caller has sent."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) <= LARGEST_INT:
+        return plain(value)
+    whole = value if isinstance(value, str) else reprlib.repr(value)
+    shown = text(whole[:LONGEST_ECHO])
+    return shown if len(whole) <= LONGEST_ECHO else f"{shown}…"
+
+
+def check_body(body: Any) -> None:
+    """Refuse a decoded JSON body that holds what no database or client would take.
+
+    Raises
+    ------
+    UnfitError
+        It says where: NUL or a lone surrogate in a text, a number that is not finite or beyond
+        64 bits, nesting or a count beyond reason.
+    """
+    waiting: list[tuple[str, Any, int]] = [("", body, 0)]
+    seen = 0
+    while waiting:
+        where, value, depth = waiting.pop()
+        seen += 1
+        if depth > DEEPEST:
+            raise UnfitError(f"{where[:LONGEST_ECHO]} is nested deeper than {DEEPEST} levels")
+        if seen > MOST_VALUES:
+            raise UnfitError(f"the body holds more than {MOST_VALUES:,} values")
+        _check_value(where, value)
+        waiting += [(_join(where, name), each, depth + 1) for name, each in _members(value)]
+
+
+def _check_value(where: str, value: Any) -> None:
+    at = text(where[:LONGEST_ECHO]) or "the body"
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise UnfitError(f"{at} holds a NUL character; remove it")
+        if not _is_unicode(value):
+            raise UnfitError(f"{at} holds a lone surrogate, which is no character; remove it")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UnfitError(f"{at} is {value}; send a finite number")
+    elif isinstance(value, int) and abs(value) > LARGEST_INT:
+        raise UnfitError(f"{at} is an integer beyond 64 bits")
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _members(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name in value:
+            _check_value("a member's name", name)
+        return list(value.items())
+    if isinstance(value, list):
+        return [(str(index), each) for index, each in enumerate(value)]
+    return []
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}"[:LONGEST_ECHO] if where else name
+
+
+def _nested(value: Any, depth: int) -> Any:
+    if depth >= DEEPEST:
+        return _PAST_DEEPEST
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name), depth + 1) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {text(name): plain(each, depth + 1) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each, depth + 1) for each in value]
+    try:
+        return plain(float(value), depth)
+    except (TypeError, ValueError, OverflowError):
+        return text(value)

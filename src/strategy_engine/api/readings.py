@@ -1,0 +1,248 @@
+"""The shapes of answers about executions, the market and the engine itself."""
+
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from strategy_engine.api import examples, shapes
+
+
+class Started(shapes.Answer):
+    """An execution that starts, or runs already; `start_time` is null until it runs."""
+
+    model_config = shapes.example(examples.STARTED)
+
+    status: Literal["execution_started"]
+    execution_id: str
+    strategy_id: str
+    start_time: shapes.Time | None
+    execution_status: str
+
+
+class Moved(shapes.Answer):
+    """What was done to a version's executions; `message` says so if it is not confirmed yet."""
+
+    model_config = shapes.example(examples.STOPPED)
+
+    status: str
+    execution_id: str
+    strategy_id: str
+    duration_minutes: shapes.Number
+    executions: list[str]
+    message: str
+
+
+class PerformanceMetrics(shapes.Answer):
+    """Performance so far: 0.0 until a figure is defined. There may be more than these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    sharpe_ratio: shapes.Number = 0.0
+    max_drawdown: shapes.Number = 0.0
+    win_rate: shapes.Number = 0.0
+    total_return: shapes.Number = 0.0
+    alpha: shapes.Number = 0.0
+    beta: shapes.Number = 0.0
+    volatility: shapes.Number = 0.0
+    information_ratio: shapes.Number = 0.0
+    calmar_ratio: shapes.Number = 0.0
+    avg_trade_duration: shapes.Number = 0.0
+
+
+class Execution(shapes.Answer):
+    """One version at work, or that was. Money in account currency, ratios as fractions."""
+
+    model_config = shapes.example(examples.EXECUTION)
+
+    execution_id: str
+    strategy_id: str
+    status: str
+    start_time: shapes.Time | None
+    trade_count: int
+    pnl: shapes.Number
+    performance_metrics: PerformanceMetrics
+    role: str
+    risk_state: str
+    capital: shapes.Number
+    end_time: shapes.Time | None
+    fill_count: int
+    final_pnl: shapes.MaybeNumber
+    error: shapes.MaybeText
+    end_reason: shapes.MaybeText
+    config: shapes.Json
+    confinement: shapes.MaybeJson
+
+
+class Executions(shapes.Page):
+    """A page of executions, newest first."""
+
+    model_config = shapes.example(examples.EXECUTIONS)
+
+    executions: list[Execution]
+
+
+class Trade(shapes.Answer):
+    """One fill; `pnl` is what it realised after costs."""
+
+    trade_id: str
+    execution_id: str
+    symbol: str
+    side: str
+    quantity: shapes.Number
+    price: shapes.Number
+    timestamp: shapes.Time
+    pnl: shapes.Number
+    order_id: str | None
+    fee: shapes.Number
+    slippage: shapes.Number
+    cause: str
+    opens: bool
+    closes_round_trip: bool
+
+
+class Trades(shapes.Page):
+    """A page of fills, oldest first."""
+
+    model_config = shapes.example(examples.TRADES)
+
+    trades: list[Trade]
+
+
+class EquityPoint(shapes.Answer):
+    """An account at the close of a bar."""
+
+    timestamp: shapes.Time
+    equity: shapes.Number
+    cash: shapes.Number
+
+
+class Equity(shapes.Answer):
+    """An equity curve, oldest first."""
+
+    model_config = shapes.example(examples.EQUITY)
+
+    execution_id: str
+    equity: list[EquityPoint]
+    count: int
+
+
+class MetricsPoint(shapes.Answer):
+    """A snapshot of an execution's metrics."""
+
+    timestamp: shapes.Time
+    metrics: PerformanceMetrics
+
+
+class MetricsHistory(shapes.Answer):
+    """Snapshots of an execution's metrics, oldest first."""
+
+    model_config = shapes.example(examples.METRICS_HISTORY)
+
+    execution_id: str
+    metrics: list[MetricsPoint]
+    count: int
+
+
+# --- market ---
+
+
+class Instrument(shapes.Answer):
+    """One thing that can be traded; `note` is a warning to whoever trusts its data."""
+
+    symbol: str
+    venue: str
+    currency: str
+    tick_size: shapes.Number
+    lot_size: shapes.Number
+    calendar: str
+    default_timeframe: str
+    timeframes: list[str]
+    note: shapes.Text
+
+
+class Instruments(shapes.Answer):
+    """Every instrument that has bars, by symbol."""
+
+    model_config = shapes.example(examples.INSTRUMENTS)
+
+    instruments: list[Instrument]
+    count: int
+
+
+class Bar(shapes.Answer):
+    """One bar; `timestamp` is its opening."""
+
+    timestamp: shapes.Time
+    open: shapes.Number
+    high: shapes.Number
+    low: shapes.Number
+    close: shapes.Number
+    volume: shapes.MaybeNumber
+
+
+class Bars(shapes.Answer):
+    """Bars of one instrument, oldest first."""
+
+    model_config = shapes.example(examples.BARS)
+
+    symbol: str
+    timeframe: str
+    bars: list[Bar]
+    count: int
+
+
+# --- monitoring ---
+
+
+class Part(shapes.Answer):
+    """One part of the engine; `reason` says why it is not healthy."""
+
+    name: str
+    status: Literal["healthy", "degraded"]
+    reason: shapes.Text
+
+
+class Health(shapes.Answer):
+    """How the engine is, and what it has done. The counters survive restarts."""
+
+    model_config = shapes.example(examples.HEALTH)
+
+    status: Literal["healthy", "degraded", "unavailable"]
+    strategies_deployed: int
+    pipelines_executed: int
+    tests_completed: int
+    active_strategies: int
+    active_executions: int
+    uptime_seconds: shapes.Number
+    messagebus_connected: bool
+    parts: list[Part]
+
+
+class Metrics(shapes.Answer):
+    """Counters and rates; `success_rate` is completed deployments over ended ones."""
+
+    model_config = shapes.example(examples.METRICS)
+
+    deployments_per_hour: shapes.Number
+    pipelines_per_hour: shapes.Number
+    total_strategies: int
+    total_deployments: int
+    total_pipelines: int
+    active_executions: int
+    success_rate: shapes.Number
+    success_rate_without_rejections: shapes.Number
+    engine_type: Literal["strategy_deployment"]
+    containerized: bool
+
+
+class Index(shapes.Answer):
+    """Where to go from here."""
+
+    model_config = shapes.example(examples.INDEX)
+
+    name: str
+    version: str
+    docs: str
+    openapi: str
+    health: str
+    metrics: str

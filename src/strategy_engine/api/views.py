@@ -1,0 +1,240 @@
+"""The engine's entities as answers show them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from strategy_engine.api import answers, plain, readings, services
+from strategy_engine.core import clock
+from strategy_engine.market.model import Bars, Instrument, Timeframe
+from strategy_engine.pipeline.model import StageResult
+from strategy_engine.registry.model import Strategy
+from strategy_engine.rollout.model import Deployment
+from strategy_engine.venue.service import EquityPoint
+
+SECONDS_PER_MINUTE = 60
+ACTIVE = frozenset({"starting", "running", "paused", "error"})
+_SHOWN_FIRST = ("passed", "duration_ms", "verdict", "message", "findings")
+
+
+def strategy_summary(strategy: Strategy) -> answers.StrategySummary:
+    """Return a version without its source."""
+    return answers.StrategySummary(**_strategy_fields(strategy))
+
+
+def strategy(whole: Strategy) -> answers.Strategy:
+    """Return a version whole."""
+    content = whole.content
+    return answers.Strategy(
+        **_strategy_fields(whole),
+        code=content.code,
+        parameters=content.parameters,
+        risk_limits=content.risk_limits,
+        tests=content.tests,
+        digest=content.digest,
+    )
+
+
+def changed(status: Any, strategy: Strategy) -> answers.Changed:
+    """Return what was done to a version."""
+    return answers.Changed(
+        status=status,
+        strategy_id=strategy.strategy_id,
+        strategy_name=strategy.content.strategy_name,
+        version=strategy.content.version,
+        strategy_status=strategy.status.value,
+    )
+
+
+def stage_result(result: StageResult) -> answers.StageResult:
+    """Return how a stage ended, with the fields of its evidence that are shown first."""
+    return answers.StageResult(**_fields_beside(result, result.headline()))
+
+
+def whole_result(result: StageResult) -> answers.StageResult:
+    """Return how a stage ended, with everything that it measured."""
+    return answers.StageResult(**_fields_beside(result, result.evidence))
+
+
+def detailed_result(result: StageResult) -> answers.DetailedResult:
+    """Return how a stage ended, with its evidence as a member of its own."""
+    return answers.DetailedResult(
+        **_fields_beside(result, result.headline()), evidence=plain.plain(result.evidence)
+    )
+
+
+def deployment_summary(deployment: Deployment) -> answers.DeploymentSummary:
+    """Return where a deployment is."""
+    return answers.DeploymentSummary(**_deployment_fields(deployment))
+
+
+def deployment_status(followed: services.Followed) -> answers.DeploymentStatus:
+    """Return where a deployment is, and the headlines of its finished stages."""
+    return answers.DeploymentStatus(
+        **_deployment_fields(followed.deployment),
+        stages_completed=len(followed.results),
+        results={each.stage: stage_result(each) for each in followed.results},
+    )
+
+
+def deployment(followed: services.Followed) -> answers.Deployment:
+    """Return a deployment whole."""
+    found = followed.deployment
+    approval = found.approval
+    return answers.Deployment(
+        **_deployment_fields(found),
+        stages_completed=len(followed.results),
+        results={each.stage: detailed_result(each) for each in followed.results},
+        requested_by=found.requested_by,
+        revalidates=found.revalidates,
+        options=plain.plain(asdict(found.options)),
+        approval=None if approval is None else answers.ApprovalGiven.model_validate(approval),
+        validated_at=found.validated_at,
+    )
+
+
+def moved(
+    verb: tuple[str, str],
+    wanted: frozenset[str],
+    executions: Sequence[services.Execution],
+    now: datetime,
+) -> readings.Moved:
+    """Return what was done to a version's executions, or that it is still being done.
+
+    Parameters
+    ----------
+    verb : tuple of str
+        The word for what is done and for what is going on: `("stopped", "stopping")`.
+    wanted : frozenset of str
+        The statuses that say it is done.
+    """
+    first = executions[0]
+    waiting = [each.execution_id for each in executions if each.status not in wanted]
+    done, going_on = verb
+    return readings.Moved(
+        status=f"execution_{going_on if waiting else done}",
+        execution_id=first.execution_id,
+        strategy_id=first.strategy_id,
+        duration_minutes=_minutes(first, now),
+        executions=[each.execution_id for each in executions],
+        message=_unconfirmed(waiting, wanted),
+    )
+
+
+def instrument(found: Instrument, timeframes: Sequence[Timeframe]) -> readings.Instrument:
+    """Return an instrument and the timeframes of its bars."""
+    return readings.Instrument(
+        symbol=found.symbol,
+        venue=found.venue,
+        currency=found.currency,
+        tick_size=plain.number(found.tick_size),
+        lot_size=plain.number(found.lot_size),
+        calendar=found.calendar.value,
+        default_timeframe=str(found.default_timeframe),
+        timeframes=[str(each) for each in timeframes],
+        note=found.note,
+    )
+
+
+def bars(symbol: str, timeframe: str, found: Bars) -> readings.Bars:
+    """Return bars as rows."""
+    columns = (found.ts_ns, found.open, found.high, found.low, found.close, found.volume)
+    names = ("timestamp", "open", "high", "low", "close", "volume")
+    rows = [
+        readings.Bar.model_validate(
+            dict(zip(names, (clock.from_nanos(int(ts_ns)), *values), strict=True))
+        )
+        for ts_ns, *values in zip(*(each.tolist() for each in columns), strict=True)
+    ]
+    return readings.Bars(symbol=symbol, timeframe=timeframe, bars=rows, count=len(rows))
+
+
+def equity_point(point: EquityPoint) -> readings.EquityPoint:
+    """Return an account at the close of a bar."""
+    return readings.EquityPoint(
+        timestamp=clock.from_nanos(point.close_ns),
+        equity=plain.number(point.equity),
+        cash=plain.number(point.cash),
+    )
+
+
+def health(found: services.Health) -> readings.Health:
+    """Return how the engine is: degraded if a part is, unavailable if control cannot serve."""
+    parts = [
+        readings.Part(
+            name=each.name, status="healthy" if each.healthy else "degraded", reason=each.reason
+        )
+        for each in found.parts
+    ]
+    is_whole = all(each.healthy for each in found.parts)
+    return readings.Health(
+        status="unavailable" if not found.serving else "healthy" if is_whole else "degraded",
+        strategies_deployed=found.strategies_deployed,
+        pipelines_executed=found.pipelines_executed,
+        tests_completed=found.tests_completed,
+        active_strategies=found.active_strategies,
+        active_executions=found.active_executions,
+        uptime_seconds=found.uptime_seconds,
+        messagebus_connected=found.messagebus_connected,
+        parts=parts,
+    )
+
+
+def _strategy_fields(strategy: Strategy) -> dict[str, Any]:
+    return {
+        "strategy_id": strategy.strategy_id,
+        "strategy_name": strategy.content.strategy_name,
+        "version": strategy.content.version,
+        "status": strategy.status.value,
+        "code_hash": strategy.content.code_hash,
+        "created_at": strategy.created_at,
+        "updated_at": strategy.updated_at,
+    }
+
+
+def _fields_beside(result: StageResult, measured: Any) -> dict[str, Any]:
+    shown = {name: plain.plain(value) for name, value in measured.items()}
+    findings = [answers.Finding.model_validate(each) for each in result.findings]
+    return shown | {
+        "passed": result.passed,
+        "duration_ms": result.duration_ms,
+        "verdict": result.verdict.value,
+        "message": result.message,
+        "findings": findings,
+    }
+
+
+def _deployment_fields(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "pipeline_id": deployment.pipeline_id,
+        "strategy_id": deployment.strategy_id,
+        "strategy_name": deployment.strategy_name,
+        "deployment_type": deployment.options.deployment_type.value,
+        "current_stage": deployment.current_stage,
+        "status": deployment.state.value,
+        "outcome": None if deployment.outcome is None else deployment.outcome.value,
+        "message": deployment.message,
+        "created_at": deployment.created_at,
+        "started_at": deployment.started_at,
+        "ended_at": deployment.ended_at,
+        "stages": list(deployment.stages),
+        "left_out": list(deployment.left_out),
+        "total_stages": len(deployment.stages),
+    }
+
+
+def _minutes(execution: services.Execution, now: datetime) -> float:
+    if execution.start_time is None:
+        return 0.0
+    lasted = (execution.end_time or now) - execution.start_time
+    return max(0.0, lasted.total_seconds() / SECONDS_PER_MINUTE)
+
+
+def _unconfirmed(waiting: Sequence[str], wanted: frozenset[str]) -> str:
+    if not waiting:
+        return ""
+    return (
+        f"not yet {' or '.join(sorted(wanted))}: {', '.join(waiting)}; it is recorded, and done as"
+        " soon as the node that runs them answers: follow GET /executions"
+    )
