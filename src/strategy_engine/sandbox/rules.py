@@ -90,11 +90,11 @@ def _explain_code(code: int, *, limits: ChildLimits, last_line: str) -> Kill:
 
 
 def _explain_signal(number: int, *, cpu_s: float, limits: ChildLimits) -> Kill:
-    if number == signal.SIGXCPU or (number == signal.SIGKILL and is_cpu_spent(cpu_s, limits)):
+    is_xcpu = number == signal.SIGXCPU and limits.cpu_s is not None
+    if is_xcpu or (number == signal.SIGKILL and is_cpu_spent(cpu_s, limits)):
         return Kill(
             kind=ExitKind.CPU_LIMIT,
-            reason=f"it used {cpu_s:.1f} s of CPU; the limit is {limits.cpu_s:g} s;"
-            " do less per bar, or raise the limit",
+            reason=f"it used up its {limits.cpu_s:g} s of CPU; do less per bar, or raise the limit",
         )
     if number == signal.SIGKILL:
         return Kill(

@@ -83,12 +83,16 @@ def test_an_exception_is_told_in_its_own_words() -> None:
     assert (told.status, told.rss_bytes, told.cpu_s) == (70, 5, 0.5)
 
 
-@given(status=st.one_of(st.none(), st.integers(-64, 255)), cpu_s=st.floats(0, 1e6))
-def test_every_end_has_one_line(status: int | None, cpu_s: float) -> None:
+@given(
+    status=st.one_of(st.none(), st.integers(-64, 255)),
+    cpu_s=st.floats(0, 1e6),
+    limits=st.sampled_from([LIMITS, ChildLimits(cpu_s=None)]),
+)
+def test_every_end_has_one_line(status: int | None, cpu_s: float, limits: ChildLimits) -> None:
     told = rules.tell_exit(
         "exec_1",
         Remains(status=status, cpu_s=cpu_s),
-        limits=LIMITS,
+        limits=limits,
         killed=None,
         log_tail=b"line\n",
     )
@@ -140,7 +144,13 @@ def test_the_cpu_limit_is_spent_at_its_whole_second(cpu_s: float) -> None:
 
 
 def test_no_cpu_limit_is_never_spent() -> None:
-    assert not rules.is_cpu_spent(1e9, ChildLimits(cpu_s=None))
+    limits = ChildLimits(cpu_s=None)
+    sent_by_itself = Remains(status=-signal.SIGXCPU, cpu_s=9.0)
+
+    told = rules.explain_exit(sent_by_itself, limits=limits, killed=None, last_line="")
+
+    assert not rules.is_cpu_spent(1e9, limits)
+    assert told.kind is ExitKind.SIGNAL
 
 
 def test_a_zygote_that_ended_says_how_and_its_last_line() -> None:
