@@ -6,11 +6,13 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from strategy_engine.kernel.seat import Seat, detail
+from strategy_engine.kernel.seat import Seat, told
 from strategy_engine.kernel.strategy import Blueprint
-from strategy_engine.matching.model import Terms
+from strategy_engine.kernel.window import Series, Window
+from strategy_engine.matching.model import BUY, HOLD, SELL, Terms
 from strategy_engine.sandbox.protocol import messages
 
+_PLAIN = (HOLD, BUY, SELL)  # what a bare word stands for: nothing to say beyond the action
 _FLAT = messages.Holding(lots=0, entry_price=None, cash=0.0, equity=0.0)
 
 
@@ -45,8 +47,10 @@ class Live:
 
     def __init__(self, plan: Blueprint, terms: Mapping[str, Terms]) -> None:
         self._standings = {symbol: LedgerStanding(each) for symbol, each in terms.items()}
+        self._series = {symbol: Series() for symbol in terms}
         self._seats = {
-            symbol: Seat(plan, symbol, standing) for symbol, standing in self._standings.items()
+            symbol: Seat(plan, symbol, Window(self._series[symbol], plan.lookback), standing)
+            for symbol, standing in self._standings.items()
         }
         self._states: dict[str, bytes] = {}
         self._started = False
@@ -67,7 +71,9 @@ class Live:
         self._standings[bar.symbol].holding = bar.holding
         if bar.flags is not None:
             seat.market.see_flags(bar.flags)
-        seat.window.append(bar.close_ns, bar.ohlcv)
+        self._series[bar.symbol].extend(((each,) for each in bar.ohlcv), (bar.close_ns,))
+        seat.window.advance()
+        seat.window.trim()
         for fill in bar.fills:
             seat.tell(fill)
         started_ns = time.thread_time_ns()
@@ -75,7 +81,7 @@ class Live:
         cpu_ns = time.thread_time_ns() - started_ns
         return messages.Decided(
             action=decision.action,
-            detail=detail(seat.window.seen - 1, decision),
+            detail=None if decision in _PLAIN else told(seat.window.seen - 1, decision),
             cpu_ns=cpu_ns,
             state=self._news(bar.symbol),
         )
@@ -97,12 +103,12 @@ class Live:
             seat.start(self._states.get(symbol))
 
     def _fill(self, bars: messages.Bars) -> None:
-        window = self._seats[bars.symbol].window
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        rows = zip(*(np.frombuffer(each, dtype="<f8").tolist() for each in columns), strict=True)
         closes = np.frombuffer(bars.open_ns, dtype="<i8") + bars.duration_ns
-        for close_ns, row in zip(closes.tolist(), rows, strict=True):
-            window.append(close_ns, row)
+        self._series[bars.symbol].extend(
+            (np.frombuffer(each, dtype="<f8").tolist() for each in columns), closes.tolist()
+        )
+        self._seats[bars.symbol].window.advance(len(closes))
 
     def _news(self, symbol: str) -> bytes | None:
         return _encode_states(self._states) if self._keep(symbol) else None

@@ -10,10 +10,10 @@ from strategy_engine.kernel import failures, signal
 from strategy_engine.kernel.failures import ContractError, StrategyFailedError
 from strategy_engine.kernel.strategy import METHOD, Blueprint
 from strategy_engine.kernel.window import MarketData, Standing, Window
-from strategy_engine.matching.model import BUY, HOLD, SELL, Decision
+from strategy_engine.matching.model import Decision
 from strategy_engine.sandbox.protocol.messages import Detail, Filled
 
-PLAIN = frozenset({id(HOLD), id(BUY), id(SELL)})
+_WORDS = signal.WORDS
 
 
 class Seat:
@@ -21,9 +21,9 @@ class Seat:
 
     __slots__ = ("_generate", "_line", "_on_fill", "_save", "instance", "market", "window")
 
-    def __init__(self, plan: Blueprint, symbol: str, standing: Standing) -> None:
-        self.window = Window(plan.lookback)
-        self.market = MarketData(symbol, self.window, standing, plan.parameters)
+    def __init__(self, plan: Blueprint, symbol: str, window: Window, standing: Standing) -> None:
+        self.window = window
+        self.market = MarketData(symbol, window, standing, plan.parameters)
         self.instance = plan.construct()
         self._line = plan.line
         self._generate: Callable[[MarketData], object] = getattr(self.instance, METHOD)
@@ -33,9 +33,16 @@ class Seat:
     def decide(self) -> Decision:
         """Ask the strategy for its decision on the last bar."""
         try:
-            return signal.to_decision(self._generate(self.market))
+            value = self._generate(self.market)
+            known = _WORDS.get(value) if value.__class__ is str else None
+            return known or signal.to_decision(value)
         except BaseException as error:
             raise self._failure(error, failures.DECIDE) from error
+
+    @property
+    def listens(self) -> bool:
+        """Tell whether the strategy wants to hear of its fills."""
+        return self._on_fill is not None
 
     def start(self, state: bytes | None = None) -> None:
         """Call `on_start`, then `load_state` with what `saved` gave."""
@@ -49,8 +56,7 @@ class Seat:
 
     def tell(self, fill: Filled) -> None:
         """Call `on_fill`."""
-        if self._on_fill is not None:
-            self._call("on_fill", fill)
+        self._call("on_fill", fill)
 
     def saved(self) -> bytes | None:
         """Return what `save_state` gives, encoded; None without that hook."""
@@ -82,10 +88,8 @@ class Seat:
         )
 
 
-def detail(index: int, decision: Decision) -> Detail | None:
-    """Return what a decision says beyond its action; None for a plain word."""
-    if id(decision) in PLAIN:
-        return None
+def told(index: int, decision: Decision) -> Detail:
+    """Return what a decision says beyond its action."""
     return Detail(
         index=index,
         size_ppb=decision.size_ppb,

@@ -9,6 +9,7 @@ from strategy_engine.kernel.failures import ContractError, readable
 from strategy_engine.matching.model import BUY, HOLD, PPB, SELL, Action, Decision
 
 _LONGEST_REASON = 500
+_FARTHEST = 1_000.0
 _ACCEPTED = "'BUY', 'SELL', 'HOLD', a target position from -1 to 1, or a Signal"
 
 
@@ -36,7 +37,7 @@ class Signal:
     reason: str = ""
 
 
-_WORDS = {
+WORDS = {
     spelled: decision
     for word, decision in (("BUY", BUY), ("SELL", SELL), ("HOLD", HOLD))
     for spelled in (word, word.lower(), word.title())
@@ -51,10 +52,6 @@ def to_decision(value: object) -> Decision:
     ContractError
         If the answer is none of those accepted; it names the value.
     """
-    if value.__class__ is str:
-        decision = _WORDS.get(value)
-        if decision is not None:
-            return decision
     if isinstance(value, str):
         return _from_word(value)
     if isinstance(value, Signal):
@@ -65,7 +62,7 @@ def to_decision(value: object) -> Decision:
 
 
 def _from_word(value: str) -> Decision:
-    decision = _WORDS.get(value.upper())
+    decision = WORDS.get(value.upper())
     if decision is None:
         raise ContractError(f"generate_signal returned {_shown(value)}; it may return {_ACCEPTED}")
     return decision
@@ -84,7 +81,7 @@ def _from_signal(signal: Signal) -> Decision:
         action=plain.action,
         size_ppb=size,
         stop_loss_ppb=_distance(signal.stop_loss, "stop_loss", below=1.0),
-        take_profit_ppb=_distance(signal.take_profit, "take_profit", below=math.inf),
+        take_profit_ppb=_distance(signal.take_profit, "take_profit", below=_FARTHEST),
         reason=readable(signal.reason, _LONGEST_REASON),
     )
 

@@ -1,9 +1,10 @@
 """What a strategy sees: the last bars as read-only arrays whose memory holds no later bar."""
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,97 +13,119 @@ from strategy_engine.core import clock
 
 DEFAULT_LOOKBACK = 512
 MAX_LOOKBACK = 100_000
+PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
 _SPARE_BARS = 1024  # how many bars fit before the window moves to new memory
 _ITEM_BYTES = 8
-_NOT_A_TIME = np.iinfo(np.int64).min  # NaT, what numpy calls it as a datetime64
+_EMPTY = {"d": np.nan, "q": np.iinfo(np.int64).min}  # the latter is NaT
 
-type Cells = memoryview[Any]
-type Row = Sequence[float]  # open, high, low, close, volume
+
+class Series:
+    """Bars of one instrument in the kernel's own memory, out of the strategy's sight."""
+
+    __slots__ = ("columns", "times")
+
+    def __init__(self, prices: Iterable[bytes] = (b"",) * 5, times: bytes = b"") -> None:
+        self.times = array("q", times)
+        self.columns = {
+            name: array("d", column) for name, column in zip(PRICE_COLUMNS, prices, strict=True)
+        }
+
+    def extend(self, prices: Iterable[Iterable[float]], times: Iterable[int]) -> None:
+        """Add bars, column by column."""
+        self.times.extend(times)
+        for name, column in zip(PRICE_COLUMNS, prices, strict=True):
+            self.columns[name].extend(column)
+
+    def forget(self, bars: int) -> None:
+        """Drop the oldest bars."""
+        del self.times[:bars]
+        for column in self.columns.values():
+            del column[:bars]
 
 
 class _Column:
-    """One column's memory: a writer for the kernel, a read-only array for the strategy."""
+    """One column of a window: a bar is copied into its memory when the strategy looks at it."""
 
-    __slots__ = ("shown", "writer")
+    __slots__ = ("offset", "shown", "source", "writer", "written")
 
-    def __init__(self, cells: int, dtype: str, filled_with: float) -> None:
+    def __init__(self, source: array[Any], cells: int, offset: int) -> None:
         memory = bytearray(cells * _ITEM_BYTES)
-        np.frombuffer(memory, dtype=dtype)[:] = filled_with
-        self.writer: Cells = memoryview(memory).cast("q" if dtype == "<i8" else "d")
+        np.frombuffer(memory, dtype=source.typecode)[:] = _EMPTY[source.typecode]
         # Through a read-only memoryview, so that no `.base` leads to an array that can be written.
-        self.shown: NDArray[Any] = np.frombuffer(memoryview(memory).toreadonly(), dtype=dtype)
+        self.shown: NDArray[Any] = np.frombuffer(memoryview(memory).toreadonly(), source.typecode)
+        self.written = 0
+        self.offset = offset
+        self.writer: memoryview[Any] = memoryview(memory).cast(source.typecode)  # type: ignore[arg-type]  # 'd' or 'q', here
+        self.source = source
+
+    def catch_up(self, end: int) -> None:
+        """Copy the bars up to `end`, and no later one."""
+        written, offset = self.written, self.offset
+        self.writer[written:end] = self.source[written + offset : end + offset]
+        self.written = end
 
 
 class Window:
-    """The last `lookback` bars. Memory that a strategy may hold on to is never written again."""
+    """The last `lookback` bars of a series. Memory that was shown is never written again.
 
-    __slots__ = (
-        "_close",
-        "_high",
-        "_low",
-        "_open",
-        "_times",
-        "_volume",
-        "columns",
-        "end",
-        "last_close_ns",
-        "lookback",
-        "room",
-        "seen",
-        "start",
-    )
+    Cell 0 of its memory holds the bar `first` of the instrument's whole history.
+    """
 
-    def __init__(self, lookback: int = DEFAULT_LOOKBACK) -> None:
+    __slots__ = ("_dropped", "_series", "columns", "end", "first", "lookback", "start")
+
+    def __init__(self, series: Series, lookback: int, *, seen: int = 0) -> None:
         self.lookback = lookback
-        # One cell more than is ever written: after the last bar there is always an empty one.
-        self.room = lookback + _SPARE_BARS
-        self.start = self.end = self.seen = 0
-        self.last_close_ns = 0
-        self._allocate()
+        self._series = series
+        self._dropped = 0
+        self.end = min(seen, lookback)
+        self.start = 0
+        self.first = seen - self.end
+        self.columns = self._allocate()
 
-    def append(self, close_ns: int, row: Row) -> None:
-        """Add a bar that closed at `close_ns` (nanoseconds since 1970)."""
-        end = self.end
-        if end == self.room:
-            self._move()
-            end = self.end
-        self._open[end], self._high[end], self._low[end], self._close[end], self._volume[end] = row
-        self._times[end] = self.last_close_ns = close_ns
-        self.end = end = end + 1
-        self.seen += 1
+    @property
+    def seen(self) -> int:
+        """Return how many bars there have been in all."""
+        return self.first + self.end
+
+    @property
+    def close_ns(self) -> int:
+        """Return when the last bar closed, nanoseconds since 1970."""
+        return self._series.times[self.seen - self._dropped - 1]
+
+    def advance(self, bars: int = 1) -> None:
+        """Let the next bars of the series be seen."""
+        end = self.end + bars
+        if end >= self.lookback + _SPARE_BARS:
+            self._move(end)
+            return
+        self.end = end
         if end > self.lookback:
             self.start = end - self.lookback
 
-    def view(self, name: str) -> NDArray[Any]:
-        """Return the visible bars of one column, oldest first, read-only."""
-        return self.columns[name][self.start : self.end]
+    def trim(self) -> None:
+        """Let the series forget what will not be seen again."""
+        spare = self.seen - self._dropped - self.lookback
+        if spare < max(self.lookback, _SPARE_BARS):
+            return
+        self._series.forget(spare)
+        self._dropped += spare
+        self._move(self.end)
 
-    def _allocate(self) -> None:
-        cells = self.room + 1
-        open_, high, low, close, volume = (_Column(cells, "<f8", np.nan) for _ in range(5))
-        times = _Column(cells, "<i8", _NOT_A_TIME)
-        self._open, self._high, self._low = open_.writer, high.writer, low.writer
-        self._close, self._volume, self._times = close.writer, volume.writer, times.writer
-        self.columns = {
-            "prices": close.shown,
-            "open": open_.shown,
-            "high": high.shown,
-            "low": low.shown,
-            "close": close.shown,
-            "volume": volume.shown,
-            "timestamps": times.shown.view("<M8[ns]"),
+    def _move(self, end: int) -> None:
+        self.first += max(0, end - self.lookback)
+        self.start, self.end = 0, min(end, self.lookback)
+        self.columns = self._allocate()
+
+    def _allocate(self) -> dict[str, _Column]:
+        # One cell more than is ever written: after the last bar there is always an empty one.
+        cells = self.lookback + _SPARE_BARS
+        offset = self.first - self._dropped
+        named = {
+            name: _Column(source, cells, offset) for name, source in self._series.columns.items()
         }
-
-    def _move(self) -> None:
-        first = self.end - self.lookback + 1  # the oldest bar still visible after the next one
-        kept = [column[first : self.end] for column in self._writers()]
-        self._allocate()
-        for column, values in zip(self._writers(), kept, strict=True):
-            column[: len(values)] = values
-        self.start, self.end = 0, len(kept[0])
-
-    def _writers(self) -> tuple[Cells, ...]:
-        return self._open, self._high, self._low, self._close, self._volume, self._times
+        times = _Column(self._series.times, cells, offset)
+        times.shown = times.shown.view("<M8[ns]")
+        return {"prices": named["close"], **named, "timestamps": times}
 
 
 class Standing(Protocol):
@@ -125,10 +148,11 @@ class Standing(Protocol):
         ...
 
 
-class MarketData(dict[str, Any]):
+class MarketData(Mapping[str, Any]):
     """The mapping that `generate_signal` gets: nothing is stored, each key is read when asked.
 
-    One object serves every bar; arrays taken from it keep their values.
+    One object serves every bar; arrays taken from it keep their values. Not a dictionary:
+    looking a key up in one that computes its values takes three times as long.
     """
 
     __slots__ = ("_flags", "_parameters", "_standing", "_symbol", "_window")
@@ -136,44 +160,28 @@ class MarketData(dict[str, Any]):
     def __init__(
         self, symbol: str, window: Window, standing: Standing, parameters: Mapping[str, Any]
     ) -> None:
-        super().__init__()
         self._symbol = symbol
         self._window = window
         self._standing = standing
         self._parameters = MappingProxyType(dict(parameters))
         self._flags: Mapping[str, Any] = MappingProxyType({})
 
-    def __missing__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> Any:
         window = self._window
         column = window.columns.get(key)
         if column is not None:
-            return column[window.start : window.end]
+            end = window.end
+            last = column.written
+            if last == end - 1:  # looked at on every bar, as most are: one number to copy
+                column.writer[last] = column.source[last + column.offset]
+                column.written = end
+            elif last != end:
+                column.catch_up(end)
+            return column.shown[window.start : end]
         read = _READERS.get(key)
         if read is None:
             raise KeyError(f"{key!r} is not in market_data; it holds {', '.join(KEYS)}")
         return read(self)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return a key's value, or `default` if there is no such key."""
-        if key not in _KEY_SET:
-            return default
-        return self[key]
-
-    def keys(self) -> KeysView[str]:  # type: ignore[override]  # dict_keys cannot be made in Python
-        """Return the keys."""
-        return KeysView(self)
-
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]  # the same
-        """Return the values, read one by one."""
-        return ValuesView(self)
-
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # the same
-        """Return keys and values, read one by one."""
-        return ItemsView(self)
-
-    def copy(self) -> dict[str, Any]:
-        """Return a plain dictionary of this bar's values."""
-        return {key: self[key] for key in KEYS}
 
     def __contains__(self, key: object) -> bool:
         return key in _KEY_SET
@@ -187,22 +195,13 @@ class MarketData(dict[str, Any]):
     def __repr__(self) -> str:
         return f"<market data of {self._symbol}: {', '.join(KEYS)}>"
 
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-
-    def _read_only(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("market_data is read-only; keep what you need in the strategy's attributes")
-
-    __setitem__ = __delitem__ = _read_only
-    __ior__ = update = setdefault = pop = popitem = clear = _read_only
-
     def see_flags(self, flags: Mapping[str, Any]) -> None:
         """Show these feature flags from now on."""
         self._flags = MappingProxyType(dict(flags))
 
 
 def _time(seen: MarketData) -> datetime:
-    return clock.from_nanos(seen._window.last_close_ns)  # noqa: SLF001  (this file's own class)
+    return clock.from_nanos(seen._window.close_ns)  # noqa: SLF001  (this file's own class)
 
 
 _READERS: dict[str, Callable[[MarketData], Any]] = {
