@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from strategy_engine.client import model
 _LEVELS = {"error": "red", "warning": "yellow", "note": "dim"}
 _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "inconclusive": ("?", "yellow")}
 _PASSED: model.StageResult = {"passed": True, "duration_ms": 0}
+_LEFT_OUT = Text("left out by PIPELINE_STAGES", style="dim")
 _STAGE_WIDTH = 22
 _TIME_WIDTH = 8
 
@@ -30,7 +30,9 @@ _TOLD: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("win_rate", lambda value: f"win rate {value:.0%}"),
     ("pnl", lambda value: f"P&L {value:+,.2f}"),
     ("alpha", lambda value: f"alpha {value:+.2%}"),
-    ("parity", lambda value: f"parity {value:.1%}"),
+    ("beta", lambda value: f"beta {value:.2f}"),
+    ("var_95", lambda value: f"VaR {value:.2%}"),
+    ("cvar_95", lambda value: f"CVaR {value:.2%}"),
 )
 
 
@@ -53,45 +55,47 @@ def headline(result: Mapping[str, Any]) -> str:
     return ", ".join(each for each in figures if each) or message or "passed"
 
 
-def board(deployment: model.Deployment, *, findings: bool = True) -> RenderableType:
-    """Return every stage: finished with what they found, running, and to come."""
+def board(deployment: model.Deployment) -> Table:
+    """Return every stage: finished with what they found, running, to come, and left out."""
     results = deployment["results"]
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(width=1)
-    grid.add_column(width=_STAGE_WIDTH, no_wrap=True)
-    grid.add_column(width=_TIME_WIDTH, justify="right", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = _grid()
     for stage in stages_of(deployment):
         if stage in results:
-            _add_finished(grid, stage, results[stage], findings=findings)
-        elif stage == deployment.get("current_stage"):
+            _add_finished(grid, stage, results[stage])
+        elif stage == deployment["current_stage"]:
             grid.add_row(Spinner("dots", style="cyan"), views.text(stage, "cyan"), "", "")
         else:
             grid.add_row(Text("·", style="dim"), views.text(stage, "dim"), "", "")
+    for stage in deployment.get("left_out") or []:
+        grid.add_row(Text("–", style="dim"), views.text(stage, "dim"), "", _LEFT_OUT)
     return grid
 
 
-def finished(stage: str, result: model.StageResult) -> RenderableType:
+def finished(stage: str, result: model.StageResult) -> Table:
     """Return one finished stage as lines of their own, for output that only grows."""
+    grid = _grid()
+    _add_finished(grid, stage, result)
+    return grid
+
+
+def _grid() -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(width=1)
     grid.add_column(width=_STAGE_WIDTH, no_wrap=True)
     grid.add_column(width=_TIME_WIDTH, justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
-    _add_finished(grid, stage, result, findings=True)
-    return Group(grid)
+    return grid
 
 
-def _add_finished(grid: Table, stage: str, result: model.StageResult, *, findings: bool) -> None:
+def _add_finished(grid: Table, stage: str, result: model.StageResult) -> None:
     verdict = result.get("verdict") or ("passed" if result["passed"] else "failed")
     mark, style = _MARKS.get(verdict, ("?", "yellow"))
     style = style if result["passed"] else "red"
     took = views.duration(result["duration_ms"])
     line = views.text(headline(result), "" if result["passed"] else "red")
     grid.add_row(Text(mark, style=style), views.text(stage), Text(took, style="dim"), line)
-    if findings:
-        for told in _findings(result):
-            grid.add_row("", "", "", told)
+    for told in _findings(result):
+        grid.add_row("", "", "", told)
 
 
 def _findings(result: model.StageResult) -> Iterator[Text]:

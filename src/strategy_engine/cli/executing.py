@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strategy_engine.cli import options
+from strategy_engine.cli import options, rules
 
 if TYPE_CHECKING:
     from strategy_engine.client import model
@@ -127,4 +127,7 @@ def _tell(moved: "model.Moved", *, as_json: bool) -> None:
         return options.print_json(moved)
     minutes = moved.get("duration_minutes")
     after = "" if minutes is None else f" after {minutes:,.1f} minutes"
-    return print(f"{moved['status'].replace('_', ' ')}: {moved['execution_id']}{after}")
+    print(f"{moved['status'].replace('_', ' ')}: {moved['execution_id']}{after}")
+    if message := moved.get("message"):
+        print(rules.printable(message))
+    return None

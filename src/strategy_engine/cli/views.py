@@ -25,6 +25,7 @@ _STYLES = {
     "error": "red",
     "paused": "yellow",
     "degraded": "yellow",
+    "unavailable": "red",
     "awaiting_approval": "yellow",
 }
 
@@ -130,7 +131,7 @@ def strategies(found: Sequence[model.Strategy]) -> Table:
     )
 
 
-def deployments(found: Sequence[model.Deployment]) -> Table:
+def deployments(found: Sequence[model.DeploymentSummary]) -> Table:
     """Return deployments as a table."""
     return table(
         ("pipeline", "strategy", "type", "status", "stage"),
@@ -181,18 +182,20 @@ def pairs(rows: Mapping[str, str | Text]) -> Table:
 
 
 def health(found: model.Health, url: str) -> Table:
-    """Return an engine's health as names and values."""
+    """Return an engine's health as names and values, with the parts that are not healthy."""
     up = int(found["uptime_seconds"])
+    deployed, active = found["strategies_deployed"], found["active_strategies"]
+    run, finished = found["pipelines_executed"], found["tests_completed"]
+    unwell = [each for each in found.get("parts", []) if each["status"] != "healthy"]
     return pairs(
         {
             "engine": text(url, "bold"),
             "status": state(found["status"]),
+            **{each["name"]: text(each["reason"], "yellow") for each in unwell},
             "up": f"{up // 3_600} h {up % 3_600 // 60} min {up % 60} s",
-            "strategies": f"{found['strategies_deployed']} deployed,"
-            f" {found['active_strategies']} active",
+            "strategies": f"{deployed} deployed, {active} active",
             "executions": f"{found['active_executions']} active",
-            "pipelines": f"{found['pipelines_executed']} run,"
-            f" {found['tests_completed']} stages finished",
+            "pipelines": f"{run} run, {finished} stages finished",
         }
     )
 

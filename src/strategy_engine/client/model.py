@@ -3,6 +3,14 @@
 from typing import Any, NotRequired, TypedDict
 
 
+class Part(TypedDict):
+    """One part of the engine; `reason` says why it is not healthy."""
+
+    name: str
+    status: str
+    reason: str
+
+
 class Health(TypedDict):
     """`GET /health`."""
 
@@ -14,6 +22,7 @@ class Health(TypedDict):
     active_executions: int
     uptime_seconds: float
     messagebus_connected: bool
+    parts: NotRequired[list[Part]]
 
 
 class Created(TypedDict):
@@ -72,27 +81,33 @@ class StageResult(TypedDict):
     findings: NotRequired[list[Finding]]
 
 
-class Deployment(TypedDict):
-    """`GET /deployments/{pipeline_id}/status`."""
+class DeploymentSummary(TypedDict):
+    """One deployment as `GET /deployments` lists it. `left_out` are stages that do not run."""
 
     pipeline_id: str
     strategy_id: str
     deployment_type: str
     status: str
     current_stage: str | None
-    stages_completed: int
     total_stages: int
-    results: dict[str, StageResult]
     started_at: NotRequired[str | None]
     stages: NotRequired[list[str]]
+    left_out: NotRequired[list[str]]
     outcome: NotRequired[str | None]
     message: NotRequired[str | None]
+
+
+class Deployment(DeploymentSummary):
+    """`GET /deployments/{pipeline_id}/status`."""
+
+    stages_completed: int
+    results: dict[str, StageResult]
 
 
 class Deployments(TypedDict):
     """`GET /deployments`."""
 
-    deployments: list[Deployment]
+    deployments: list[DeploymentSummary]
     count: int
     total: int
 
@@ -132,11 +147,12 @@ class Started(TypedDict):
 
 
 class Moved(TypedDict):
-    """`POST /strategies/{id}/stop`, `/pause`, `/resume`."""
+    """`POST /strategies/{id}/stop`, `/pause`, `/resume`; `message` says what is not done yet."""
 
     status: str
     execution_id: str
     strategy_id: str
+    message: NotRequired[str]
     duration_minutes: NotRequired[float]
 
 
