@@ -1,0 +1,3 @@
+class MissesAColon:
+    def generate_signal(self, market_data)
+        return "HOLD"
