@@ -4,7 +4,7 @@ import errno
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import typer
 
@@ -40,9 +40,10 @@ def complain(message: str) -> None:
     print(f"error: {rules.printable(message)}", file=sys.stderr)
 
 
-def whisper(line: str) -> None:
-    """Repeat a line of a log on standard error."""
-    print(f"  | {rules.printable(line)}", file=sys.stderr)
+def repeat(log: Iterable[str]) -> None:
+    """Repeat lines of a log on standard error."""
+    for line in log:
+        print(f"  | {rules.printable(line)}", file=sys.stderr)
 
 
 def _is_closed_pipe(error: Exception) -> bool:
