@@ -1,0 +1,402 @@
+"""The HTTP door over a real registry and small fakes of what it calls besides."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+
+from strategy_engine.api import app as api_app
+from strategy_engine.api import services
+from strategy_engine.core.clock import SteppedClock
+from strategy_engine.core.errors import ConflictError, NotFoundError
+from strategy_engine.infra import database
+from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
+from strategy_engine.pipeline import model as pipeline
+from strategy_engine.registry import model as registry_model
+from strategy_engine.registry.service import Registry
+from strategy_engine.rollout import model as rollout
+from strategy_engine.venue.service import EquityPoint, Trade
+
+NOW = datetime(2025, 8, 24, 10, 0, tzinfo=UTC)
+HOUR_NS = 3_600_000_000_000
+
+
+@dataclass
+class Followed:
+    deployment: rollout.Deployment
+    results: list[pipeline.StageResult] = field(default_factory=list)
+
+
+@dataclass
+class Rollouts:
+    """Deployments in a dictionary; nothing moves unless a test moves it."""
+
+    registry: Registry
+    clock: SteppedClock
+    kept: dict[str, Followed] = field(default_factory=dict)
+    error: Exception | None = None
+
+    async def request(
+        self, strategy_id: str, options: rollout.Options, *, actor: str
+    ) -> rollout.Deployment:
+        if self.error:
+            raise self.error
+        strategy = await self.registry.get(strategy_id)
+        deployment = rollout.Deployment(
+            pipeline_id=f"pipe_{len(self.kept)}",
+            strategy_id=strategy_id,
+            strategy_name=strategy.content.strategy_name,
+            options=options,
+            stages=pipeline.STAGES,
+            left_out=(),
+            requested_by=actor,
+            created_at=self.clock.now(),
+        )
+        self.kept[deployment.pipeline_id] = Followed(deployment)
+        return deployment
+
+    async def follow(self, pipeline_id: str) -> Followed:
+        if pipeline_id not in self.kept:
+            raise NotFoundError(
+                f"no deployment {pipeline_id}", field="pipeline_id", value=pipeline_id
+            )
+        return self.kept[pipeline_id]
+
+    async def page(
+        self,
+        *,
+        state: rollout.State | None = None,
+        strategy_id: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[Sequence[rollout.Deployment], int]:
+        found = [
+            each.deployment
+            for each in self.kept.values()
+            if state in {None, each.deployment.state}
+            and strategy_id in {None, each.deployment.strategy_id}
+        ]
+        return found[offset : offset + limit], len(found)
+
+    async def answer(
+        self, pipeline_id: str, *, approved: bool, actor: str, comment: str
+    ) -> rollout.Deployment:
+        followed = await self.follow(pipeline_id)
+        if followed.deployment.state is not rollout.State.AWAITING_APPROVAL:
+            raise ConflictError(
+                f"{pipeline_id} is {followed.deployment.state}",
+                accepted=[rollout.State.AWAITING_APPROVAL.value],
+            )
+        approval = rollout.Approval(
+            approved=approved, actor=actor, comment=comment, at=self.clock.now()
+        )
+        followed.deployment = replace(followed.deployment, approval=approval)
+        return followed.deployment
+
+
+@dataclass
+class Pipeline:
+    """Answers every stage with a result that was set."""
+
+    result: pipeline.StageResult | None = None
+    asked: list[tuple[str | None, str, str, pipeline.Request]] = field(default_factory=list)
+
+    async def run_stage(
+        self,
+        pipeline_id: str | None,
+        strategy: registry_model.Strategy,
+        stage: str,
+        request: pipeline.Request,
+    ) -> pipeline.StageResult:
+        self.asked.append((pipeline_id, strategy.strategy_id, stage, request))
+        return self.result or pipeline.StageResult(
+            stage=stage, passed=True, verdict=pipeline.Verdict.PASSED, duration_ms=1.5
+        )
+
+
+@dataclass
+class Executions:
+    """Executions in a dictionary; `confirms` says whether the node answers in time."""
+
+    registry: Registry
+    clock: SteppedClock
+    kept: dict[str, services.Execution] = field(default_factory=dict)
+    options: list[services.StartOptions] = field(default_factory=list)
+    confirms: bool = True
+
+    def add(self, **fields: Any) -> services.Execution:
+        plain = {
+            "execution_id": f"exec_{len(self.kept)}",
+            "strategy_id": "strat_x",
+            "status": "running",
+            "risk_state": "ACTIVE",
+            "role": "stable",
+            "capital": Decimal(100_000),
+            "start_time": self.clock.now(),
+        }
+        execution = services.Execution(**{**plain, **fields})
+        self.kept[execution.execution_id] = execution
+        return execution
+
+    async def start(
+        self, strategy_id: str, options: services.StartOptions, *, actor: str
+    ) -> services.Execution:
+        await self.registry.get(strategy_id)
+        self.options.append(options)
+        for each in self.kept.values():
+            if each.strategy_id == strategy_id and each.status == "running":
+                return each
+        return self.add(strategy_id=strategy_id)
+
+    async def stop(self, strategy_id: str, *, actor: str) -> list[services.Execution]:
+        return self._move(strategy_id, "stopped", end_time=self.clock.now())
+
+    async def pause(self, strategy_id: str, *, actor: str) -> list[services.Execution]:
+        return self._move(strategy_id, "paused")
+
+    async def resume(self, strategy_id: str, *, actor: str) -> list[services.Execution]:
+        return self._move(strategy_id, "running")
+
+    async def get(self, execution_id: str) -> services.Execution:
+        if execution_id not in self.kept:
+            raise NotFoundError(
+                f"no execution {execution_id}", field="execution_id", value=execution_id
+            )
+        return self.kept[execution_id]
+
+    async def page(
+        self,
+        *,
+        statuses: frozenset[str],
+        strategy_id: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> tuple[list[services.Execution], int]:
+        found = [
+            each
+            for each in self.kept.values()
+            if each.status in statuses and strategy_id in {None, each.strategy_id}
+        ]
+        return found[offset : offset + limit], len(found)
+
+    def _move(self, strategy_id: str, status: str, **fields: Any) -> list[services.Execution]:
+        mine = [each for each in self.kept.values() if each.strategy_id == strategy_id]
+        if not mine:
+            raise ConflictError(f"{strategy_id} does not run", state="draft", accepted=["running"])
+        if not self.confirms:
+            return mine
+        moved = [replace(each, status=status, **fields) for each in mine]
+        self.kept |= {each.execution_id: each for each in moved}
+        return moved
+
+
+@dataclass
+class Records:
+    fills: list[Trade] = field(default_factory=list)
+    points: list[EquityPoint] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def trades(self, execution_id: str, *, limit: int = 100, offset: int = 0) -> list[Trade]:
+        found = [each for each in self.fills if each.execution_id == execution_id]
+        return found[offset : offset + limit]
+
+    async def trade_row_count(self, execution_id: str) -> int:
+        return sum(each.execution_id == execution_id for each in self.fills)
+
+    async def equity(self, execution_id: str, **asked: Any) -> list[EquityPoint]:
+        self.asked.append(asked)
+        return self.points
+
+
+@dataclass
+class Snapshots:
+    kept: list[services.Snapshot] = field(default_factory=list)
+
+    async def page(self, execution_id: str, **asked: Any) -> list[services.Snapshot]:
+        return self.kept
+
+
+@dataclass
+class Catalogue:
+    """Two instruments, one of them with a slash in its name, and ten bars of each."""
+
+    timeframe: Timeframe = field(default_factory=lambda: Timeframe.parse("1h"))
+
+    def instruments(self) -> list[Instrument]:
+        return [self.instrument("AAPL.SIM"), self.instrument("EUR/USD.SIM")]
+
+    def instrument(self, symbol: str) -> Instrument:
+        if symbol not in {"AAPL.SIM", "EUR/USD.SIM"}:
+            raise NotFoundError(f"no bars of {symbol!r}", field="symbol", value=symbol)
+        return Instrument(
+            symbol=symbol,
+            venue="SIM",
+            currency="USD",
+            tick_size=Decimal("0.00001"),
+            lot_size=Decimal(1),
+            calendar=Calendar.FX,
+            default_timeframe=self.timeframe,
+        )
+
+    def timeframes(self, symbol: str) -> list[Timeframe]:
+        return [self.timeframe]
+
+    def bars(
+        self,
+        symbol: str,
+        timeframe: str | None = None,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int | None = None,
+    ) -> Bars:
+        if timeframe not in {None, str(self.timeframe)}:
+            raise NotFoundError(f"{symbol} has no {timeframe}", field="timeframe", value=timeframe)
+        ts_ns = np.arange(10, dtype=np.int64) * HOUR_NS
+        prices = np.linspace(1.1, 1.2, 10)
+        volume = np.full(10, np.nan)
+        wanted = (ts_ns >= (start_ns or 0)) & (ts_ns < (end_ns or 2**62))
+        kept = np.flatnonzero(wanted)[-(limit or 10) :]
+        return Bars(
+            ts_ns=ts_ns[kept],
+            open=prices[kept],
+            high=prices[kept],
+            low=prices[kept],
+            close=prices[kept],
+            volume=volume[kept],
+            timeframe_ns=HOUR_NS,
+        )
+
+
+@dataclass
+class Telemetry:
+    parts: tuple[services.Part, ...] = (services.Part(name="node", healthy=True),)
+    serving: bool = True
+    error: Exception | None = None
+    counters: services.Metrics = field(
+        default_factory=lambda: services.Metrics(
+            deployments_per_hour=5.2,
+            pipelines_per_hour=17.3,
+            total_strategies=47,
+            total_deployments=46,
+            total_pipelines=156,
+            active_executions=8,
+            success_rate=0.987,
+            success_rate_without_rejections=1.0,
+            containerized=False,
+            trade_count=12,
+            pnl=Decimal("-3.5"),
+            deployment_errors=2,
+            pipeline_durations=services.Durations(
+                count=3, total_s=7.5, buckets=((1.0, 1), (5.0, 3))
+            ),
+            stage_durations={
+                "backtest": services.Durations(count=2, total_s=0.8, buckets=((0.5, 1),))
+            },
+        )
+    )
+
+    async def health(self) -> services.Health:
+        return services.Health(
+            serving=self.serving,
+            parts=self.parts,
+            strategies_deployed=47,
+            pipelines_executed=156,
+            tests_completed=892,
+            active_strategies=12,
+            active_executions=8,
+            uptime_seconds=86_400.5,
+            messagebus_connected=True,
+        )
+
+    async def metrics(self) -> services.Metrics:
+        if self.error:
+            raise self.error
+        return self.counters
+
+
+@dataclass
+class World:
+    """The services behind a door, and ways to build one."""
+
+    services: services.Services
+    database: database.Database
+    clock: SteppedClock
+
+    @property
+    def rollouts(self) -> Rollouts:
+        return self.services.rollouts
+
+    @property
+    def executions(self) -> Executions:
+        return self.services.executions
+
+    def build(self, *, api_key: str | None = None, lifespan: Any = None) -> FastAPI:
+        return api_app.build(self.services, api_key=api_key, lifespan=lifespan)
+
+    def client(self, app: FastAPI | None = None, **options: Any) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app or self.build())
+        return httpx.AsyncClient(transport=transport, base_url="http://engine", **options)
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Callable[[], World]:
+    def make() -> World:
+        url = database.control_url(tmp_path)
+        engine = database.sync_engine(url)
+        database.control.create_all(engine)
+        engine.dispose()
+        store = database.Database(url)
+        clock = SteppedClock(NOW)
+        registry = Registry(store, clock)
+        given = services.Services(
+            registry=registry,
+            rollouts=Rollouts(registry, clock),
+            pipeline=Pipeline(),
+            executions=Executions(registry, clock),
+            records=Records(),
+            snapshots=Snapshots(),
+            catalogue=Catalogue(),
+            telemetry=Telemetry(),
+            clock=clock,
+        )
+        return World(given, store, clock)
+
+    return make
+
+
+@pytest.fixture
+async def world(make_world: Callable[[], World]) -> AsyncIterator[World]:
+    made = make_world()
+    yield made
+    await made.database.aclose()
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with world.client() as made:
+        yield made
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    return {
+        "strategy_name": "RSI Mean Reversion",
+        "version": "1.2.0",
+        "code": "class RSI:\n    def generate_signal(self, market_data):\n        return 'HOLD'\n",
+        "parameters": {"rsi_period": 14},
+        "risk_limits": {"max_position_size": 10000, "daily_loss_limit": -1000},
+    }
+
+
+@pytest.fixture
+async def strategy_id(client: httpx.AsyncClient, content: dict[str, Any]) -> str:
+    answer = await client.post("/strategies", json=content)
+    return str(answer.json()["strategy_id"])

@@ -1,0 +1,284 @@
+"""Starting, stopping and watching executions over HTTP."""
+
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from strategy_engine.api import services
+from strategy_engine.venue.service import EquityPoint, Trade
+
+
+FILLED_AT = datetime(2025, 8, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
+
+
+async def test_a_start_without_a_body_answers_the_contracts_shape(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    answer = await client.post(f"/strategies/{strategy_id}/start")
+
+    assert answer.status_code == 202
+    assert answer.headers["location"] == "/executions/exec_0"
+    assert answer.json() == {
+        "status": "execution_started",
+        "execution_id": "exec_0",
+        "strategy_id": strategy_id,
+        "start_time": "2025-08-24T10:00:00Z",
+        "execution_status": "running",
+    }
+    assert world.executions.options == [services.StartOptions()]
+
+
+async def test_a_running_version_answers_its_execution(
+    client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    first = await client.post(f"/strategies/{strategy_id}/start")
+    second = await client.post(f"/strategies/{strategy_id}/start")
+    assert first.json()["execution_id"] == second.json()["execution_id"]
+
+
+async def test_every_execution_option_reaches_the_service(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    config = {
+        "position_size": 0.02,
+        "max_trades_per_day": 10,
+        "risk_override": False,
+        "capital": 50_000,
+        "symbols": ["EUR/USD.SIM"],
+        "timeframe": "1h",
+        "feed": "replay",
+        "speed": 0,
+        "mode": "paper",
+    }
+
+    await client.post(f"/strategies/{strategy_id}/start", json={"execution_config": config})
+
+    assert world.executions.options == [
+        services.StartOptions(**{**config, "symbols": ("EUR/USD.SIM",)})
+    ]
+
+
+async def test_a_confirmed_stop_tells_how_long_it_ran(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    await client.post(f"/strategies/{strategy_id}/start")
+    world.clock.advance(125.5 * 60)
+
+    body = (await client.post(f"/strategies/{strategy_id}/stop")).json()
+
+    assert body == {
+        "status": "execution_stopped",
+        "execution_id": "exec_0",
+        "strategy_id": strategy_id,
+        "duration_minutes": 125.5,
+        "executions": ["exec_0"],
+        "message": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("verb", "done", "going_on"),
+    [
+        ("stop", "execution_stopped", "execution_stopping"),
+        ("pause", "execution_paused", "execution_pausing"),
+    ],
+)
+async def test_what_the_node_has_not_confirmed_is_not_called_done(
+    world: Any, client: httpx.AsyncClient, strategy_id: str, verb: str, done: str, going_on: str
+) -> None:
+    await client.post(f"/strategies/{strategy_id}/start")
+    world.executions.confirms = False
+    body = (await client.post(f"/strategies/{strategy_id}/{verb}")).json()
+    assert body["status"] == going_on
+    assert "exec_0" in body["message"]
+
+    world.executions.confirms = True
+    assert (await client.post(f"/strategies/{strategy_id}/{verb}")).json()["status"] == done
+
+
+async def test_a_paused_version_is_resumed(client: httpx.AsyncClient, strategy_id: str) -> None:
+    await client.post(f"/strategies/{strategy_id}/start")
+    await client.post(f"/strategies/{strategy_id}/pause")
+
+    body = (await client.post(f"/strategies/{strategy_id}/resume")).json()
+
+    assert body["status"] == "execution_resumed"
+
+
+async def test_one_unconfirmed_role_keeps_the_whole_stop_open(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    world.executions.add(strategy_id=strategy_id, status="stopped")
+    world.executions.add(strategy_id=strategy_id, role="baseline")
+    world.executions.confirms = False
+
+    body = (await client.post(f"/strategies/{strategy_id}/stop")).json()
+
+    assert body["status"] == "execution_stopping"
+    assert body["executions"] == ["exec_0", "exec_1"]
+    assert "exec_0" not in body["message"]
+
+
+async def test_an_execution_that_never_ran_has_lasted_no_time(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    world.executions.add(strategy_id=strategy_id, start_time=None)
+    body = (await client.post(f"/strategies/{strategy_id}/stop")).json()
+    assert body["duration_minutes"] == 0.0
+
+
+async def test_the_contracts_monitor_can_format_an_execution_without_metrics(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add(pnl=Decimal("127.50"), trade_count=3)
+
+    body = (await client.get("/executions")).json()
+
+    execution = body["executions"][0]
+    assert body["count"] == 1
+    assert f"{execution['pnl']:.2f}" == "127.50"
+    metrics = execution["performance_metrics"]
+    assert f"{metrics['sharpe_ratio']:.2f}" == "0.00"
+    assert f"{metrics['max_drawdown']:.1%}" == "0.0%"
+    assert f"{metrics['win_rate']:.1%}" == "0.0%"
+
+
+async def test_an_undefined_metric_is_a_number_all_the_same(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add(
+        performance_metrics={
+            "sharpe_ratio": float("nan"),
+            "win_rate": None,
+            "alpha": float("inf"),
+            "decision_cpu_ms": 0.4,
+        }
+    )
+    metrics = (await client.get("/executions/exec_0")).json()["performance_metrics"]
+    assert (metrics["sharpe_ratio"], metrics["win_rate"], metrics["alpha"]) == (0.0, 0.0, 0.0)
+    assert metrics["decision_cpu_ms"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [
+        (None, {"starting", "running", "paused", "error"}),
+        ("active", {"starting", "running", "paused", "error"}),
+        ("all", {"starting", "running", "paused", "error", "stopped"}),
+        ("stopped", {"stopped"}),
+        ("paused", {"paused"}),
+    ],
+)
+async def test_executions_are_the_active_ones_unless_asked(
+    world: Any, client: httpx.AsyncClient, status: str | None, found: set[str]
+) -> None:
+    for each in ("starting", "running", "paused", "error", "stopped"):
+        world.executions.add(status=each)
+
+    params = {} if status is None else {"status": status}
+    body = (await client.get("/executions", params=params)).json()
+
+    assert {each["status"] for each in body["executions"]} == found
+    assert body["count"] == body["total"] == len(found)
+
+
+async def test_an_error_that_is_no_unicode_is_shown_all_the_same(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add(status="error", error="boom \ud800")
+    assert (await client.get("/executions/exec_0")).json()["error"] == "boom ?"
+
+
+def fill(number: int) -> Trade:
+    return Trade(
+        trade_id=f"exec_0-{number}",
+        execution_id="exec_0",
+        symbol="EUR/USD.SIM",
+        side="BUY" if number % 2 else "SELL",
+        quantity=Decimal(100),
+        price=Decimal("1.10235"),
+        timestamp=FILLED_AT + timedelta(hours=number),
+        pnl=Decimal("-0.25"),
+        order_id=f"exec_0-o{number}",
+        fee=Decimal("0.01"),
+        slippage=Decimal("0.01"),
+        cause="signal",
+        opens=bool(number % 2),
+        closes_round_trip=not number % 2,
+        seq=number,
+    )
+
+
+async def test_fills_are_read_in_pages_under_the_contracts_names(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add()
+    world.services.records.fills.extend(fill(number) for number in range(1, 4))
+
+    body = (await client.get("/executions/exec_0/trades", params={"limit": 1, "offset": 1})).json()
+
+    assert (body["count"], body["total"]) == (1, 3)
+    trade = body["trades"][0]
+    assert trade["trade_id"] == "exec_0-2"
+    assert trade["execution_id"] == "exec_0"
+    assert trade["symbol"] == "EUR/USD.SIM"
+    assert trade["side"] == "SELL"
+    assert (trade["quantity"], trade["price"], trade["pnl"]) == (100.0, 1.10235, -0.25)
+    assert trade["timestamp"] == "2025-08-24T09:30:00Z"
+    assert trade["closes_round_trip"] is True
+
+
+async def test_the_equity_curve_is_asked_for_in_nanoseconds_and_told_in_utc(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add()
+    world.services.records.points.append(
+        EquityPoint(
+            close_ns=3_600_000_000_000,
+            equity=Decimal("100127.5"),
+            cash=Decimal(97150),
+            bar_index=0,
+            benchmark=1.0,
+        )
+    )
+    params = {"start": "1970-01-01T02:00:00+02:00", "end": "1970-01-02", "points": 10}
+
+    body = (await client.get("/executions/exec_0/equity", params=params)).json()
+
+    assert body["equity"] == [
+        {"timestamp": "1970-01-01T01:00:00Z", "equity": 100127.5, "cash": 97150.0}
+    ]
+    asked = world.services.records.asked
+    assert asked == [{"start_ns": 0, "end_ns": 86_400_000_000_000, "max_points": 10}]
+
+
+async def test_metrics_are_told_as_they_were(world: Any, client: httpx.AsyncClient) -> None:
+    world.executions.add()
+    world.services.snapshots.kept.append(
+        services.Snapshot(at=world.clock.now(), metrics={"sharpe_ratio": 1.5, "alpha": None})
+    )
+
+    body = (await client.get("/executions/exec_0/metrics")).json()
+
+    assert body["count"] == 1
+    assert body["metrics"][0]["timestamp"] == "2025-08-24T10:00:00Z"
+    assert body["metrics"][0]["metrics"]["sharpe_ratio"] == 1.5
+    assert body["metrics"][0]["metrics"]["alpha"] == 0.0
+
+
+@pytest.mark.parametrize("path", ["", "/trades", "/equity", "/metrics"])
+async def test_an_unknown_execution_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(f"/executions/exec_nobody{path}")).status_code == 404
+
+
+@pytest.mark.parametrize("moment", ["1900-01-01", "9999-12-31T23:59:59-12:00", "soon"])
+async def test_a_time_that_cannot_be_counted_is_refused(
+    world: Any, client: httpx.AsyncClient, moment: str
+) -> None:
+    world.executions.add()
+    answer = await client.get("/executions/exec_0/equity", params={"start": moment})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "start"

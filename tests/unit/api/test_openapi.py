@@ -1,0 +1,140 @@
+"""The document that clients are made from is whole."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from strategy_engine.api import answers, models, readings, shapes
+
+METHODS = {"get", "put", "post", "delete", "patch"}
+
+
+@pytest.fixture
+def document(world: Any) -> dict[str, Any]:
+    return world.build(api_key="k" * 16).openapi()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+
+
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return resolved(document, schema["anyOf"][0])
+    return schema
+
+
+def has_example(document: dict[str, Any], media: dict[str, Any]) -> bool:
+    return bool("example" in media or resolved(document, media["schema"]).get("examples"))
+
+
+def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> None:
+    assert {name for name, _ in operations(document)} == {
+        "POST /strategies",
+        "GET /strategies",
+        "GET /strategies/{strategy_id}",
+        "PUT /strategies/{strategy_id}",
+        "DELETE /strategies/{strategy_id}",
+        "GET /strategies/{strategy_id}/history",
+        "POST /strategies/{strategy_id}/reset",
+        "POST /strategies/{strategy_id}/deploy",
+        "POST /strategies/{strategy_id}/test",
+        "POST /strategies/{strategy_id}/start",
+        "POST /strategies/{strategy_id}/stop",
+        "POST /strategies/{strategy_id}/pause",
+        "POST /strategies/{strategy_id}/resume",
+        "GET /deployments",
+        "GET /deployments/{pipeline_id}",
+        "GET /deployments/{pipeline_id}/status",
+        "POST /deployments/{pipeline_id}/approve",
+        "POST /deployments/{pipeline_id}/reject",
+        "GET /executions",
+        "GET /executions/{execution_id}",
+        "GET /executions/{execution_id}/trades",
+        "GET /executions/{execution_id}/equity",
+        "GET /executions/{execution_id}/metrics",
+        "GET /instruments",
+        "GET /instruments/{symbol}/bars",
+        "GET /health",
+        "GET /metrics",
+        "GET /",
+    }
+
+
+def test_every_route_has_a_tag_a_summary_and_a_description(document: dict[str, Any]) -> None:
+    known = {tag["name"] for tag in document["tags"]}
+    for name, operation in operations(document):
+        assert set(operation["tags"]) <= known, name
+        assert operation["tags"], name
+        assert operation["summary"], name
+        assert operation["description"], name
+
+
+def test_every_request_and_answer_has_an_example(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        for told in [*bodies, *operation["responses"].values()]:
+            for media in told["content"].values():
+                assert has_example(document, media), name
+
+
+def test_every_route_tells_its_errors_as_problems(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        failures = {code for code in operation["responses"] if int(code) >= 400}
+        expected = {"500"}
+        if not name.endswith((" /health", " /metrics")):
+            expected |= {"401", "503"}
+        if "requestBody" in operation:
+            expected |= {"400", "413", "422"}
+        if "{" in name:
+            expected |= {"404", "422"}
+        if operation.get("parameters"):
+            expected |= {"422"}
+        assert expected <= failures, name
+        for code in failures - {"503"}:
+            assert "application/problem+json" in operation["responses"][code]["content"], name
+
+
+def test_every_parameter_is_described(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (name, parameter["name"])
+
+
+def test_all_but_the_probes_ask_for_the_key(document: dict[str, Any]) -> None:
+    keyless = {name for name, operation in operations(document) if not operation.get("security")}
+    assert keyless == {"GET /health", "GET /metrics"}
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+
+
+def test_every_reference_in_the_document_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    references = set(re.findall(r"#/components/schemas/(\w+)", repr(document)))
+    assert references <= set(schemas)
+    assert "Problem" in references
+
+
+SHOWN = [
+    each
+    for module in (models, answers, readings, shapes)
+    for each in vars(module).values()
+    if isinstance(each, type)
+    and issubclass(each, BaseModel)
+    and "json_schema_extra" in each.model_config
+]
+
+
+@pytest.mark.parametrize("shape", SHOWN, ids=lambda each: each.__name__)
+def test_an_example_is_what_its_shape_takes(shape: type[BaseModel]) -> None:
+    for example in shape.model_config["json_schema_extra"]["examples"]:
+        read = shape.model_validate(example)
+        assert read.model_dump(mode="json", exclude_unset=True) == example
