@@ -19,7 +19,6 @@ from strategy_engine.api.services import Durations, Metrics
 JSON = "application/json"
 TEXT = "text/plain"
 OPENMETRICS = "application/openmetrics-text"
-_TEXTS = (OPENMETRICS, TEXT)
 
 
 def wanted(accept: str) -> str:
@@ -28,11 +27,14 @@ def wanted(accept: str) -> str:
     A type that is named wins over a wildcard of the same quality.
     """
     liked = _qualities(accept)
-    wildcard = max(liked.get("*/*", 0.0), 0.0 if liked else 1.0)
-    as_json = max((liked.get(JSON, 0.0), True), (liked.get("application/*", wildcard), False))
-    best = max(_TEXTS, key=lambda each: liked.get(each, liked.get("text/*", 0.0)))
-    quality = liked.get(best, liked.get("text/*", 0.0))
-    return best if quality > 0 and (quality, True) > as_json else JSON
+    anything = liked.get("*/*", 0.0 if liked else 1.0)
+    as_json = max((liked.get(JSON, 0.0), True), (liked.get("application/*", anything), False))
+    as_text = max(
+        (liked.get(OPENMETRICS, 0.0), OPENMETRICS),
+        (liked.get(TEXT, liked.get("text/*", 0.0)), TEXT),
+    )
+    quality, media_type = as_text
+    return media_type if quality > 0 and (quality, True) > as_json else JSON
 
 
 def render(metrics: Metrics, media_type: str) -> tuple[bytes, str]:

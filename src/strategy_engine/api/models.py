@@ -71,7 +71,7 @@ class CreateStrategy(Request):
     strategy_name: str = Field(
         min_length=1, max_length=100, description="The line that the version belongs to."
     )
-    version: str = Field(description="A semantic version, such as 1.2.0.")
+    version: str = Field(max_length=100, description="A semantic version, such as 1.2.0.")
     code: str = Field(description="Python source with one strategy class.")
     parameters: FreeJson = Field(
         default_factory=dict,
@@ -91,7 +91,7 @@ class UpdateStrategy(Request):
     model_config = _example(examples.UPDATE)
 
     strategy_name: str | None = None
-    version: str | None = None
+    version: str | None = Field(default=None, max_length=100)
     code: str | None = None
     parameters: FreeJson | None = None
     risk_limits: FreeJson | None = None

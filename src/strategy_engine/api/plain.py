@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 LONGEST_ECHO = 200
+LONGEST_SENTENCE = 4_000
 DEEPEST = 32
 MOST_VALUES = 100_000
 LARGEST_INT = 2**63 - 1
@@ -22,11 +23,16 @@ class UnfitError(ValueError):
 
 def number(value: Any) -> float:
     """Return a finite float: 0.0 for what is undefined or no number."""
+    return maybe_number(value) or 0.0
+
+
+def maybe_number(value: Any) -> float | None:
+    """Return a finite float, or None for what is undefined or no number."""
     try:
         converted = float(value)
     except (TypeError, ValueError, OverflowError):
-        return 0.0
-    return converted if math.isfinite(converted) else 0.0
+        return None
+    return converted if math.isfinite(converted) else None
 
 
 def text(value: Any) -> str:
@@ -63,8 +69,15 @@ def echo(value: Any) -> Any:
     if isinstance(value, int | float) and abs(value) <= LARGEST_INT:
         return plain(value)
     whole = value if isinstance(value, str) else reprlib.repr(value)
-    shown = text(whole[:LONGEST_ECHO])
-    return shown if len(whole) <= LONGEST_ECHO else f"{shown}…"
+    return text(whole if len(whole) <= LONGEST_ECHO else f"{whole[:LONGEST_ECHO]}…")
+
+
+def sentence(value: str) -> str:
+    """Return a message short enough to answer; a long one loses its middle, not what to do."""
+    if len(value) <= LONGEST_SENTENCE:
+        return text(value)
+    half = LONGEST_SENTENCE // 2
+    return text(f"{value[:half]} … {value[-half:]}")
 
 
 def check_body(body: Any) -> None:

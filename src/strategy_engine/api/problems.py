@@ -51,7 +51,7 @@ def answer(
         "type": f"/problems/{kind}",
         "title": title_of(kind),
         "status": status,
-        "detail": plain.text(detail),
+        "detail": plain.sentence(detail),
         "instance": plain.text(instance),
     }
     challenge = CHALLENGE if status == STATUS["unauthorized"] else {}
@@ -86,14 +86,20 @@ async def _on_engine_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    faults = [_fault(each) for each in error.errors()[:MOST_ERRORS]]
-    if error.errors()[0]["type"] == "json_invalid":
-        where, why = error.errors()[0]["loc"][-1], error.errors()[0]["ctx"]["error"]
-        detail = f"the body is not JSON: {why} at character {where}"
-        return answer("malformed", detail, instance=request.url.path, facts={"field": "body"})
+    path, errors = request.url.path, error.errors()
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        detail = f"the body is not JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+        return answer("malformed", detail, instance=path, facts={"field": "body"})
+    if first["loc"] == ("body",) and isinstance(first.get("input"), bytes):
+        given = request.headers.get("content-type", "no content-type")
+        detail = f"the body came as {given}; send JSON with `content-type: application/json`"
+        facts = {"field": "body", "value": given, "accepted": "application/json"}
+        return answer("invalid", detail, instance=path, facts=facts)
+    faults = [_fault(each) for each in errors[:MOST_ERRORS]]
     detail = "; ".join(fault.pop("message") for fault in faults)
     facts = faults[0] | ({"errors": faults} if len(faults) > 1 else {})
-    return answer("invalid", detail, instance=request.url.path, facts=facts)
+    return answer("invalid", detail, instance=path, facts=facts)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:

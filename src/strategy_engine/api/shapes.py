@@ -8,9 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from strategy_engine.api import examples, plain
 
 Number = Annotated[float, BeforeValidator(plain.number)]
-MaybeNumber = Annotated[
-    float | None, BeforeValidator(lambda value: None if value is None else plain.number(value))
-]
+MaybeNumber = Annotated[float | None, BeforeValidator(plain.maybe_number)]
 Text = Annotated[str, BeforeValidator(plain.text)]
 MaybeText = Annotated[
     str | None, BeforeValidator(lambda value: None if value is None else plain.text(value))

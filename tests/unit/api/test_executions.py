@@ -10,7 +10,6 @@ import pytest
 from strategy_engine.api import services
 from strategy_engine.venue.service import EquityPoint, Trade
 
-
 FILLED_AT = datetime(2025, 8, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
 
 
@@ -80,16 +79,17 @@ async def test_a_confirmed_stop_tells_how_long_it_ran(
 
 
 @pytest.mark.parametrize(
-    ("verb", "done", "going_on"),
+    ("verb", "words"),
     [
-        ("stop", "execution_stopped", "execution_stopping"),
-        ("pause", "execution_paused", "execution_pausing"),
+        ("stop", ("execution_stopped", "execution_stopping")),
+        ("pause", ("execution_paused", "execution_pausing")),
     ],
 )
 async def test_what_the_node_has_not_confirmed_is_not_called_done(
-    world: Any, client: httpx.AsyncClient, strategy_id: str, verb: str, done: str, going_on: str
+    world: Any, client: httpx.AsyncClient, strategy_id: str, verb: str, words: tuple[str, str]
 ) -> None:
     await client.post(f"/strategies/{strategy_id}/start")
+    done, going_on = words
     world.executions.confirms = False
     body = (await client.post(f"/strategies/{strategy_id}/{verb}")).json()
     assert body["status"] == going_on
