@@ -1,9 +1,9 @@
 """Validation children: at most so many at once, asked within their time, believed in nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -160,4 +160,15 @@ def _failure(failed: messages.Failed) -> StrategyFailedError:
         f"it raised {failed.error[:_LONGEST_SHOWN]}{at}: {failed.message[:_LONGEST_SHOWN]}{place}",
         where=where,
         phase=failed.phase,
+        error=failed.error,
     )
+
+
+async def both[A, B](one: Coroutine[Any, Any, A], two: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Do two things at once; the first error ends the other, and is the one raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = group.create_task(one), group.create_task(two)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return tasks[0].result(), tasks[1].result()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from strategy_engine.core import money
+from strategy_engine.core import clock, money
 from strategy_engine.market import calendars
 from strategy_engine.market.model import Bars, Calendar, Instrument
 from strategy_engine.matching.model import DAY_NS, Terms
@@ -158,6 +158,26 @@ def most_recent(part: History, days: int | None) -> History:
     return part.after(int(times[-1]) - days * DAY_NS)
 
 
+def with_warm_up(whole: History, window: History, lookback: int) -> tuple[History, int]:
+    """Return a window with the bars before it, the same number for every symbol, and that number.
+
+    Parameters
+    ----------
+    lookback : int
+        How many there should be; there are fewer where the history begins later.
+    """
+    starts = [
+        int(np.searchsorted(each.bars.ts_ns, part.bars.ts_ns[0])) if len(part.bars) else 0
+        for each, part in zip(whole.series, window.series, strict=True)
+    ]
+    count = min(lookback, *starts)
+    longer = tuple(
+        replace(each, bars=each.bars.slice(start - count))
+        for each, start in zip(whole.series, starts, strict=True)
+    )
+    return History(series=longer), count
+
+
 def span_days(part: History) -> int:
     """Return how many days lie between the first open and the last close, begun ones counted."""
     times = part.timeline()
@@ -165,3 +185,8 @@ def span_days(part: History) -> int:
         return 0
     first = min(int(each.bars.ts_ns[0]) for each in part.series if len(each.bars))
     return -(-(int(times[-1]) - first) // DAY_NS)
+
+
+def moment(ts_ns: int) -> str:
+    """Return an instant as people read it."""
+    return f"{clock.from_nanos(ts_ns):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,217 @@
+"""The shell around the stages: one job, its time limit, its result saved before it is returned."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import EngineError, InvalidError, UnavailableError
+from strategy_engine.infra import logs
+from strategy_engine.infra.database import Database
+from strategy_engine.matching import settings as matching_settings
+from strategy_engine.pipeline import model, stages, store
+from strategy_engine.pipeline.criteria import criteria, with_declared
+from strategy_engine.pipeline.model import (
+    Criteria,
+    Finding,
+    Job,
+    Level,
+    Request,
+    StageResult,
+    Verdict,
+)
+from strategy_engine.pipeline.stages import Tools
+from strategy_engine.registry.model import Strategy
+from strategy_engine.sandbox.launcher import ChildDiedError
+
+_log = logs.get("pipeline")
+_STAGES = dict(stages.REGISTRY)
+
+# Each stage's part of the pipeline's time; together they are all of it.
+_SHARES = {
+    model.SYNTAX_CHECK: 0.08,
+    model.UNIT_TESTS: 0.22,
+    model.BACKTEST: 0.30,
+    model.PAPER_TRADING: 0.20,
+    model.RISK_VALIDATION: 0.10,
+    model.PERFORMANCE_VALIDATION: 0.10,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long stages may take, seconds."""
+
+    pipeline_s: float = 300.0
+
+    def of(self, stage: str) -> float:
+        """Return a stage's own limit; those of all stages add up to the pipeline's."""
+        return self.pipeline_s * _SHARES[stage]
+
+
+class Pipeline:
+    """Runs stages for workflows and doors. One a control process."""
+
+    def __init__(self, database: Database, tools: Tools, timeouts: Timeouts, clock: Clock) -> None:
+        self._database = database
+        self._tools = tools
+        self._timeouts = timeouts
+        self._clock = clock
+
+    async def run_stage(
+        self, pipeline_id: str | None, strategy: Strategy, stage: str, request: Request
+    ) -> StageResult:
+        """Run one stage and return what was saved; a finished stage of a pipeline is not run again.
+
+        Parameters
+        ----------
+        pipeline_id : str or None
+            None: a run of its own, outside any pipeline.
+
+        Raises
+        ------
+        InvalidError
+            If there is no such stage, or the request's criteria make no sense. Whatever the
+            strategy does wrong is a failed result, not an error.
+        """
+        _check_stage(stage)
+        wanted = criteria(request.validation_criteria, request.validation_profile)
+        if pipeline_id is not None and (done := await self._find(pipeline_id, stage)) is not None:
+            return done
+        started = self._clock.monotonic_s()
+        try:
+            job = await self._job(strategy, wanted, request)
+            result = await self._run(stage, job)
+        except UnavailableError as error:
+            result = self._broken(stage, error, started, verdict=Verdict.INCONCLUSIVE)
+        except EngineError as error:
+            result = self._broken(stage, error, started)
+        return await self._save(pipeline_id, strategy, result)
+
+    async def results(self, pipeline_id: str) -> list[StageResult]:
+        """Return what a pipeline's stages have found so far, in the pipeline's order."""
+        async with self._database.read() as connection:
+            return await store.of_pipeline(connection, pipeline_id)
+
+    async def latest(self, strategy_id: str, limit: int = 50) -> list[tuple[datetime, StageResult]]:
+        """Return a version's last results, newest first, with when they ended."""
+        async with self._database.read() as connection:
+            return await store.latest(connection, strategy_id, limit=limit)
+
+    async def tests_completed(self, since: datetime | None = None) -> int:
+        """Return how many stage runs have finished, since a time or ever."""
+        async with self._database.read() as connection:
+            return await store.count(connection, since)
+
+    async def stage_durations(
+        self, bounds_s: Sequence[float] = ()
+    ) -> dict[str, tuple[int, float, list[tuple[float, int]]]]:
+        """Return, for every stage that ran: runs, seconds in all, and how many took no longer."""
+        async with self._database.read() as connection:
+            return await store.durations(connection, bounds_s)
+
+    async def _run(self, stage: str, job: Job) -> StageResult:
+        limit_s = self._timeouts.of(stage)
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                return await _STAGES[stage](job, self._tools)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            message = (
+                f"{stage} was not done after {limit_s:g} s, its part of the pipeline's"
+                f" {self._timeouts.pipeline_s:g} s; do less per bar, test on fewer days"
+                " (duration_days), or raise STRATEGY_TIMEOUT"
+            )
+            return _failed(stage, message, duration_ms=limit_s * 1_000)
+
+    async def _job(self, strategy: Strategy, wanted: Criteria, request: Request) -> Job:
+        content = strategy.content
+        overrides = {"capital": request.initial_capital}
+        settings = matching_settings.settings(content.parameters, content.risk_limits, overrides)
+        async with self._database.read() as connection:
+            trials = await store.trials(connection, content.strategy_name, content.digest)
+        return Job(
+            strategy_id=strategy.strategy_id,
+            content=content,
+            settings=settings,
+            criteria=with_declared(wanted, content.risk_limits),
+            duration_days=request.duration_days,
+            trials=trials,
+        )
+
+    async def _find(self, pipeline_id: str, stage: str) -> StageResult | None:
+        async with self._database.read() as connection:
+            return await store.find(connection, pipeline_id, stage)
+
+    async def _save(
+        self, pipeline_id: str | None, strategy: Strategy, result: StageResult
+    ) -> StageResult:
+        async with self._database.write() as connection:
+            await store.insert(
+                connection,
+                result,
+                pipeline_id=pipeline_id,
+                strategy_id=strategy.strategy_id,
+                digest=strategy.content.digest,
+                finished_at=self._clock.now(),
+            )
+            kept = None
+            if pipeline_id is not None:
+                kept = await store.find(connection, pipeline_id, result.stage)
+        _log.info(
+            "stage finished",
+            strategy_id=strategy.strategy_id,
+            pipeline_id=pipeline_id,
+            stage=result.stage,
+            verdict=str(result.verdict),
+            duration_ms=round(result.duration_ms, 1),
+        )
+        return kept or result
+
+    def _broken(
+        self,
+        stage: str,
+        error: EngineError,
+        started: float,
+        *,
+        verdict: Verdict = Verdict.FAILED,
+    ) -> StageResult:
+        elapsed_ms = (self._clock.monotonic_s() - started) * 1_000
+        where = str(error.facts.get("where") or "")
+        lines = list(error.exit.log_lines) if isinstance(error, ChildDiedError) else []
+        return _failed(
+            stage, str(error), duration_ms=elapsed_ms, where=where, lines=lines, verdict=verdict
+        )
+
+
+def _check_stage(stage: str) -> None:
+    if stage not in _STAGES:
+        raise InvalidError(
+            f"there is no stage {stage!r}; the stages are {', '.join(model.STAGES)}",
+            field="stage",
+            value=stage,
+            accepted=list(model.STAGES),
+        )
+
+
+def _failed(
+    stage: str,
+    message: str,
+    *,
+    duration_ms: float,
+    where: str = "",
+    lines: Sequence[str] = (),
+    verdict: Verdict = Verdict.FAILED,
+) -> StageResult:
+    level = Level.ERROR if verdict is Verdict.FAILED else Level.WARNING
+    return StageResult(
+        stage=stage,
+        passed=False,
+        verdict=verdict,
+        duration_ms=duration_ms,
+        message=message,
+        findings=(Finding(level=level, message=message, where=where),),
+        evidence={"log": list(lines)} if lines else {},
+    )

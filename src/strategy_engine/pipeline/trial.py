@@ -1,0 +1,193 @@
+"""A version's backtest: asked of a child once, recomputed here, remembered for later stages."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from strategy_engine.core.errors import InvalidError
+from strategy_engine.market.model import Timeframe
+from strategy_engine.market.service import Catalogue
+from strategy_engine.performance.model import Metrics
+from strategy_engine.pipeline import backtest, history, rules
+from strategy_engine.pipeline.backtest import Ledgered, Segments
+from strategy_engine.pipeline.children import LEAN, Children, Conversation, both
+from strategy_engine.pipeline.decisions import Chosen
+from strategy_engine.pipeline.history import History, Series
+from strategy_engine.pipeline.model import Job
+
+_KEPT = 16
+_COSTS_FACTOR = 2
+_LATENCY_BARS = 1
+_LONGEST_LOOKBACK = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Data:
+    """What a job's symbols have: what the backtest may see, and what only paper trading may."""
+
+    whole: History
+    seen: History
+    unseen: History
+    available_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """A backtest by the engine's own account."""
+
+    part: History
+    lookback: int
+    chosen: Chosen
+    ledgered: Ledgered
+    segments: Segments
+    dearer: Metrics
+    later: Metrics
+
+
+class Outcomes:
+    """The last backtests, by what they were made of."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Outcome] = OrderedDict()
+
+    def get(self, key: str) -> Outcome | None:
+        """Return the outcome of exactly this content, these settings and these bars."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: str, outcome: Outcome) -> None:
+        """Keep an outcome; the oldest one goes."""
+        self._kept[key] = outcome
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+
+async def data_of(job: Job, catalogue: Catalogue) -> Data:
+    """Return the bars of a job's symbols, the last 5 % of them apart.
+
+    Raises
+    ------
+    NotFoundError, InvalidError
+        If a symbol or its timeframe is not in the catalogue, or there are no bars to judge by.
+    """
+    return await asyncio.to_thread(_read, job, catalogue)
+
+
+async def outcome_of(job: Job, seen: History, *, children: Children, outcomes: Outcomes) -> Outcome:
+    """Return the backtest's outcome, from a child if it is not remembered."""
+    key = await asyncio.to_thread(key_of, job, seen)
+    if (known := outcomes.get(key)) is not None:
+        return known
+    async with children.open(LEAN, f"backtest of {job.strategy_id}") as talk:
+        lookback = (await talk.load(job, seen)).lookback
+        chosen = await talk.backtest(seen)
+    outcome = await asyncio.to_thread(conclude, job, seen, chosen, lookback)
+    outcomes.put(key, outcome)
+    return outcome
+
+
+def key_of(job: Job, part: History) -> str:
+    """Return what an outcome depends on, as text."""
+    return f"{job.content.digest} {job.settings!r} {part.identity()}"
+
+
+def conclude(job: Job, part: History, chosen: Chosen, lookback: int) -> Outcome:
+    """Return what decisions come to: as they are, at higher costs, and arriving later."""
+    ledgered = backtest.replay(chosen, part, job.settings)
+    dear = backtest.with_costs(job.settings, _COSTS_FACTOR)
+    late = backtest.delayed(chosen, _LATENCY_BARS)
+    return Outcome(
+        part=part,
+        lookback=lookback,
+        chosen=chosen,
+        ledgered=ledgered,
+        segments=backtest.segments(ledgered, part),
+        dearer=backtest.whole(backtest.replay(chosen, part, dear), part),
+        later=backtest.whole(backtest.replay(late, part, job.settings), part),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gated:
+    """A backtest's outcome and what the gates' extra runs showed."""
+
+    outcome: Outcome
+    lookahead: tuple[rules.Truncation, ...]
+    warm_up: rules.WarmUp
+
+
+async def gate(job: Job, seen: History, *, children: Children, outcomes: Outcomes) -> Gated:
+    """Run the whole history, the truncated ones, and the one with twice the lookback.
+
+    Two children work at once: one decides on the whole and then on histories that end at its own
+    decisions, the other on histories cut by the content's digest and with the longer lookback.
+    """
+    (outcome, own_cuts), (digest_cuts, longer) = await both(
+        _first(job, seen, children), _second(job, seen, children)
+    )
+    outcomes.put(await asyncio.to_thread(key_of, job, seen), outcome)
+    cuts = [*own_cuts, *digest_cuts]
+    return Gated(
+        outcome=outcome,
+        lookahead=await asyncio.to_thread(rules.truncations, outcome.chosen, cuts),
+        warm_up=rules.warm_up_of(outcome.chosen, longer, lookback=2 * outcome.lookback),
+    )
+
+
+def first_bars(job: Job, catalogue: Catalogue) -> History:
+    """Return a bar of each of a job's symbols: enough to say what they are."""
+    return history.history([_series(each, job, catalogue) for each in job.settings.symbols]).last(1)
+
+
+async def _first(job: Job, seen: History, children: Children) -> tuple[Outcome, list[rules.Cut]]:
+    async with children.open(LEAN, f"backtest of {job.strategy_id}") as talk:
+        lookback = (await talk.load(job, seen)).lookback
+        chosen = await talk.backtest(seen)
+        async with asyncio.TaskGroup() as group:
+            concluding = group.create_task(asyncio.to_thread(conclude, job, seen, chosen, lookback))
+            ends = rules.cuts_at_decisions(chosen, seen, job.content.digest)
+            cuts = await _cut(talk, seen, ends)
+    return concluding.result(), cuts
+
+
+async def _second(job: Job, seen: History, children: Children) -> tuple[list[rules.Cut], Chosen]:
+    async with children.open(LEAN, f"gates of {job.strategy_id}") as talk:
+        lookback = (await talk.load(job, seen)).lookback
+        cuts = await _cut(talk, seen, rules.cuts_by_digest(seen, job.content.digest))
+        await talk.load(job, seen, lookback=min(2 * lookback, _LONGEST_LOOKBACK))
+        return cuts, await talk.backtest(seen)
+
+
+async def _cut(talk: Conversation, seen: History, ends: Sequence[int]) -> list[rules.Cut]:
+    return [(end, seen.until(end), await talk.backtest(seen.until(end))) for end in ends]
+
+
+def _read(job: Job, catalogue: Catalogue) -> Data:
+    whole = history.history([_series(symbol, job, catalogue) for symbol in job.settings.symbols])
+    if (
+        any(not len(each.bars) for each in whole.series)
+        or whole.timeline().size < rules.FEWEST_BARS
+    ):
+        raise InvalidError(
+            f"{whole.timeline().size} bars of {', '.join(job.settings.symbols)} are too few to"
+            f" validate on; import at least {rules.FEWEST_BARS}",
+            field="symbols",
+            value=whole.timeline().size,
+        )
+    seen, unseen = history.hold_out(whole)
+    return Data(
+        whole=whole,
+        seen=history.most_recent(seen, job.duration_days),
+        unseen=history.most_recent(unseen, job.duration_days),
+        available_days=history.span_days(seen),
+    )
+
+
+def _series(symbol: str, job: Job, catalogue: Catalogue) -> Series:
+    instrument = catalogue.instrument(symbol)
+    timeframe = job.settings.timeframe or str(instrument.default_timeframe)
+    bars = catalogue.bars(symbol, timeframe)
+    return history.series(instrument, bars, str(Timeframe.parse(timeframe)))
