@@ -1,0 +1,1 @@
+"""Executions: what should run, written by control; and the node's work to make it so."""

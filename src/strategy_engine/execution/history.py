@@ -1,0 +1,160 @@
+"""The bars of one execution: what warms it up, what is played, and the same prices in ticks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategy_engine.core.money import NANOS
+from strategy_engine.execution import rules
+from strategy_engine.execution.model import ExecutionConfig
+from strategy_engine.market import calendars
+from strategy_engine.market.model import Bars, Calendar, Instrument
+from strategy_engine.market.service import Catalogue
+from strategy_engine.matching.model import Terms
+from strategy_engine.sandbox.protocol import messages
+
+type Cursor = tuple[int, str]  # when a bar closed, and whose it was: the order of events
+type Ticks = tuple[int, int, int, int]
+type Ints = NDArray[np.int64]
+
+BEFORE_ALL: Cursor = (-1, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """One instrument's bars up to the end of the range, with open, high, low, close in ticks."""
+
+    terms: Terms
+    calendar: Calendar
+    bars: Bars
+    ticks: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
+
+    def ticks_at(self, index: int) -> Ticks:
+        """Return open, high, low and close of a bar in ticks."""
+        opens, highs, lows, closes = self.ticks
+        return opens[index], highs[index], lows[index], closes[index]
+
+    def closed_by(self, moment_ns: int) -> int:
+        """Return how many bars have closed at or before a moment."""
+        return int(np.searchsorted(self.bars.close_ns, moment_ns, side="right"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class History:
+    """Every instrument's bars, and where the live ones begin.
+
+    `start_after_ns`: bars that close after it are live.
+    """
+
+    series: Mapping[str, Series]
+    start_after_ns: int
+    warm_up: int
+
+    def bars(self) -> dict[str, Bars]:
+        """Return the bars that a feed plays."""
+        return {symbol: each.bars for symbol, each in self.series.items()}
+
+    def frames_before(self, cursor: Cursor) -> list[messages.Bars]:
+        """Return what warms a strategy up that goes on after `cursor` (the start, at least)."""
+        return [
+            _frame(symbol, each.bars, stop - self.warm_up, stop)
+            for symbol, each in self.series.items()
+            for stop in [self._known(symbol, cursor)]
+        ]
+
+    def frames_between(self, seen: Cursor, now: Cursor) -> list[messages.Bars]:
+        """Return the bars that a strategy has missed between two cursors, as many as it keeps."""
+        return [
+            _frame(symbol, each.bars, max(self._known(symbol, seen), stop - self.warm_up), stop)
+            for symbol, each in self.series.items()
+            for stop in [self._known(symbol, now)]
+        ]
+
+    def first_opens(self) -> dict[str, float]:
+        """Return each instrument's first live open: where buy and hold would begin."""
+        firsts = {name: each.closed_by(self.start_after_ns) for name, each in self.series.items()}
+        return {
+            name: float(each.bars.open[firsts[name]])
+            for name, each in self.series.items()
+            if firsts[name] < len(each.bars)
+        }
+
+    def last_close(self, symbol: str, cursor: Cursor) -> float | None:
+        """Return an instrument's last live close up to a cursor, if there is one."""
+        each = self.series[symbol]
+        known = self._known(symbol, cursor)
+        if known <= each.closed_by(self.start_after_ns):
+            return None
+        return float(each.bars.close[known - 1])
+
+    def instants_per_year(self) -> float:
+        """Return how many instants with a closing bar there are in a year of trading days."""
+        calendars_ = {each.calendar for each in self.series.values()}
+        calendar = calendars_.pop() if len(calendars_) == 1 else Calendar.CONTINUOUS
+        instants = np.unique(np.concatenate([each.bars.close_ns for each in self.series.values()]))
+        shortest = min(each.bars.timeframe_ns for each in self.series.values())
+        days = np.unique(calendars.trading_days(instants - shortest, calendar)).size
+        return calendar.periods_per_year * instants.size / days if days else 1.0
+
+    def _known(self, symbol: str, cursor: Cursor) -> int:
+        each = self.series[symbol]
+        close_ns, last_symbol = cursor
+        moment_ns = close_ns if symbol <= last_symbol else close_ns - 1
+        return each.closed_by(max(moment_ns, self.start_after_ns))
+
+
+def load(
+    catalogue: Catalogue, symbols: Sequence[str], timeframe: str | None, end_ns: int | None
+) -> dict[str, Series]:
+    """Read the bars of an execution; blocks on files."""
+    found = {}
+    for symbol in sorted(symbols):
+        instrument = catalogue.instrument(symbol)
+        bars = catalogue.bars(symbol, timeframe)
+        if end_ns is not None:
+            bars = bars.slice(0, int(np.searchsorted(bars.close_ns, end_ns, side="right")))
+        found[symbol] = _series(instrument, bars)
+    return found
+
+
+def begin(series: Mapping[str, Series], config: ExecutionConfig, lookback: int) -> History:
+    """Return the history with its start: the config's, or the first bar after warm-up."""
+    warm_up = lookback if config.warm_up is None else config.warm_up
+    start_ns = config.start_ns
+    if start_ns is None:
+        start_ns = max(_close_of(each.bars, warm_up) for each in series.values())
+    return History(series=series, start_after_ns=start_ns, warm_up=warm_up)
+
+
+def _close_of(bars: Bars, count: int) -> int:
+    return int(bars.close_ns[min(count, len(bars)) - 1]) if count and len(bars) else 0
+
+
+def _series(instrument: Instrument, bars: Bars) -> Series:
+    terms = rules.terms_of(instrument)
+    columns = (bars.open, bars.high, bars.low, bars.close)
+    opens, highs, lows, closes = (_ticks(each, terms) for each in columns)
+    return Series(
+        terms=terms, calendar=instrument.calendar, bars=bars, ticks=(opens, highs, lows, closes)
+    )
+
+
+def _ticks(prices: NDArray[np.float64], terms: Terms) -> Sequence[int]:
+    # The child's own rounding, and a memoryview: it gives Python's integers, eight bytes each.
+    return memoryview(np.rint(prices * NANOS / terms.tick_nanos).astype(np.int64))
+
+
+def _frame(symbol: str, bars: Bars, start: int, stop: int) -> messages.Bars:
+    part = bars.slice(max(0, start), max(0, stop))
+    return messages.Bars(
+        symbol=symbol,
+        duration_ns=bars.timeframe_ns,
+        open_ns=part.ts_ns.astype("<i8").tobytes(),
+        open=part.open.astype("<f8").tobytes(),
+        high=part.high.astype("<f8").tobytes(),
+        low=part.low.astype("<f8").tobytes(),
+        close=part.close.astype("<f8").tobytes(),
+        volume=part.volume.astype("<f8").tobytes(),
+    )

@@ -1,0 +1,154 @@
+"""What the node reports of its executions: changes of state with their audit rows, and results."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.execution import store
+from strategy_engine.execution.model import (
+    ARROWS,
+    COMPLETED,
+    UNENDED,
+    Execution,
+    Observation,
+    Role,
+    Trigger,
+)
+from strategy_engine.infra import audit
+from strategy_engine.infra.database import Database
+from strategy_engine.registry import model as registry_model
+from strategy_engine.registry import service as registry_service
+from strategy_engine.registry.service import Registry
+
+SUBJECT = "execution"
+
+
+class Journal:
+    """Writes observed state. Nothing of a copy whose epoch is not the row's is ever written."""
+
+    def __init__(
+        self, database: Database, registry: Registry, clock: Clock, *, node_id: str
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._clock = clock
+        self._node_id = node_id
+
+    async def unended(self) -> list[Execution]:
+        """Return the executions that this node has to look after."""
+        async with self._database.read() as connection:
+            return await store.unended_for(connection, self._node_id)
+
+    async def claim(self, execution_id: str) -> Execution | None:
+        """Take an execution over under a new epoch; None if it has ended or is another node's."""
+        async with self._database.write() as connection:
+            row = await store.get(connection, execution_id)
+            if row is None or row.status not in UNENDED or row.node_id not in {None, self._node_id}:
+                return None
+            claimed = replace(
+                row.on(Trigger.TAKE_OVER),
+                node_id=self._node_id,
+                epoch=row.epoch + 1,
+                updated_at=self._clock.now(),
+            )
+            await store.update(connection, claimed)
+            await self._audit(connection, row, claimed, Trigger.TAKE_OVER)
+        return claimed
+
+    async def move(self, mine: Execution, trigger: Trigger, **changes: Any) -> Execution | None:
+        """Move an execution by the table; None if it is no longer this copy's."""
+        async with self._database.write() as connection:
+            return await self._move_in(connection, mine, trigger, changes)
+
+    async def end(
+        self, mine: Execution, trigger: Trigger, final: Observation | None, **changes: Any
+    ) -> Execution | None:
+        """End an execution, and move its version in the same transaction when that follows."""
+        results = {} if final is None else {"final_pnl": final.pnl, **_made(final)}
+        results["end_time"] = self._clock.now()
+        async with self._database.write() as connection:
+            ended = await self._move_in(connection, mine, trigger, changes | results)
+            if ended is not None and ended.role is not Role.VALIDATION:
+                await self._move_version(connection, ended, trigger)
+        return ended
+
+    async def observe(self, observations: Iterable[Observation]) -> None:
+        """Store what executions have come to by now."""
+        async with self._database.write() as connection:
+            for each in observations:
+                row = await store.get(connection, each.execution_id)
+                if row is None or row.epoch != each.epoch or row.status not in UNENDED:
+                    continue
+                seen = replace(row, updated_at=self._clock.now(), **_made(each))
+                await store.update(connection, seen)
+
+    async def _move_in(
+        self,
+        connection: AsyncConnection,
+        mine: Execution,
+        trigger: Trigger,
+        changes: dict[str, Any],
+    ) -> Execution | None:
+        row = await store.get(connection, mine.execution_id)
+        if row is None or row.epoch != mine.epoch or (row.status, trigger) not in ARROWS:
+            return None
+        moved = replace(row.on(trigger), updated_at=self._clock.now(), **changes)
+        await store.update(connection, moved)
+        await self._audit(connection, row, moved, trigger)
+        return moved
+
+    async def _move_version(
+        self, connection: AsyncConnection, ended: Execution, trigger: Trigger
+    ) -> None:
+        if trigger is Trigger.BREAK:
+            follows = registry_model.Trigger.BREAK
+        elif ended.end_reason == COMPLETED and not await store.unended_of(
+            connection, ended.strategy_id
+        ):
+            follows = registry_model.Trigger.STOP
+        else:
+            return
+        strategy = await registry_service.load(connection, ended.strategy_id)
+        if (strategy.status, follows) not in registry_model.ARROWS:
+            return  # somebody has moved it on already
+        await self._registry.move_in(
+            connection,
+            ended.strategy_id,
+            follows,
+            actor=audit.ENGINE,
+            why=f"{ended.execution_id}: {ended.end_reason}",
+        )
+
+    async def _audit(
+        self, connection: AsyncConnection, before: Execution, after: Execution, trigger: Trigger
+    ) -> None:
+        details: dict[str, Any] = {"node_id": self._node_id, "epoch": after.epoch}
+        if after.end_reason is not None:
+            details["end_reason"] = after.end_reason
+        if after.error is not None:
+            details["error"] = after.error.splitlines()[0]
+        await audit.record(
+            connection,
+            audit.Entry(
+                at=after.updated_at,
+                actor=audit.ENGINE,
+                subject_type=SUBJECT,
+                subject_id=after.execution_id,
+                action=trigger.value,
+                from_state=before.status.value,
+                to_state=after.status.value,
+                details=details,
+            ),
+        )
+
+
+def _made(seen: Observation) -> dict[str, Any]:
+    return {
+        "trade_count": seen.trade_count,
+        "fill_count": seen.fill_count,
+        "pnl": seen.pnl,
+        "performance_metrics": seen.performance_metrics,
+    }

@@ -1,0 +1,208 @@
+"""An execution, its states, and the one table that moves it between them."""
+
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from strategy_engine.core.transitions import next_state
+from strategy_engine.venue.model import RiskState
+
+
+class ExecutionStatus(StrEnum):
+    """What an execution is doing, as the node observes it."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+class Trigger(StrEnum):
+    """What happens to an execution, or is done to it."""
+
+    READY = "ready"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    COMPLETE = "complete"
+    BREAK = "break"
+    TAKE_OVER = "take_over"
+
+
+class Desired(StrEnum):
+    """What control wants of an execution."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+class Role(StrEnum):
+    """What an execution is for."""
+
+    STABLE = "stable"
+    CANDIDATE = "candidate"
+    BASELINE = "baseline"
+    SHADOW = "shadow"
+    VALIDATION = "validation"
+
+
+_S, _T = ExecutionStatus, Trigger
+ARROWS: dict[tuple[ExecutionStatus, Trigger], ExecutionStatus] = {
+    (_S.STARTING, _T.READY): _S.RUNNING,
+    (_S.STARTING, _T.PAUSE): _S.PAUSED,
+    (_S.STARTING, _T.STOP): _S.STOPPED,
+    (_S.STARTING, _T.BREAK): _S.ERROR,
+    (_S.STARTING, _T.TAKE_OVER): _S.STARTING,
+    (_S.RUNNING, _T.PAUSE): _S.PAUSED,
+    (_S.RUNNING, _T.STOP): _S.STOPPED,
+    (_S.RUNNING, _T.COMPLETE): _S.STOPPED,
+    (_S.RUNNING, _T.BREAK): _S.ERROR,
+    (_S.RUNNING, _T.TAKE_OVER): _S.STARTING,
+    (_S.PAUSED, _T.RESUME): _S.RUNNING,
+    (_S.PAUSED, _T.STOP): _S.STOPPED,
+    (_S.PAUSED, _T.COMPLETE): _S.STOPPED,
+    (_S.PAUSED, _T.BREAK): _S.ERROR,
+    (_S.PAUSED, _T.TAKE_OVER): _S.STARTING,
+}
+
+UNENDED = frozenset({ExecutionStatus.STARTING, ExecutionStatus.RUNNING, ExecutionStatus.PAUSED})
+ACTIVE = UNENDED | {ExecutionStatus.ERROR}  # what a list shows unless it is asked for others
+
+# What each desire looks like once the node has made it so.
+MET_BY: dict[Desired, frozenset[ExecutionStatus]] = {
+    Desired.RUN: frozenset({_S.RUNNING, _S.STOPPED, _S.ERROR}),
+    Desired.PAUSE: frozenset({_S.PAUSED, _S.STOPPED, _S.ERROR}),
+    Desired.STOP: frozenset({_S.STOPPED, _S.ERROR}),
+}
+
+COMPLETED, STOPPED, REPLACED, FAILED = "completed", "stopped", "replaced", "error"  # end reasons
+
+# What a client may format as a number from the first moment on.
+ALWAYS_NUMBERS = (
+    "sharpe_ratio",
+    "max_drawdown",
+    "win_rate",
+    "total_return",
+    "volatility",
+    "avg_trade_duration",
+    "alpha",
+    "beta",
+    "information_ratio",
+    "calmar_ratio",
+)
+NO_METRICS: dict[str, float] = dict.fromkeys(ALWAYS_NUMBERS, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionConfig:
+    """How an execution is to trade. None: what the version's parameters or the engine say.
+
+    Parameters
+    ----------
+    risk_override : bool
+        The version's `daily_loss_limit` does not stop entries. No other limit is lifted.
+    speed : float or None
+        Bars a second of the replay; 0: as fast as it goes.
+    start_ns, end_ns : int or None
+        Play only bars that close after the one, and no later than the other.
+    warm_up : int or None
+        Bars before the first live one; None: the strategy's lookback.
+    """
+
+    capital: float | None = None
+    position_size: float | None = None
+    max_trades_per_day: int | None = None
+    risk_override: bool = False
+    symbols: tuple[str, ...] | None = None
+    timeframe: str | None = None
+    feed: str = "replay"
+    speed: float | None = None
+    mode: str = "paper"
+    start_ns: int | None = None
+    end_ns: int | None = None
+    warm_up: int | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what is set, as JSON has it."""
+        plain = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.symbols is not None:
+            plain["symbols"] = list(self.symbols)
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "ExecutionConfig":
+        """Return the config that `to_plain` gave."""
+        symbols = plain.get("symbols")
+        return cls(**plain | {"symbols": None if symbols is None else tuple(symbols)})
+
+    def overrides(self) -> dict[str, Any]:
+        """Return what wins over the version's own parameters."""
+        names = ("capital", "position_size", "max_trades_per_day", "timeframe")
+        given = {name: getattr(self, name) for name in names}
+        return given | {"symbols": None if self.symbols is None else list(self.symbols)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One version at work in one role, or that was. Money in account currency.
+
+    `desired`, `desired_why` and `config` are control's; the rest is what the node observed.
+    """
+
+    execution_id: str
+    strategy_id: str
+    role: Role
+    status: ExecutionStatus
+    desired: Desired
+    config: ExecutionConfig
+    capital: Decimal
+    created_at: datetime
+    updated_at: datetime
+    desired_why: str = ""
+    risk_state: RiskState = RiskState.ACTIVE
+    node_id: str | None = None
+    epoch: int = 0
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    trade_count: int = 0
+    fill_count: int = 0
+    pnl: Decimal = Decimal(0)
+    final_pnl: Decimal | None = None
+    performance_metrics: dict[str, Any] = field(default_factory=NO_METRICS.copy)
+    end_reason: str | None = None
+    error: str | None = None
+    confinement: dict[str, Any] | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the node has made it what control wants."""
+        return self.status in MET_BY[self.desired]
+
+    def on(self, trigger: Trigger) -> "Execution":
+        """Return the execution as it stands after `trigger`."""
+        return replace(self, status=next_state(ARROWS, self.status, trigger))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a verb did: the executions as they are now, and whether the node has confirmed."""
+
+    executions: tuple[Execution, ...]
+    is_confirmed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What an execution has come to by now."""
+
+    execution_id: str
+    epoch: int
+    trade_count: int
+    fill_count: int
+    pnl: Decimal
+    performance_metrics: dict[str, Any]

@@ -1,0 +1,179 @@
+"""What an execution may be started with, and what a strategy's answer means. Pure."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+from strategy_engine.core import money
+from strategy_engine.core.errors import EngineError, InvalidError
+from strategy_engine.execution.model import ExecutionConfig
+from strategy_engine.market.model import Instrument
+from strategy_engine.matching import settings as matching
+from strategy_engine.matching.model import BUY, HOLD, PPB, SELL, Action, Decision, Terms
+from strategy_engine.registry.model import Content
+from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue.model import Limits
+
+FEEDS = ("replay",)
+MODES = ("paper",)
+FASTEST_BARS_A_SECOND = 1e9
+_WIDEST_PPB = 10 * PPB
+_LONGEST_REASON = 200
+_BARE = {Action.HOLD: HOLD, Action.BUY: BUY, Action.SELL: SELL}
+
+
+class ContractBrokenError(EngineError):
+    """The strategy's process answered what no strategy may."""
+
+    kind = "contract-broken"
+
+
+def settings_of(content: Content, config: ExecutionConfig) -> matching.Settings:
+    """Return how a version trades under a config.
+
+    Raises
+    ------
+    InvalidError
+        If a value is of the wrong type, out of range, or not offered.
+    """
+    _check_choice("feed", config.feed, FEEDS)
+    _check_choice("mode", config.mode, MODES)
+    _check_speed(config.speed)
+    _check_range(config)
+    if not isinstance(config.risk_override, bool):
+        raise InvalidError(
+            f"risk_override is {config.risk_override!r}; it must be true or false",
+            field="risk_override",
+            value=config.risk_override,
+        )
+    return matching.settings(content.parameters, content.risk_limits, config.overrides())
+
+
+def limits_of(settings: matching.Settings, config: ExecutionConfig) -> Limits:
+    """Return what the gate holds an execution to."""
+    return Limits(
+        symbols=frozenset(settings.symbols),
+        fee_ppm=settings.rules.fee_ppm,
+        max_position_nanos=settings.rules.max_position_nanos,
+        daily_loss_limit_nanos=None if config.risk_override else settings.daily_loss_limit_nanos,
+    )
+
+
+def terms_of(instrument: Instrument) -> Terms:
+    """Return an instrument's contract terms as matching counts them."""
+    return Terms(
+        symbol=instrument.symbol,
+        tick_nanos=money.to_nanos(instrument.tick_size),
+        lot_nanos=money.to_nanos(instrument.lot_size),
+    )
+
+
+def capital_of(settings: matching.Settings) -> Decimal:
+    """Return the capital an execution starts with."""
+    return money.to_decimal(settings.capital_nanos).normalize() + 0
+
+
+def decision_of(answer: messages.Decided) -> Decision:
+    """Return what a child decided, or refuse what it may not say.
+
+    Raises
+    ------
+    ContractBrokenError
+        If the action is none, or a share or distance is out of range.
+    """
+    try:
+        action = Action(answer.action)
+    except ValueError:
+        raise ContractBrokenError(
+            f"the strategy's process answered action {answer.action}; it must be 0 to 3"
+        ) from None
+    detail = answer.detail
+    if detail is None:
+        if action is Action.TARGET:
+            raise ContractBrokenError("the strategy's process named no share for its target")
+        return _BARE[action]
+    _check_share(action, detail.size_ppb)
+    _check_distance("stop_loss", detail.stop_loss_ppb)
+    _check_distance("take_profit", detail.take_profit_ppb)
+    return Decision(
+        action=action,
+        size_ppb=detail.size_ppb,
+        stop_loss_ppb=detail.stop_loss_ppb,
+        take_profit_ppb=detail.take_profit_ppb,
+        reason=detail.reason[:_LONGEST_REASON],
+    )
+
+
+def failure_line(failed: messages.Failed) -> str:
+    """Return one line that says what the strategy's code did wrong, and where."""
+    where = f" at {failed.where}" if failed.where else ""
+    bar = f" (bar {failed.bar_index})" if failed.bar_index is not None else ""
+    return f"{failed.phase}: {failed.error}: {failed.message}{where}{bar}"
+
+
+def median(values: list[int]) -> float:
+    """Return the middle of sorted values; 0 for none."""
+    return float(values[len(values) // 2]) if values else 0.0
+
+
+def percentile_99(values: list[int]) -> float:
+    """Return the value below which 99 % of sorted values lie; 0 for none."""
+    return float(values[min(len(values) - 1, len(values) * 99 // 100)]) if values else 0.0
+
+
+def _check_choice(name: str, value: Any, accepted: tuple[str, ...]) -> None:
+    if value not in accepted:
+        raise InvalidError(
+            f"{name} {value!r} is not offered; there is: {', '.join(accepted)}",
+            field=name,
+            value=value,
+            accepted=list(accepted),
+        )
+
+
+def _check_speed(speed: Any) -> None:
+    if speed is None:
+        return
+    is_number = isinstance(speed, int | float) and not isinstance(speed, bool)
+    if not is_number or not math.isfinite(speed) or not 0 <= speed <= FASTEST_BARS_A_SECOND:
+        raise InvalidError(
+            f"speed is {speed!r}; it must be bars a second, or 0 for as fast as it goes",
+            field="speed",
+            value=str(speed),
+            accepted="a number from 0",
+        )
+
+
+def _check_range(config: ExecutionConfig) -> None:
+    if config.warm_up is not None and config.warm_up < 0:
+        raise InvalidError(
+            f"warm_up is {config.warm_up}; it must be 0 or more bars",
+            field="warm_up",
+            value=config.warm_up,
+        )
+    start_ns, end_ns = config.start_ns, config.end_ns
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise InvalidError(
+            f"the range ends at {end_ns} ns, not after its start at {start_ns} ns",
+            field="end_ns",
+            value=end_ns,
+        )
+
+
+def _check_share(action: Action, share_ppb: int | None) -> None:
+    least = -PPB if action is Action.TARGET else 0
+    if share_ppb is None and action is not Action.TARGET:
+        return
+    if share_ppb is None or not least <= share_ppb <= PPB:
+        raise ContractBrokenError(
+            f"the strategy's process answered {action.name} with a share of {share_ppb} ppb;"
+            f" it must be {least} to {PPB}"
+        )
+
+
+def _check_distance(name: str, distance_ppb: int | None) -> None:
+    if distance_ppb is not None and not 0 <= distance_ppb <= _WIDEST_PPB:
+        raise ContractBrokenError(
+            f"the strategy's process answered a {name} of {distance_ppb} ppb;"
+            f" it must be 0 to {_WIDEST_PPB}"
+        )

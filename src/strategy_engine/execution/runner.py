@@ -1,0 +1,458 @@
+"""The life of one execution on this node: claim, prepare, play bar by bar, end."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.execution import history as histories
+from strategy_engine.execution import rules
+from strategy_engine.execution.conversation import (
+    Conversation,
+    Launcher,
+    Process,
+    StrategyFailedError,
+)
+from strategy_engine.execution.desk import Desk, Kept
+from strategy_engine.execution.history import History, Series
+from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.model import (
+    COMPLETED,
+    FAILED,
+    STOPPED,
+    Desired,
+    Execution,
+    Observation,
+    Trigger,
+)
+from strategy_engine.infra import logs
+from strategy_engine.market.feeds import BarEvent, ReplayFeed
+from strategy_engine.market.service import Catalogue
+from strategy_engine.matching.settings import Settings
+from strategy_engine.registry.model import Content
+from strategy_engine.registry.service import Registry
+from strategy_engine.sandbox.model import ChildDiedError, ChildLimits, ConfinementReport, ExitKind
+from strategy_engine.venue.ledger import Ledger
+from strategy_engine.venue.model import Entry, Opened, StaleEpochError
+from strategy_engine.venue.paper import NOTHING_HAPPENED, PaperVenue
+from strategy_engine.venue.service import Records
+
+LEAN = "lean"
+_UNKEPT_BARS = 512  # how far an execution may run ahead of the ledger's disk
+_SHOWN_LOG_LINES = 10
+
+_log = logs.get("execution")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What a node's executions run under.
+
+    `requires_confinement`: a child whose wall lacks a layer is refused.
+    """
+
+    decision_timeout_s: float = 5.0
+    metrics_interval_s: float = 10.0
+    replay_speed: float = 1.0
+    limits: ChildLimits = field(default_factory=lambda: ChildLimits(cpu_s=None))
+    requires_confinement: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What the executions of a node share."""
+
+    journal: Journal
+    registry: Registry
+    ledger: Ledger
+    records: Records
+    catalogue: Catalogue
+    launcher: Launcher
+    clock: Clock
+    settings: NodeSettings
+
+
+class Outcome(Enum):
+    """How a runner left its execution."""
+
+    ENDED = auto()
+    HANDED_BACK = auto()  # as it stands: who claims it next goes on
+    LOST = auto()  # its process went for no fault of the strategy: claim it again
+    SUPERSEDED = auto()  # another copy has it
+
+
+class _End(Enum):
+    COMPLETED = auto()
+    STOPPED = auto()
+    DRAINED = auto()
+
+
+class Runner:
+    """One task for one execution. `desire` and `drain` say what it should do next."""
+
+    def __init__(self, execution_id: str, tools: Tools) -> None:
+        self.execution_id = execution_id
+        self._tools = tools
+        self._mine: Execution | None = None
+        self._desk: Desk | None = None
+        self._desired: tuple[Desired, str] | None = None
+        self._is_draining = False
+        self._is_paused = False
+        self._nudge = asyncio.Event()
+        self._seen = histories.BEFORE_ALL
+        self._last_kept: asyncio.Future[None] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch it holds; 0 until it has claimed."""
+        return 0 if self._mine is None else self._mine.epoch
+
+    @property
+    def desk(self) -> Desk | None:
+        """The venue and the numbers, once there are any."""
+        return self._desk
+
+    def desire(self, desired: Desired, why: str = "") -> None:
+        """Hear what control wants; it is done between two bars."""
+        if self._desired != (desired, why):
+            self._desired = desired, why
+            self._nudge.set()
+
+    def drain(self) -> None:
+        """End between two bars, and leave the execution as it stands for who comes next."""
+        self._is_draining = True
+        self._nudge.set()
+
+    def supersede(self, epoch: int) -> None:
+        """Hear that another copy has the execution: the gate lets nothing through any more."""
+        if self._desk is not None:
+            self._desk.venue.highest_epoch = max(self._desk.venue.highest_epoch, epoch)
+        self.drain()
+
+    def observe(self) -> Observation | None:
+        """Return what the execution has come to by now, once it trades."""
+        return None if self._desk is None else self._desk.observe()
+
+    async def run(self) -> Outcome:
+        """Claim the execution and run it to its end, or until it is drained."""
+        self._mine = await self._tools.journal.claim(self.execution_id)
+        if self._mine is None:
+            return Outcome.SUPERSEDED
+        if self._desired is None:
+            self._desired = self._mine.desired, self._mine.desired_why
+        try:
+            return await self._run(self._mine)
+        except StaleEpochError as error:
+            _log.warning("execution_superseded", execution=self.execution_id, why=str(error))
+            return Outcome.SUPERSEDED
+        except EngineError as error:
+            if _is_engines_fault(error):
+                _log.warning("execution_lost", execution=self.execution_id, why=str(error))
+                return Outcome.LOST
+            await self.fail(error)
+            return Outcome.ENDED
+
+    async def fail(self, error: Exception) -> None:
+        """End the execution in error, and break its version."""
+        if self._mine is None:
+            return
+        _log.error("execution_failed", execution=self.execution_id, why=str(error))
+        final = None
+        if self._desk is not None:
+            final = self._desk.observe(is_final=True)
+            await self._close_books(self._desk)
+        await self._tools.journal.end(
+            self._mine, Trigger.BREAK, final, end_reason=FAILED, error=_explain(error)
+        )
+
+    # -- from claim to end
+
+    async def _run(self, mine: Execution) -> Outcome:
+        content = (await self._tools.registry.get(mine.strategy_id)).content
+        settings = rules.settings_of(content, mine.config)
+        series = await asyncio.to_thread(
+            histories.load,
+            self._tools.catalogue,
+            settings.symbols,
+            settings.timeframe,
+            mine.config.end_ns,
+        )
+        if self._wants(Desired.STOP):
+            desk = await self._open(mine, settings, histories.begin(series, mine.config, 0))
+            return await self._end(mine, desk, None, _End.STOPPED)
+        process = await self._fork(mine)
+        try:
+            return await self._live(mine, content, settings, series, process)
+        finally:
+            await process.close()
+
+    async def _live(  # each is a thing of its own, made one step before
+        self,
+        mine: Execution,
+        content: Content,
+        settings: Settings,
+        series: dict[str, Series],
+        process: Process,
+    ) -> Outcome:
+        timeout_s = self._tools.settings.decision_timeout_s
+        talk = Conversation(process, decision_timeout_s=timeout_s)
+        loaded = await talk.load(content, settings, [each.terms for each in series.values()])
+        past = histories.begin(series, mine.config, loaded.lookback)
+        desk = await self._open(mine, settings, past)
+        self._seen = _before(desk)
+        await talk.warm_up(past.frames_before(self._seen), desk.state)
+        if not await self._report_ready(mine, process.report):
+            return Outcome.SUPERSEDED
+        end = await self._play(desk, talk, self._bars(mine, desk))
+        return await self._end(mine, desk, talk, end)
+
+    async def _fork(self, mine: Execution) -> Process:
+        settings = self._tools.settings
+        process = await self._tools.launcher.child(LEAN, settings.limits, mine.execution_id)
+        missing = process.report.missing
+        if missing and settings.requires_confinement:
+            await process.close()
+            names = ", ".join(f"{each.name} ({each.why})" for each in missing)
+            raise StrategyFailedError(f"its process is not shut in: {names} missing; nothing ran")
+        return process
+
+    async def _open(self, mine: Execution, settings: Settings, past: History) -> Desk:
+        """Return the desk as the ledger has it; the ledger takes this epoch first."""
+        venue = PaperVenue(
+            mine.execution_id,
+            capital_nanos=settings.capital_nanos,
+            terms=[each.terms for each in past.series.values()],
+            how=settings.rules,
+            limits=rules.limits_of(settings, mine.config),
+            epoch=mine.epoch,
+        )
+        venue.risk_state = mine.risk_state
+        opened = Opened(
+            execution_id=mine.execution_id,
+            epoch=mine.epoch,
+            capital_nanos=settings.capital_nanos,
+            account=venue.dump(),
+            at=self._tools.clock.now(),
+        )
+        await self._tools.ledger.append(opened)
+        kept = await self._kept(mine.execution_id)
+        self._desk = await asyncio.to_thread(_desk, venue, past, settings.capital_nanos, kept)
+        return self._desk
+
+    async def _kept(self, execution_id: str) -> Kept | None:
+        records = self._tools.records
+        checkpoint = await records.checkpoint(execution_id)
+        if checkpoint is None or checkpoint.close_ns is None:
+            return None
+        return Kept(
+            checkpoint=checkpoint,
+            equity=await records.equity(execution_id),
+            trips=await records.round_trips(execution_id),
+        )
+
+    async def _report_ready(self, mine: Execution, report: ConfinementReport) -> bool:
+        self._is_paused = self._wants(Desired.PAUSE)
+        moved = await self._tools.journal.move(
+            mine,
+            Trigger.PAUSE if self._is_paused else Trigger.READY,
+            start_time=mine.start_time or self._tools.clock.now(),
+            confinement=_plain_report(report),
+        )
+        return moved is not None
+
+    def _bars(self, mine: Execution, desk: Desk) -> "_Bars":
+        speed = mine.config.speed
+        speed = self._tools.settings.replay_speed if speed is None else speed
+        feed = ReplayFeed(
+            desk.history.bars(),
+            start_after_ns=max(desk.history.start_after_ns, desk.cursor[0] - 1),
+            speed=speed,
+            clock=self._tools.clock,
+        )
+        return _Bars(feed, is_fast=not speed)
+
+    # -- bar by bar
+
+    async def _play(self, desk: Desk, talk: Conversation, bars: "_Bars") -> _End:
+        self._nudge.set()  # what was wanted while all this was prepared
+        try:
+            while True:
+                if self._nudge.is_set():
+                    self._nudge.clear()
+                    if (end := await self._obey(desk, talk)) is not None:
+                        return end
+                event = await bars.next(self._nudge)
+                if event is None:
+                    if bars.is_over:
+                        return _End.COMPLETED
+                elif desk.is_before(event):
+                    await self._step(desk, talk, event)
+        finally:
+            await bars.aclose()
+
+    async def _step(self, desk: Desk, talk: Conversation, event: BarEvent) -> None:
+        happened = NOTHING_HAPPENED
+        if not desk.is_mid_bar:
+            happened, entry = desk.mark(event, cancel_entries=self._is_paused)
+            if entry is not None:
+                await self._keep(entry)  # before the strategy hears of a fill, it is on the disk
+        if self._is_paused:
+            await self._post(desk.conclude(event, happened, None, None))
+            return
+        started_ns = time.perf_counter_ns()
+        decided = await talk.decide(desk.bar_message(event))
+        desk.time(time.perf_counter_ns() - started_ns, decided.cpu_ns)
+        self._seen = desk.cursor
+        decision = rules.decision_of(decided)
+        await self._post(desk.conclude(event, happened, decision, decided.state))
+
+    async def _keep(self, entry: Entry) -> None:
+        self._last_kept = self._tools.ledger.append(entry)
+        await self._last_kept
+
+    async def _post(self, entry: Entry) -> None:
+        """Queue an entry without waiting for the disk, unless it is far behind or has failed."""
+        last = self._last_kept
+        if last is not None and last.done():
+            last.result()  # what is not kept is never followed by more
+        self._last_kept = self._tools.ledger.append(entry)
+        if self._tools.ledger.waiting > _UNKEPT_BARS:
+            await self._last_kept
+
+    async def _obey(self, desk: Desk, talk: Conversation) -> _End | None:
+        if self._is_draining:
+            return _End.DRAINED
+        if self._wants(Desired.STOP):
+            return _End.STOPPED
+        if self._mine is not None and self._is_paused != self._wants(Desired.PAUSE):
+            if self._is_paused:
+                await talk.warm_up(desk.history.frames_between(self._seen, _before(desk)), None)
+                self._seen = _before(desk)
+            self._is_paused = not self._is_paused
+            trigger = Trigger.PAUSE if self._is_paused else Trigger.RESUME
+            if await self._tools.journal.move(self._mine, trigger) is None:
+                return _End.DRAINED
+        return None
+
+    def _wants(self, desired: Desired) -> bool:
+        return self._desired is not None and self._desired[0] is desired
+
+    # -- its end
+
+    async def _end(
+        self, mine: Execution, desk: Desk, talk: Conversation | None, end: _End
+    ) -> Outcome:
+        if end is _End.DRAINED:
+            if self._last_kept is not None:
+                await self._last_kept
+            return Outcome.HANDED_BACK
+        error = None if talk is None else await _say_stop(talk)
+        await self._keep(desk.close())
+        is_complete = end is _End.COMPLETED
+        why = COMPLETED if is_complete else (self._desired or (None, ""))[1] or STOPPED
+        await self._tools.journal.end(
+            mine,
+            Trigger.COMPLETE if is_complete else Trigger.STOP,
+            desk.observe(is_final=True),
+            end_reason=why,
+            error=error,
+        )
+        return Outcome.ENDED
+
+    async def _close_books(self, desk: Desk) -> None:
+        try:
+            await self._keep(desk.close())
+        except EngineError as error:
+            _log.error("ledger_not_closed", execution=self.execution_id, why=str(error))
+
+
+class _Bars:
+    """The feed's next bar, or None when something else wants attention first."""
+
+    def __init__(self, feed: ReplayFeed, *, is_fast: bool) -> None:
+        self._feed = feed
+        self._is_fast = is_fast  # then the feed never makes anybody wait
+        self._pull: asyncio.Task[BarEvent | None] | None = None
+        self.is_over = False
+
+    async def next(self, nudge: asyncio.Event) -> BarEvent | None:
+        if self._is_fast:
+            event = await self._take()
+        else:
+            self._pull = self._pull or asyncio.ensure_future(self._take())
+            await _first_of(self._pull, nudge.wait())
+            if not self._pull.done():
+                return None
+            event = self._pull.result()
+            self._pull = None
+        self.is_over = event is None
+        return event
+
+    async def aclose(self) -> None:
+        if self._pull is not None:
+            self._pull.cancel()
+            await asyncio.wait([self._pull])
+
+    async def _take(self) -> BarEvent | None:
+        try:
+            return await anext(self._feed)
+        except StopAsyncIteration:
+            return None
+
+
+async def _first_of(pull: asyncio.Task[Any], other: Coroutine[Any, Any, Any]) -> None:
+    waiter = asyncio.ensure_future(other)
+    try:
+        await asyncio.wait([pull, waiter], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+
+
+async def _say_stop(talk: Conversation) -> str | None:
+    try:
+        await talk.stop()
+    except EngineError as error:  # it ends all the same; its last words are kept
+        return _explain(error)
+    return None
+
+
+def _before(desk: Desk) -> histories.Cursor:
+    """Return the last bar that a strategy may know before it is asked about the next one."""
+    close_ns, symbol = desk.cursor
+    if desk.is_mid_bar:
+        earlier = [name for name in desk.history.series if name < symbol]
+        return (close_ns, max(earlier)) if earlier else (close_ns - 1, "\U0010ffff")
+    return desk.cursor
+
+
+def _desk(venue: PaperVenue, past: History, capital_nanos: int, kept: Kept | None) -> Desk:
+    desk = Desk(venue, past, capital_nanos)
+    if kept is not None:
+        desk.restore(kept)
+    return desk
+
+
+def _is_engines_fault(error: EngineError) -> bool:
+    if isinstance(error, ChildDiedError):
+        return error.exit.kind is ExitKind.KILLED
+    return type(error) is UnavailableError
+
+
+def _explain(error: Exception) -> str:
+    lines = [str(error)]
+    if isinstance(error, ChildDiedError):
+        lines += error.exit.log_lines[-_SHOWN_LOG_LINES:]
+    return "\n".join(lines)
+
+
+def _plain_report(report: ConfinementReport) -> dict[str, Any]:
+    return {
+        "is_complete": report.is_complete,
+        "layers": [
+            {"name": each.name, "is_on": each.is_on, "why": each.why} for each in report.layers
+        ],
+    }

@@ -1,0 +1,308 @@
+"""Control's side: say what should run, wait until the node has made it so, tell what is."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from strategy_engine.core import ids
+from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import ConflictError, InvalidError, NotFoundError
+from strategy_engine.execution import rules, store
+from strategy_engine.execution.model import (
+    ACTIVE,
+    REPLACED,
+    UNENDED,
+    Answered,
+    Desired,
+    Execution,
+    ExecutionConfig,
+    ExecutionStatus,
+    Role,
+)
+from strategy_engine.infra import audit
+from strategy_engine.infra.database import Database
+from strategy_engine.market.service import Catalogue
+from strategy_engine.matching.settings import Settings
+from strategy_engine.registry import service as registry_service
+from strategy_engine.registry.model import Status, Strategy, Trigger
+from strategy_engine.registry.service import Registry
+
+SUBJECT = "execution"
+CONFIRM_S = 5.0
+_FIRST_LOOK_S = 0.005
+_LONGEST_LOOK_S = 0.1
+
+
+class Executions:
+    """Desired state, written in rows; and the observed state, read from them.
+
+    Parameters
+    ----------
+    poke : callable
+        Hints to the node that rows have changed; whether it hears does not matter.
+    confirm_s : float
+        How long a verb waits for the node before it answers what is.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        registry: Registry,
+        catalogue: Catalogue,
+        clock: Clock,
+        poke: Callable[[], None],
+        confirm_s: float = CONFIRM_S,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._catalogue = catalogue
+        self._clock = clock
+        self._poke = poke
+        self._confirm_s = confirm_s
+
+    async def start(
+        self, strategy_id: str, config: ExecutionConfig, *, actor: str, role: Role = Role.STABLE
+    ) -> Execution:
+        """Start a version; one that is running or starting answers its execution.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such version.
+        IllegalTransitionError
+            If the version is in a state that cannot start.
+        InvalidError
+            If the config, an instrument or a timeframe makes no sense; nothing is written.
+        """
+        strategy = await self._registry.get(strategy_id)
+        if strategy.status is not Status.RUNNING:
+            settings = await self._checked(strategy, config)
+        else:
+            settings = rules.settings_of(strategy.content, config)
+        async with self._database.write() as connection:
+            existing = await self._running(connection, strategy_id)
+            if existing is not None:
+                return existing
+            await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
+            execution = self._new(strategy_id, config, settings, role)
+            await store.insert(connection, execution)
+            await self._audit(connection, execution, actor=actor, action="start")
+        self._poke()
+        (execution,) = await self._settled([execution.execution_id])
+        return execution
+
+    async def stop(self, strategy_id: str, *, actor: str) -> Answered:
+        """Stop every execution of a version; the version is STOPPED at once."""
+        return await self._command(strategy_id, Trigger.STOP, Desired.STOP, actor=actor)
+
+    async def pause(self, strategy_id: str, *, actor: str) -> Answered:
+        """Let a version take no new decisions; stops and targets stay watched."""
+        return await self._command(strategy_id, Trigger.PAUSE, Desired.PAUSE, actor=actor)
+
+    async def resume(self, strategy_id: str, *, actor: str) -> Answered:
+        """Let a paused version decide again."""
+        return await self._command(strategy_id, Trigger.RESUME, Desired.RUN, actor=actor)
+
+    async def get(self, execution_id: str) -> Execution:
+        """Return one execution, whatever its status.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        async with self._database.read() as connection:
+            return await _load(connection, execution_id)
+
+    async def page(
+        self,
+        *,
+        statuses: Collection[ExecutionStatus] = ACTIVE,
+        strategy_id: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> tuple[list[Execution], int]:
+        """Return executions in one of `statuses`, newest first, and how many there are in all."""
+        async with self._database.read() as connection:
+            return await store.page(
+                connection, statuses=statuses, strategy_id=strategy_id, limit=limit, offset=offset
+            )
+
+    async def list(self, statuses: Collection[ExecutionStatus] = ACTIVE) -> list[Execution]:
+        """Return every execution in one of `statuses`, newest first."""
+        found, total = await self.page(statuses=statuses)
+        while len(found) < total:
+            more, total = await self.page(statuses=statuses, offset=len(found))
+            if not more:
+                break
+            found += more
+        return found
+
+    async def counts(self) -> dict[ExecutionStatus, int]:
+        """Return how many executions stand in each status, validation apart."""
+        async with self._database.read() as connection:
+            return await store.counts(connection)
+
+    async def start_validation(
+        self, strategy_id: str, config: ExecutionConfig, *, actor: str
+    ) -> str:
+        """Start a run through the live path that no registry state stands for; return its id.
+
+        It plays the config's range as fast as it goes, unless the config names a speed.
+        """
+        strategy = await self._registry.get(strategy_id)
+        fast = replace(config, speed=0.0 if config.speed is None else config.speed)
+        settings = await self._checked(strategy, fast)
+        execution = self._new(strategy_id, fast, settings, Role.VALIDATION)
+        async with self._database.write() as connection:
+            await store.insert(connection, execution)
+            await self._audit(connection, execution, actor=actor, action="start_validation")
+        self._poke()
+        return execution.execution_id
+
+    async def wait_ended(self, execution_id: str, timeout_s: float) -> Execution:
+        """Return an execution when it has stopped or failed, or as it is after `timeout_s`."""
+        deadline = self._clock.monotonic_s() + timeout_s
+        delay_s = _FIRST_LOOK_S
+        while True:
+            execution = await self.get(execution_id)
+            left_s = deadline - self._clock.monotonic_s()
+            if execution.status not in UNENDED or left_s <= 0:
+                return execution
+            await asyncio.sleep(min(delay_s, left_s))
+            delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
+
+    async def stop_for_handover(
+        self, execution_ids: Iterable[str], *, actor: str, why: str = REPLACED
+    ) -> Answered:
+        """Stop executions that another takes over from; the caller moves the registry."""
+        async with self._database.write() as connection:
+            found = await store.get_many(connection, execution_ids)
+            for each in found:
+                await self._desire(connection, each, Desired.STOP, actor=actor, why=why)
+        self._poke()
+        return await self._answer([each.execution_id for each in found])
+
+    async def _command(
+        self, strategy_id: str, trigger: Trigger, desired: Desired, *, actor: str
+    ) -> Answered:
+        async with self._database.write() as connection:
+            await self._registry.move_in(connection, strategy_id, trigger, actor=actor)
+            found = await store.unended_of(connection, strategy_id)
+            for each in found:
+                await self._desire(connection, each, desired, actor=actor)
+        self._poke()
+        return await self._answer([each.execution_id for each in found])
+
+    async def _desire(
+        self,
+        connection: AsyncConnection,
+        execution: Execution,
+        desired: Desired,
+        *,
+        actor: str,
+        why: str = "",
+    ) -> None:
+        if execution.status not in UNENDED or execution.desired is desired:
+            return
+        wanted = replace(execution, desired=desired, desired_why=why, updated_at=self._clock.now())
+        await store.update(connection, wanted)
+        await self._audit(connection, wanted, actor=actor, action=f"desire_{desired.value}")
+
+    async def _answer(self, execution_ids: Sequence[str]) -> Answered:
+        executions = await self._settled(execution_ids)
+        waiting = [each.execution_id for each in executions if not each.is_settled]
+        note = ""
+        if waiting:
+            note = (
+                f"the node has not confirmed {', '.join(waiting)} within {self._confirm_s:g} s;"
+                " what is wanted is written, and done as soon as the node is there"
+            )
+        return Answered(executions=tuple(executions), is_confirmed=not waiting, note=note)
+
+    async def _settled(self, execution_ids: Sequence[str]) -> Sequence[Execution]:
+        deadline = self._clock.monotonic_s() + self._confirm_s
+        delay_s = _FIRST_LOOK_S
+        while True:
+            async with self._database.read() as connection:
+                found = await store.get_many(connection, execution_ids)
+            is_late = self._clock.monotonic_s() >= deadline
+            if is_late or all(each.is_settled for each in found):
+                return sorted(found, key=lambda each: each.role is not Role.STABLE)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
+
+    async def _running(self, connection: AsyncConnection, strategy_id: str) -> Execution | None:
+        strategy = await registry_service.load(connection, strategy_id)
+        if strategy.status is not Status.RUNNING:
+            return None
+        found = await store.unended_of(connection, strategy_id)
+        if not found:
+            raise ConflictError(
+                f"{strategy_id} is running but has no execution; stop it, then start it again",
+                state=strategy.status.value,
+                accepted=[Trigger.STOP.value],
+            )
+        return found[0]
+
+    async def _checked(self, strategy: Strategy, config: ExecutionConfig) -> Settings:
+        settings = rules.settings_of(strategy.content, config)
+        await asyncio.to_thread(self._check_market, settings)
+        return settings
+
+    def _check_market(self, settings: Settings) -> None:
+        for symbol in settings.symbols:
+            try:
+                self._catalogue.instrument(symbol)
+            except (NotFoundError, InvalidError) as error:
+                raise InvalidError(str(error), field="symbols", value=symbol) from error
+            try:
+                self._catalogue.bars(symbol, settings.timeframe, limit=0)
+            except (NotFoundError, InvalidError) as error:
+                value = settings.timeframe
+                raise InvalidError(str(error), field="timeframe", value=value) from error
+
+    def _new(
+        self, strategy_id: str, config: ExecutionConfig, settings: Settings, role: Role
+    ) -> Execution:
+        now = self._clock.now()
+        return Execution(
+            execution_id=ids.new_id(ids.EXECUTION),
+            strategy_id=strategy_id,
+            role=role,
+            status=ExecutionStatus.STARTING,
+            desired=Desired.RUN,
+            config=config,
+            capital=rules.capital_of(settings),
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def _audit(
+        self, connection: AsyncConnection, execution: Execution, *, actor: str, action: str
+    ) -> None:
+        details = {"strategy_id": execution.strategy_id, "role": execution.role.value}
+        if execution.config.risk_override:
+            details["risk_override"] = "the daily loss limit does not stop entries"
+        await audit.record(
+            connection,
+            audit.Entry(
+                at=execution.updated_at,
+                actor=actor,
+                subject_type=SUBJECT,
+                subject_id=execution.execution_id,
+                action=action,
+                to_state=execution.status.value,
+                details=details | ({"why": execution.desired_why} if execution.desired_why else {}),
+            ),
+        )
+
+
+async def _load(connection: AsyncConnection, execution_id: str) -> Execution:
+    execution = await store.get(connection, execution_id)
+    if execution is None:
+        raise NotFoundError(f"there is no execution {execution_id}", execution_id=execution_id)
+    return execution

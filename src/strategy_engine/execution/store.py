@@ -1,0 +1,185 @@
+"""The executions' SQL."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from strategy_engine.execution.model import (
+    UNENDED,
+    Desired,
+    Execution,
+    ExecutionConfig,
+    ExecutionStatus,
+    Role,
+)
+from strategy_engine.infra import database
+from strategy_engine.venue.model import RiskState
+
+TABLE = sa.Table(
+    "executions",
+    database.control,
+    sa.Column("execution_id", sa.String(40), primary_key=True),
+    sa.Column(
+        "strategy_id", sa.String(40), sa.ForeignKey("strategies.strategy_id"), nullable=False
+    ),
+    sa.Column("role", sa.String(20), nullable=False),
+    sa.Column("status", sa.String(20), nullable=False, index=True),
+    sa.Column("desired", sa.String(20), nullable=False),
+    sa.Column("desired_why", sa.String(200), nullable=False),
+    sa.Column("risk_state", sa.String(20), nullable=False),
+    sa.Column("node_id", sa.String(60)),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.Column("capital", database.ExactDecimal, nullable=False),
+    sa.Column("start_time", database.UtcDateTime),
+    sa.Column("end_time", database.UtcDateTime),
+    sa.Column("trade_count", sa.Integer, nullable=False),
+    sa.Column("fill_count", sa.Integer, nullable=False),
+    sa.Column("pnl", database.ExactDecimal, nullable=False),
+    sa.Column("final_pnl", database.ExactDecimal),
+    sa.Column("performance_metrics", sa.JSON, nullable=False),
+    sa.Column("end_reason", sa.String(200)),
+    sa.Column("error", sa.Text),
+    sa.Column("confinement", sa.JSON),
+    sa.Column("created_at", database.UtcDateTime, nullable=False),
+    sa.Column("updated_at", database.UtcDateTime, nullable=False),
+    sa.Index("ix_executions_strategy", "strategy_id", "status"),
+)
+
+_UNENDED = [status.value for status in UNENDED]
+
+
+async def insert(connection: AsyncConnection, execution: Execution) -> None:
+    """Store a new execution."""
+    await connection.execute(sa.insert(TABLE).values(**_row(execution)))
+
+
+async def update(connection: AsyncConnection, execution: Execution) -> None:
+    """Store everything of an execution that was read in the same write transaction."""
+    await connection.execute(
+        sa.update(TABLE)
+        .where(TABLE.c.execution_id == execution.execution_id)
+        .values(**_row(execution))
+    )
+
+
+async def get(connection: AsyncConnection, execution_id: str) -> Execution | None:
+    """Return one execution."""
+    rows = await connection.execute(sa.select(TABLE).where(TABLE.c.execution_id == execution_id))
+    row = rows.one_or_none()
+    return None if row is None else _execution(row)
+
+
+async def get_many(connection: AsyncConnection, execution_ids: Iterable[str]) -> list[Execution]:
+    """Return executions by their ids, oldest first."""
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .where(TABLE.c.execution_id.in_(list(execution_ids)))
+        .order_by(TABLE.c.created_at, TABLE.c.execution_id)
+    )
+    return [_execution(row) for row in rows]
+
+
+async def unended_of(connection: AsyncConnection, strategy_id: str) -> list[Execution]:
+    """Return a version's executions that have not ended, validation apart, stable first."""
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .where(
+            TABLE.c.strategy_id == strategy_id,
+            TABLE.c.status.in_(_UNENDED),
+            TABLE.c.role != Role.VALIDATION.value,
+        )
+        .order_by(TABLE.c.role != Role.STABLE.value, TABLE.c.created_at, TABLE.c.execution_id)
+    )
+    return [_execution(row) for row in rows]
+
+
+async def unended_for(connection: AsyncConnection, node_id: str) -> list[Execution]:
+    """Return the executions that a node has to look after: its own and nobody's."""
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .where(
+            TABLE.c.status.in_(_UNENDED),
+            sa.or_(TABLE.c.node_id == node_id, TABLE.c.node_id.is_(None)),
+        )
+        .order_by(TABLE.c.created_at, TABLE.c.execution_id)
+    )
+    return [_execution(row) for row in rows]
+
+
+async def page(
+    connection: AsyncConnection,
+    *,
+    statuses: Collection[ExecutionStatus],
+    strategy_id: str | None,
+    limit: int,
+    offset: int,
+) -> tuple[list[Execution], int]:
+    """Return executions in one of `statuses`, newest first, and how many there are in all."""
+    wanted: sa.ColumnElement[bool] = TABLE.c.status.in_([status.value for status in statuses])
+    if strategy_id is not None:
+        wanted = sa.and_(wanted, TABLE.c.strategy_id == strategy_id)
+    total = await connection.scalar(sa.select(sa.func.count()).select_from(TABLE).where(wanted))
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .where(wanted)
+        .order_by(TABLE.c.created_at.desc(), TABLE.c.execution_id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [_execution(row) for row in rows], int(total or 0)
+
+
+async def counts(connection: AsyncConnection) -> dict[ExecutionStatus, int]:
+    """Return how many executions stand in each status, validation apart."""
+    rows = await connection.execute(
+        sa.select(TABLE.c.status, sa.func.count())
+        .where(TABLE.c.role != Role.VALIDATION.value)
+        .group_by(TABLE.c.status)
+    )
+    return {ExecutionStatus(status): count for status, count in rows}
+
+
+_COPIED = (
+    "execution_id",
+    "strategy_id",
+    "desired_why",
+    "node_id",
+    "epoch",
+    "capital",
+    "start_time",
+    "end_time",
+    "trade_count",
+    "fill_count",
+    "pnl",
+    "final_pnl",
+    "performance_metrics",
+    "end_reason",
+    "error",
+    "confinement",
+    "created_at",
+    "updated_at",
+)
+
+
+def _row(execution: Execution) -> dict[str, Any]:
+    return {name: getattr(execution, name) for name in _COPIED} | {
+        "role": execution.role.value,
+        "status": execution.status.value,
+        "desired": execution.desired.value,
+        "risk_state": execution.risk_state.value,
+        "config": execution.config.to_plain(),
+    }
+
+
+def _execution(row: sa.Row[Any]) -> Execution:
+    return Execution(
+        **{name: getattr(row, name) for name in _COPIED},
+        role=Role(row.role),
+        status=ExecutionStatus(row.status),
+        desired=Desired(row.desired),
+        risk_state=RiskState(row.risk_state),
+        config=ExecutionConfig.from_plain(row.config),
+    )

@@ -1,0 +1,91 @@
+"""The metrics of a live execution as it goes, and their snapshots."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from strategy_engine.infra.database import Database
+from strategy_engine.performance import model, store
+from strategy_engine.performance.model import RoundTrip
+from strategy_engine.performance.running import Running
+from strategy_engine.performance.store import Snapshot
+
+
+class LiveMetrics:
+    """Metrics of an execution from its closes and round trips, in whatever order bars brought them.
+
+    Several instruments may close a bar at one instant: the last equity of an instant is the one
+    that counts, so an instant is taken in when a later one has come, or when metrics are asked.
+
+    Parameters
+    ----------
+    capital : float
+        Equity before the first bar, account currency.
+    periods_per_year : float
+        Instants in a year.
+    """
+
+    def __init__(self, *, capital: float, periods_per_year: float) -> None:
+        self._running = Running(
+            capital=capital, periods_per_year=periods_per_year, benchmark_start=1.0
+        )
+        self._open: tuple[int, float, float] | None = None
+        self._last_exit_ns = 0
+        self.trade_count = 0
+
+    def add_close(self, close_ns: int, *, equity: float, benchmark: float) -> None:
+        """Take the equity after a bar in; `benchmark` is an index that starts at 1."""
+        if self._open is not None and self._open[0] != close_ns:
+            self._settle(self._open)
+        self._open = close_ns, equity, benchmark
+
+    def add_round_trip(self, trip: RoundTrip) -> None:
+        """Take a closed round trip in.
+
+        With several instruments one may turn out to have closed before one that is already
+        counted; it is moved behind that one, as long as it was.
+        """
+        late_ns = max(0, self._last_exit_ns - trip.exit_ns)
+        moved = replace(trip, entry_ns=trip.entry_ns + late_ns, exit_ns=trip.exit_ns + late_ns)
+        self._last_exit_ns = moved.exit_ns
+        self._running.add_round_trip(moved)
+        self.trade_count += 1
+
+    def metrics(self) -> model.Metrics:
+        """Return the metrics up to the last instant that is complete."""
+        return self._running.metrics()
+
+    def final_metrics(self) -> model.Metrics:
+        """Return the metrics of the whole; nothing may be added to the last instant after it."""
+        if self._open is not None:
+            self._settle(self._open)
+            self._open = None
+        return self._running.metrics()
+
+    def _settle(self, instant: tuple[int, float, float]) -> None:
+        close_ns, equity, benchmark = instant
+        self._running.add_bar(equity, ts_ns=close_ns, benchmark_price=benchmark)
+
+
+class Snapshots:
+    """Keeps metrics as they were, for ever."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(self, snapshots: Iterable[Snapshot]) -> None:
+        """Store snapshots."""
+        async with self._database.write() as connection:
+            await store.insert(connection, snapshots)
+
+    async def latest(
+        self,
+        execution_id: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Snapshot]:
+        """Return the last `limit` snapshots in [start, end), oldest first."""
+        async with self._database.read() as connection:
+            return await store.latest(connection, execution_id, start=start, end=end, limit=limit)

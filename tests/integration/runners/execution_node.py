@@ -1,0 +1,128 @@
+"""A node with nothing but executions: in a test's own process, or as one that can be killed."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from strategy_engine.core.clock import SystemClock
+from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.reconciler import Reconciler
+from strategy_engine.execution.runner import NodeSettings, Tools
+from strategy_engine.execution.service import Executions
+from strategy_engine.infra import database
+from strategy_engine.infra.database import Database
+from strategy_engine.infra.wakeup import WakeUp, poke
+from strategy_engine.market.service import Catalogue
+from strategy_engine.performance.service import Snapshots
+from strategy_engine.registry.service import Registry
+from strategy_engine.sandbox.launcher import Zygotes
+from strategy_engine.venue.ledger import Ledger
+from strategy_engine.venue.service import Records
+
+NODE_ID = "node-1"
+
+
+def create_tables(data_dir: Path) -> None:
+    for metadata, url in (
+        (database.control, database.control_url(data_dir)),
+        (database.ledger, database.ledger_url(data_dir)),
+    ):
+        engine = database.sync_engine(url)
+        metadata.create_all(engine)
+        engine.dispose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What control holds of executions."""
+
+    registry: Registry
+    executions: Executions
+    records: Records
+    database: Database
+    snapshots: Snapshots
+
+
+@asynccontextmanager
+async def control(data_dir: Path, *, confirm_s: float = 10.0) -> AsyncIterator[Control]:
+    clock = SystemClock()
+    rows = Database(database.control_url(data_dir))
+    ledger = Database(database.ledger_url(data_dir))
+    registry = Registry(rows, clock)
+    yield Control(
+        registry=registry,
+        executions=Executions(
+            database=rows,
+            registry=registry,
+            catalogue=Catalogue(data_dir),
+            clock=clock,
+            poke=lambda: poke(data_dir / "node.sock"),
+            confirm_s=confirm_s,
+        ),
+        records=Records(ledger),
+        database=rows,
+        snapshots=Snapshots(ledger),
+    )
+    await rows.aclose()
+    await ledger.aclose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node that runs."""
+
+    reconciler: Reconciler
+    ledger: Ledger
+    zygotes: Zygotes
+
+
+@asynccontextmanager
+async def node(
+    data_dir: Path, settings: NodeSettings | None = None, node_id: str = NODE_ID
+) -> AsyncIterator[Node]:
+    clock = SystemClock()
+    rows = Database(database.control_url(data_dir))
+    ledger_rows = Database(database.ledger_url(data_dir))
+    registry = Registry(rows, clock)
+    ledger = Ledger(database.ledger_url(data_dir))
+    zygotes = Zygotes()
+    wake = WakeUp(data_dir / "node.sock")
+    tools = Tools(
+        journal=Journal(rows, registry, clock, node_id=node_id),
+        registry=registry,
+        ledger=ledger,
+        records=Records(ledger_rows),
+        catalogue=Catalogue(data_dir),
+        launcher=zygotes,
+        clock=clock,
+        settings=settings or NodeSettings(),
+    )
+    reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(ledger_rows))
+    running = asyncio.create_task(reconciler.run())
+    try:
+        yield Node(reconciler=reconciler, ledger=ledger, zygotes=zygotes)
+    finally:
+        reconciler.stop()
+        await running
+        wake.close()
+        await ledger.aclose()
+        await zygotes.aclose()
+        await rows.aclose()
+        await ledger_rows.aclose()
+
+
+async def main(data_dir: Path) -> None:
+    is_over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, is_over.set)
+    async with node(data_dir):
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await is_over.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
