@@ -5,17 +5,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from strategy_engine.api import doors, models, openapi, readings, views
-from strategy_engine.api.services import StartOptions
+from strategy_engine.execution.model import ACTIVE, ExecutionConfig, ExecutionStatus
 
 verbs = APIRouter(prefix="/strategies", tags=["executions"], dependencies=[doors.bearer])
 router = APIRouter(prefix="/executions", tags=["executions"], dependencies=[doors.bearer])
 
-STATUSES = frozenset({"starting", "running", "paused", "stopped", "error"})
 StatusFilter = Literal["active", "all", "starting", "running", "paused", "stopped", "error"]
 
-_ENDED = frozenset({"stopped", "error"})
-_PAUSED = frozenset({"paused"})
-_RUNNING = frozenset({"running"})
+_SETS = {"active": ACTIVE, "all": frozenset(ExecutionStatus)}
 
 
 @verbs.post(
@@ -35,19 +32,19 @@ async def start(
 
     Without a body it trades as its parameters say. Follow the execution at `Location`.
     """
-    config = (body or models.Start()).execution_config
-    options = StartOptions(
-        **config.model_dump(exclude={"symbols"}),
-        symbols=None if config.symbols is None else tuple(config.symbols),
+    asked = (body or models.Start()).execution_config
+    config = ExecutionConfig(
+        **asked.model_dump(exclude={"symbols"}),
+        symbols=None if asked.symbols is None else tuple(asked.symbols),
     )
-    execution = await given.executions.start(strategy_id, options, actor=actor)
+    execution = await given.executions.start(strategy_id, config, actor=actor)
     response.headers["Location"] = f"/executions/{execution.execution_id}"
     return readings.Started(
         status="execution_started",
         execution_id=execution.execution_id,
         strategy_id=execution.strategy_id,
         start_time=execution.start_time,
-        execution_status=execution.status,
+        execution_status=execution.status.value,
     )
 
 
@@ -58,8 +55,8 @@ async def stop(
     strategy_id: doors.StrategyId, given: doors.Given, actor: doors.Actor
 ) -> readings.Moved:
     """Stop every execution of a version, in every role, and wait shortly for the confirmation."""
-    executions = await given.executions.stop(strategy_id, actor=actor)
-    return views.moved(("stopped", "stopping"), _ENDED, executions, given.clock.now())
+    answered = await given.executions.stop(strategy_id, actor=actor)
+    return views.moved("stop", strategy_id, answered, given.clock.now())
 
 
 @verbs.post(
@@ -69,8 +66,8 @@ async def pause(
     strategy_id: doors.StrategyId, given: doors.Given, actor: doors.Actor
 ) -> readings.Moved:
     """Let a running version take no new decisions; its stops and targets stay watched."""
-    executions = await given.executions.pause(strategy_id, actor=actor)
-    return views.moved(("paused", "pausing"), _PAUSED, executions, given.clock.now())
+    answered = await given.executions.pause(strategy_id, actor=actor)
+    return views.moved("pause", strategy_id, answered, given.clock.now())
 
 
 @verbs.post(
@@ -80,8 +77,8 @@ async def resume(
     strategy_id: doors.StrategyId, given: doors.Given, actor: doors.Actor
 ) -> readings.Moved:
     """Let a paused version decide again."""
-    executions = await given.executions.resume(strategy_id, actor=actor)
-    return views.moved(("resumed", "resuming"), _RUNNING, executions, given.clock.now())
+    answered = await given.executions.resume(strategy_id, actor=actor)
+    return views.moved("resume", strategy_id, answered, given.clock.now())
 
 
 @router.get("", summary="List executions", responses=openapi.errors(422))
@@ -96,15 +93,12 @@ async def page(
     offset: doors.Offset = 0,
 ) -> readings.Executions:
     """Return executions, newest first; the active ones unless `status` says otherwise."""
-    sets = {"active": views.ACTIVE, "all": STATUSES}
+    chosen = _SETS[status] if status in _SETS else frozenset({ExecutionStatus(status)})
     found, total = await given.executions.page(
-        statuses=sets.get(status, frozenset({status})),
-        strategy_id=strategy_id,
-        limit=limit,
-        offset=offset,
+        statuses=chosen, strategy_id=strategy_id, limit=limit, offset=offset
     )
     return readings.Executions(
-        executions=[readings.Execution.model_validate(each) for each in found],
+        executions=[views.execution(each) for each in found],
         count=len(found),
         total=total,
         limit=limit,
@@ -115,7 +109,7 @@ async def page(
 @router.get("/{execution_id}", summary="Read an execution", responses=openapi.errors(404, 422))
 async def get(execution_id: doors.ExecutionId, given: doors.Given) -> readings.Execution:
     """Return an execution, whether it runs or has ended."""
-    return readings.Execution.model_validate(await given.executions.get(execution_id))
+    return views.execution(await given.executions.get(execution_id))
 
 
 @router.get("/{execution_id}/trades", summary="Read fills", responses=openapi.errors(404, 422))
@@ -175,14 +169,11 @@ async def metrics(
 ) -> readings.MetricsHistory:
     """Return snapshots of an execution's metrics, oldest first."""
     await given.executions.get(execution_id)
-    found = await given.snapshots.page(execution_id, start=start, end=end, limit=limit)
+    found = await given.snapshots.latest(execution_id, start=start, end=end, limit=limit)
     return readings.MetricsHistory(
         execution_id=execution_id,
         metrics=[
-            readings.MetricsPoint(
-                timestamp=each.at,
-                metrics=readings.PerformanceMetrics.model_validate(dict(each.metrics)),
-            )
+            readings.MetricsPoint(timestamp=each.at, metrics=views.metrics(each.metrics))
             for each in found
         ],
         count=len(found),

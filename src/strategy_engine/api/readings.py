@@ -20,13 +20,17 @@ class Started(shapes.Answer):
 
 
 class Moved(shapes.Answer):
-    """What was done to a version's executions; `message` says so if it is not confirmed yet."""
+    """What was done to a version's executions; `message` says so if it is not confirmed yet.
+
+    `execution_id` is the stable role's, null if there was nothing to stop.
+    """
 
     model_config = shapes.example(examples.STOPPED)
 
     status: str
-    execution_id: str
+    execution_id: str | None
     strategy_id: str
+    execution_status: str | None
     duration_minutes: shapes.Number
     executions: list[str]
     message: str
@@ -63,7 +67,9 @@ class Execution(shapes.Answer):
     performance_metrics: PerformanceMetrics
     role: str
     risk_state: str
+    desired: str
     capital: shapes.Number
+    created_at: shapes.Time
     end_time: shapes.Time | None
     fill_count: int
     final_pnl: shapes.MaybeNumber

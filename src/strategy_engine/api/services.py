@@ -1,13 +1,15 @@
 """What the HTTP door needs from below: one object a process, filled by whoever starts it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
 from strategy_engine.core.clock import Clock
+from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.market.model import Bars, Instrument, Timeframe
+from strategy_engine.performance.store import Snapshot
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
@@ -68,64 +70,26 @@ class Pipeline(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartOptions:
-    """How an execution is to trade. None: what the version's parameters or the engine say."""
-
-    capital: float | None = None
-    position_size: float | None = None
-    max_trades_per_day: int | None = None
-    risk_override: bool = False
-    symbols: tuple[str, ...] | None = None
-    timeframe: str | None = None
-    feed: str | None = None
-    speed: float | None = None
-    mode: str = "paper"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """One version at work, or that was. Money in account currency."""
-
-    execution_id: str
-    strategy_id: str
-    status: str
-    risk_state: str
-    role: str
-    capital: Amount
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    trade_count: int = 0
-    fill_count: int = 0
-    pnl: Amount = 0
-    final_pnl: Amount | None = None
-    performance_metrics: Mapping[str, Any] = field(default_factory=dict)
-    error: str | None = None
-    end_reason: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    confinement: Mapping[str, Any] | None = None
-
-
 class Executions(Protocol):
     """Desired and observed state of executions. The verbs act on every role of a version.
 
     They wait a few seconds for the node to confirm and answer what is then true, the stable role
-    first; an execution that the node has not moved yet still has its old status.
+    first.
     """
 
-    async def start(self, strategy_id: str, options: StartOptions, *, actor: str) -> Execution:
+    async def start(self, strategy_id: str, config: ExecutionConfig, *, actor: str) -> Execution:
         """Start a version; a running one answers its execution."""
         ...
 
-    async def stop(self, strategy_id: str, *, actor: str) -> Sequence[Execution]:
-        """Stop a version's executions; at least one is answered."""
+    async def stop(self, strategy_id: str, *, actor: str) -> Answered:
+        """Stop a version's executions."""
         ...
 
-    async def pause(self, strategy_id: str, *, actor: str) -> Sequence[Execution]:
+    async def pause(self, strategy_id: str, *, actor: str) -> Answered:
         """Let a version's executions take no new decisions."""
         ...
 
-    async def resume(self, strategy_id: str, *, actor: str) -> Sequence[Execution]:
+    async def resume(self, strategy_id: str, *, actor: str) -> Answered:
         """Let a version's paused executions decide again."""
         ...
 
@@ -136,7 +100,7 @@ class Executions(Protocol):
     async def page(
         self,
         *,
-        statuses: frozenset[str],
+        statuses: Collection[ExecutionStatus],
         strategy_id: str | None = None,
         limit: int = 100,
         offset: int = 0,
@@ -170,24 +134,16 @@ class Records(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """An execution's metrics at one moment."""
-
-    at: datetime
-    metrics: Mapping[str, Any]
-
-
 class Snapshots(Protocol):
     """The metrics of executions as they were."""
 
-    async def page(
+    async def latest(
         self,
         execution_id: str,
         *,
         start: datetime | None = None,
         end: datetime | None = None,
-        limit: int = 1_000,
+        limit: int = 100,
     ) -> Sequence[Snapshot]:
         """Return the last `limit` snapshots in [start, end), oldest first."""
         ...

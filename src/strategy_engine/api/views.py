@@ -1,12 +1,13 @@
 """The engine's entities as answers show them. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from strategy_engine.api import answers, plain, readings, services
 from strategy_engine.core import clock
+from strategy_engine.execution.model import Answered, Execution
 from strategy_engine.market.model import Bars, Instrument, Timeframe
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry.model import Strategy
@@ -14,8 +15,11 @@ from strategy_engine.rollout.model import Deployment
 from strategy_engine.venue.service import EquityPoint
 
 SECONDS_PER_MINUTE = 60
-ACTIVE = frozenset({"starting", "running", "paused", "error"})
-_SHOWN_FIRST = ("passed", "duration_ms", "verdict", "message", "findings")
+VERBS = {
+    "stop": ("stopped", "stopping"),
+    "pause": ("paused", "pausing"),
+    "resume": ("resumed", "resuming"),
+}
 
 
 def strategy_summary(strategy: Strategy) -> answers.StrategySummary:
@@ -94,31 +98,52 @@ def deployment(followed: services.Followed) -> answers.Deployment:
     )
 
 
-def moved(
-    verb: tuple[str, str],
-    wanted: frozenset[str],
-    executions: Sequence[services.Execution],
-    now: datetime,
-) -> readings.Moved:
-    """Return what was done to a version's executions, or that it is still being done.
+def execution(found: Execution) -> readings.Execution:
+    """Return an execution as it is."""
+    return readings.Execution(
+        execution_id=found.execution_id,
+        strategy_id=found.strategy_id,
+        status=found.status.value,
+        start_time=found.start_time,
+        trade_count=found.trade_count,
+        pnl=plain.number(found.pnl),
+        performance_metrics=metrics(found.performance_metrics),
+        role=found.role.value,
+        risk_state=found.risk_state.value,
+        desired=found.desired.value,
+        capital=plain.number(found.capital),
+        created_at=found.created_at,
+        end_time=found.end_time,
+        fill_count=found.fill_count,
+        final_pnl=None if found.final_pnl is None else plain.number(found.final_pnl),
+        error=found.error,
+        end_reason=found.end_reason,
+        config=found.config.to_plain(),
+        confinement=found.confinement,
+    )
 
-    Parameters
-    ----------
-    verb : tuple of str
-        The word for what is done and for what is going on: `("stopped", "stopping")`.
-    wanted : frozenset of str
-        The statuses that say it is done.
-    """
-    first = executions[0]
-    waiting = [each.execution_id for each in executions if each.status not in wanted]
-    done, going_on = verb
+
+def metrics(measured: Mapping[str, Any]) -> readings.PerformanceMetrics:
+    """Return metrics whose every figure is a number, 0.0 until it is defined."""
+    shown = {name: plain.plain(value) for name, value in measured.items()}
+    return readings.PerformanceMetrics.model_validate(
+        {name: 0.0 if value is None else value for name, value in shown.items()}
+    )
+
+
+def moved(verb: str, strategy_id: str, answered: Answered, now: datetime) -> readings.Moved:
+    """Return what was done to a version's executions, or that it is still being done."""
+    done, going_on = VERBS[verb]
+    executions = answered.executions
+    first = executions[0] if executions else None
     return readings.Moved(
-        status=f"execution_{going_on if waiting else done}",
-        execution_id=first.execution_id,
-        strategy_id=first.strategy_id,
-        duration_minutes=_minutes(first, now),
+        status=f"execution_{done if answered.is_confirmed else going_on}",
+        execution_id=first and first.execution_id,
+        strategy_id=strategy_id,
+        execution_status=first and first.status.value,
+        duration_minutes=_minutes(first, now) if first else 0.0,
         executions=[each.execution_id for each in executions],
-        message=_unconfirmed(waiting, wanted),
+        message=answered.note,
     )
 
 
@@ -224,17 +249,8 @@ def _deployment_fields(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _minutes(execution: services.Execution, now: datetime) -> float:
+def _minutes(execution: Execution, now: datetime) -> float:
     if execution.start_time is None:
         return 0.0
     lasted = (execution.end_time or now) - execution.start_time
     return max(0.0, lasted.total_seconds() / SECONDS_PER_MINUTE)
-
-
-def _unconfirmed(waiting: Sequence[str], wanted: frozenset[str]) -> str:
-    if not waiting:
-        return ""
-    return (
-        f"not yet {' or '.join(sorted(wanted))}: {', '.join(waiting)}; it is recorded, and done as"
-        " soon as the node that runs them answers: follow GET /executions"
-    )

@@ -1,6 +1,6 @@
 """The HTTP door over a real registry and small fakes of what it calls besides."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,10 +16,20 @@ from strategy_engine.api import app as api_app
 from strategy_engine.api import services
 from strategy_engine.core.clock import SteppedClock
 from strategy_engine.core.errors import ConflictError, NotFoundError
+from strategy_engine.execution.model import (
+    Answered,
+    Desired,
+    Execution,
+    ExecutionConfig,
+    ExecutionStatus,
+    Role,
+)
 from strategy_engine.infra import database
 from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
+from strategy_engine.performance.store import Snapshot
 from strategy_engine.pipeline import model as pipeline
 from strategy_engine.registry import model as registry_model
+from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import model as rollout
 from strategy_engine.venue.service import EquityPoint, Trade
@@ -127,44 +137,44 @@ class Executions:
 
     registry: Registry
     clock: SteppedClock
-    kept: dict[str, services.Execution] = field(default_factory=dict)
-    options: list[services.StartOptions] = field(default_factory=list)
+    kept: dict[str, Execution] = field(default_factory=dict)
     confirms: bool = True
 
-    def add(self, **fields: Any) -> services.Execution:
-        plain = {
+    def add(self, **fields: Any) -> Execution:
+        usual = {
             "execution_id": f"exec_{len(self.kept)}",
             "strategy_id": "strat_x",
-            "status": "running",
-            "risk_state": "ACTIVE",
-            "role": "stable",
+            "role": Role.STABLE,
+            "status": ExecutionStatus.RUNNING,
+            "desired": Desired.RUN,
+            "config": ExecutionConfig(),
             "capital": Decimal(100_000),
+            "created_at": self.clock.now(),
+            "updated_at": self.clock.now(),
             "start_time": self.clock.now(),
         }
-        execution = services.Execution(**{**plain, **fields})
+        execution = Execution(**{**usual, **fields})
         self.kept[execution.execution_id] = execution
         return execution
 
-    async def start(
-        self, strategy_id: str, options: services.StartOptions, *, actor: str
-    ) -> services.Execution:
+    async def start(self, strategy_id: str, config: ExecutionConfig, *, actor: str) -> Execution:
         await self.registry.get(strategy_id)
-        self.options.append(options)
         for each in self.kept.values():
-            if each.strategy_id == strategy_id and each.status == "running":
+            if each.strategy_id == strategy_id and each.status is ExecutionStatus.RUNNING:
                 return each
-        return self.add(strategy_id=strategy_id)
+        return self.add(strategy_id=strategy_id, config=config)
 
-    async def stop(self, strategy_id: str, *, actor: str) -> list[services.Execution]:
-        return self._move(strategy_id, "stopped", end_time=self.clock.now())
+    async def stop(self, strategy_id: str, *, actor: str) -> Answered:
+        now = self.clock.now()
+        return await self._command(strategy_id, Desired.STOP, Status.STOPPED, end_time=now)
 
-    async def pause(self, strategy_id: str, *, actor: str) -> list[services.Execution]:
-        return self._move(strategy_id, "paused")
+    async def pause(self, strategy_id: str, *, actor: str) -> Answered:
+        return await self._command(strategy_id, Desired.PAUSE, Status.PAUSED)
 
-    async def resume(self, strategy_id: str, *, actor: str) -> list[services.Execution]:
-        return self._move(strategy_id, "running")
+    async def resume(self, strategy_id: str, *, actor: str) -> Answered:
+        return await self._command(strategy_id, Desired.RUN, Status.RUNNING)
 
-    async def get(self, execution_id: str) -> services.Execution:
+    async def get(self, execution_id: str) -> Execution:
         if execution_id not in self.kept:
             raise NotFoundError(
                 f"no execution {execution_id}", field="execution_id", value=execution_id
@@ -174,11 +184,11 @@ class Executions:
     async def page(
         self,
         *,
-        statuses: frozenset[str],
+        statuses: Collection[ExecutionStatus],
         strategy_id: str | None = None,
         limit: int = 100,
         offset: int = 0,
-    ) -> tuple[list[services.Execution], int]:
+    ) -> tuple[list[Execution], int]:
         found = [
             each
             for each in self.kept.values()
@@ -186,15 +196,22 @@ class Executions:
         ]
         return found[offset : offset + limit], len(found)
 
-    def _move(self, strategy_id: str, status: str, **fields: Any) -> list[services.Execution]:
-        mine = [each for each in self.kept.values() if each.strategy_id == strategy_id]
-        if not mine:
-            raise ConflictError(f"{strategy_id} does not run", state="draft", accepted=["running"])
-        if not self.confirms:
-            return mine
-        moved = [replace(each, status=status, **fields) for each in mine]
-        self.kept |= {each.execution_id: each for each in moved}
-        return moved
+    async def _command(
+        self, strategy_id: str, desired: Desired, status: Status, **fields: Any
+    ) -> Answered:
+        await self.registry.get(strategy_id)
+        for each in list(self.kept.values()):
+            if each.strategy_id == strategy_id:
+                moved = {"status": ExecutionStatus(status.value), **fields}
+                self.add(
+                    **{name: getattr(each, name) for name in Execution.__slots__}
+                    | {"desired": desired}
+                    | (moved if self.confirms else {})
+                )
+        mine = tuple(each for each in self.kept.values() if each.strategy_id == strategy_id)
+        waiting = [each.execution_id for each in mine if not each.is_settled]
+        note = f"the node has not confirmed {', '.join(waiting)}" if waiting else ""
+        return Answered(executions=mine, is_confirmed=not waiting, note=note)
 
 
 @dataclass
@@ -217,9 +234,9 @@ class Records:
 
 @dataclass
 class Snapshots:
-    kept: list[services.Snapshot] = field(default_factory=list)
+    kept: list[Snapshot] = field(default_factory=list)
 
-    async def page(self, execution_id: str, **asked: Any) -> list[services.Snapshot]:
+    async def latest(self, execution_id: str, **asked: Any) -> list[Snapshot]:
         return self.kept
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from strategy_engine.api import services
+from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus, Role
+from strategy_engine.performance.store import Snapshot
 from strategy_engine.venue.service import EquityPoint, Trade
 
 FILLED_AT = datetime(2025, 8, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
@@ -27,7 +28,7 @@ async def test_a_start_without_a_body_answers_the_contracts_shape(
         "start_time": "2025-08-24T10:00:00Z",
         "execution_status": "running",
     }
-    assert world.executions.options == [services.StartOptions()]
+    assert world.executions.kept["exec_0"].config == ExecutionConfig()
 
 
 async def test_a_running_version_answers_its_execution(
@@ -55,9 +56,9 @@ async def test_every_execution_option_reaches_the_service(
 
     await client.post(f"/strategies/{strategy_id}/start", json={"execution_config": config})
 
-    assert world.executions.options == [
-        services.StartOptions(**{**config, "symbols": ("EUR/USD.SIM",)})
-    ]
+    asked = ExecutionConfig(**{**config, "symbols": ("EUR/USD.SIM",)})
+    assert world.executions.kept["exec_0"].config == asked
+    assert (await client.get("/executions/exec_0")).json()["config"] == config
 
 
 async def test_a_confirmed_stop_tells_how_long_it_ran(
@@ -72,6 +73,7 @@ async def test_a_confirmed_stop_tells_how_long_it_ran(
         "status": "execution_stopped",
         "execution_id": "exec_0",
         "strategy_id": strategy_id,
+        "execution_status": "stopped",
         "duration_minutes": 125.5,
         "executions": ["exec_0"],
         "message": "",
@@ -111,8 +113,8 @@ async def test_a_paused_version_is_resumed(client: httpx.AsyncClient, strategy_i
 async def test_one_unconfirmed_role_keeps_the_whole_stop_open(
     world: Any, client: httpx.AsyncClient, strategy_id: str
 ) -> None:
-    world.executions.add(strategy_id=strategy_id, status="stopped")
-    world.executions.add(strategy_id=strategy_id, role="baseline")
+    world.executions.add(strategy_id=strategy_id, status=ExecutionStatus.STOPPED)
+    world.executions.add(strategy_id=strategy_id, role=Role.BASELINE)
     world.executions.confirms = False
 
     body = (await client.post(f"/strategies/{strategy_id}/stop")).json()
@@ -120,6 +122,14 @@ async def test_one_unconfirmed_role_keeps_the_whole_stop_open(
     assert body["status"] == "execution_stopping"
     assert body["executions"] == ["exec_0", "exec_1"]
     assert "exec_0" not in body["message"]
+
+
+async def test_a_version_without_executions_is_stopped_all_the_same(
+    client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    body = (await client.post(f"/strategies/{strategy_id}/stop")).json()
+    assert body["status"] == "execution_stopped"
+    assert (body["execution_id"], body["executions"]) == (None, [])
 
 
 async def test_an_execution_that_never_ran_has_lasted_no_time(
@@ -176,7 +186,7 @@ async def test_executions_are_the_active_ones_unless_asked(
     world: Any, client: httpx.AsyncClient, status: str | None, found: set[str]
 ) -> None:
     for each in ("starting", "running", "paused", "error", "stopped"):
-        world.executions.add(status=each)
+        world.executions.add(status=ExecutionStatus(each))
 
     params = {} if status is None else {"status": status}
     body = (await client.get("/executions", params=params)).json()
@@ -188,7 +198,7 @@ async def test_executions_are_the_active_ones_unless_asked(
 async def test_an_error_that_is_no_unicode_is_shown_all_the_same(
     world: Any, client: httpx.AsyncClient
 ) -> None:
-    world.executions.add(status="error", error="boom \ud800")
+    world.executions.add(status=ExecutionStatus.ERROR, error="boom \ud800")
     assert (await client.get("/executions/exec_0")).json()["error"] == "boom ?"
 
 
@@ -258,7 +268,11 @@ async def test_the_equity_curve_is_asked_for_in_nanoseconds_and_told_in_utc(
 async def test_metrics_are_told_as_they_were(world: Any, client: httpx.AsyncClient) -> None:
     world.executions.add()
     world.services.snapshots.kept.append(
-        services.Snapshot(at=world.clock.now(), metrics={"sharpe_ratio": 1.5, "alpha": None})
+        Snapshot(
+            execution_id="exec_0",
+            at=world.clock.now(),
+            metrics={"sharpe_ratio": 1.5, "alpha": None},
+        )
     )
 
     body = (await client.get("/executions/exec_0/metrics")).json()
