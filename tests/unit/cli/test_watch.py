@@ -1,0 +1,66 @@
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from strategy_engine.api import examples
+from strategy_engine.cli import watch
+
+STAGES = examples.DEPLOYMENT_STATUS["stages"]
+PASSED = {"passed": True, "duration_ms": 5.0, "verdict": "passed", "message": "", "findings": []}
+
+
+def at(done: int, status: str = "running") -> Any:
+    """A deployment with so many stages finished."""
+    return {
+        **examples.DEPLOYMENT_STATUS,
+        "status": status,
+        "current_stage": STAGES[done] if done < len(STAGES) else None,
+        "results": dict.fromkeys(STAGES[:done], PASSED),
+    }
+
+
+def follow(*answers: Any, terminal: bool) -> tuple[Any, str, list[float]]:
+    printed, waits = io.StringIO(), []
+    console = Console(file=printed, width=100, force_terminal=terminal, color_system=None)
+    left = list(answers)
+    ended = watch.follow(lambda: left.pop(0), console, poll_s=0.25, sleep=waits.append)
+    assert left == []
+    return ended, printed.getvalue(), waits
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_deployment_is_asked_until_it_ends(*, terminal: bool) -> None:
+    ended, _, waits = follow(at(0), at(3), at(6, "completed"), terminal=terminal)
+
+    assert ended["status"] == "completed"
+    assert waits == [0.25, 0.25]
+
+
+def test_without_a_terminal_a_stage_is_printed_when_it_is_done_and_never_again() -> None:
+    _, printed, _ = follow(at(1), at(1), at(4), at(6, "completed"), terminal=False)
+
+    assert [line.split()[1] for line in printed.splitlines()] == STAGES
+
+
+def test_on_a_terminal_the_last_board_shows_every_stage_done() -> None:
+    _, printed, _ = follow(at(0), at(6, "completed"), terminal=True)
+
+    assert printed.count("✓") >= len(STAGES)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_waiting_for_approval_is_told_once(*, terminal: bool) -> None:
+    waiting = at(6, "awaiting_approval")
+
+    _, printed, _ = follow(at(6), waiting, waiting, at(6, "completed"), terminal=terminal)
+
+    assert printed.count("strategy-engine approve pipe_") == 1
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_a_deployment_that_has_ended_is_asked_once(status: str) -> None:
+    ended, _, waits = follow(at(2, status), terminal=False)
+
+    assert (ended["status"], waits) == (status, [])
