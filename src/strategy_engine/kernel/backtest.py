@@ -194,11 +194,11 @@ def _ticks(prices: bytes, terms: Terms) -> NDArray[np.int64]:
 
 def _shown(fill: Fill, terms: Terms) -> messages.Filled:
     return messages.Filled(
-        side=fill.side,
+        side=fill.side.value,
         quantity=terms.quantity(fill.lots),
         price=terms.price(fill.price_ticks),
         fee=fill.fee_nanos / NANOS,
         pnl=fill.pnl_nanos / NANOS,
         ts_ns=fill.ts_ns,
-        cause=fill.cause,
+        cause=fill.cause.value,
     )

@@ -118,5 +118,4 @@ def _plain(value: object) -> object:
     )
 
 
-# Sets in sorted order: the same state is the same bytes in every process.
-_encode = msgspec.msgpack.Encoder(enc_hook=_plain, order="deterministic").encode
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode

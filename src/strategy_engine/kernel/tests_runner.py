@@ -114,7 +114,8 @@ class _Judge:
         pytest.fail(_NO_FILES, pytrace=False)
 
     @pytest.fixture(scope="session")
-    def tmp_path_factory(self) -> None:
+    @staticmethod
+    def tmp_path_factory() -> None:
         """Say why there is no folder."""
         pytest.fail(_NO_FILES, pytrace=False)
 
@@ -136,4 +137,5 @@ def _last_line(report: pytest.CollectReport | pytest.TestReport) -> str:
     if crash is None:
         return str(told).strip().rpartition("\n")[2]
     first = str(crash.message).strip().partition("\n")[0]
-    return f"{first} ({Path(crash.path).name}, line {crash.lineno})"
+    place = Path(crash.path)
+    return f"{first} ({place.name}, line {crash.lineno})" if place.parent == _ROOT else first
