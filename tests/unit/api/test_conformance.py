@@ -1,0 +1,115 @@
+"""Whatever a client sends, the answers are those that the OpenAPI document tells."""
+
+import copy
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi import checks
+
+from strategy_engine.api import app as api_app
+
+KEY = "a-key-of-16-signs"
+URL = "http://testserver"
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
+DOCUMENT = api_app.build(None, api_key=KEY).openapi()  # type: ignore[arg-type]  # it needs no service
+CASES = [
+    (path, method, mode)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    if mode is GenerationMode.POSITIVE or {"parameters", "requestBody"} & operation.keys()
+]
+EXAMPLES = 10
+
+
+@dataclass
+class Door:
+    """An application with one of everything, and a client of it."""
+
+    client: TestClient
+    schema: Any
+    known: dict[str, str]
+
+
+@pytest.fixture
+def door(make_world: Callable[[], Any], content: dict[str, Any]) -> Iterator[Door]:
+    world = make_world()
+
+    @asynccontextmanager
+    async def close_at_the_end(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await world.database.aclose()
+
+    app = world.build(api_key=KEY, lifespan=close_at_the_end)
+    headers = {"authorization": f"Bearer {KEY}"}
+    with TestClient(app, base_url=URL, headers=headers) as client:
+        strategy_id = client.post("/strategies", json=content).json()["strategy_id"]
+        client.post(f"/strategies/{strategy_id}/deploy")
+        client.post(f"/strategies/{strategy_id}/start")
+        known = {
+            "strategy_id": strategy_id,
+            "pipeline_id": "pipe_0",
+            "execution_id": "exec_0",
+            "symbol": "EUR/USD.SIM",
+        }
+        yield Door(client, schemathesis.openapi.from_dict(without_key(app.openapi())), known)
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), CASES)
+def test_an_answer_is_always_one_of_those_that_the_document_tells(
+    door: Door, path: str, method: str, mode: GenerationMode
+) -> None:
+    operation = door.schema[path][method]
+
+    @given(case=operation.as_strategy(generation_mode=mode), is_known=st.booleans())
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def ask(case: schemathesis.Case, *, is_known: bool) -> None:
+        if is_known and mode is GenerationMode.POSITIVE:
+            case.path_parameters.update(
+                {name: door.known[name] for name in case.path_parameters if name in door.known}
+            )
+        case.validate_response(sent(door.client, case), checks=CHECKS)
+
+    ask()
+
+
+def sent(client: TestClient, case: schemathesis.Case) -> httpx.Response:
+    prepared = requests.Request(**case.as_transport_kwargs(base_url=URL)).prepare()
+    return client.request(
+        prepared.method, prepared.url, content=prepared.body, headers=dict(prepared.headers)
+    )
+
+
+def without_key(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document for a client that holds the key always, so no case leaves it out."""
+    open_to_all = copy.deepcopy(document)
+    for item in open_to_all["paths"].values():
+        for operation in item.values():
+            operation.pop("security", None)
+    return open_to_all
