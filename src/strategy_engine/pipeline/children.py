@@ -16,7 +16,10 @@ from strategy_engine.sandbox.protocol import messages
 
 LEAN, TESTS = "lean", "tests"
 SLOWEST_BAR_S = 0.02  # an evaluation may take 8 ms; a history gets more than twice that a bar
+LONGEST_LOOKBACK = 100_000
 _LONGEST_SHOWN = 500
+_LONGEST_NAME = 200
+_MOST_NAMES = 1_000
 
 
 class Forked(Protocol):
@@ -83,21 +86,11 @@ class Conversation:
         StrategyFailedError, ForgedAnswerError, ChildDiedError
             If it does not compile or construct, answers nonsense, or dies.
         """
-        message = messages.Load(
-            code=job.content.code,
-            parameters=job.content.parameters,
-            engine=engine(job.settings),
-            contracts=[
-                messages.Contract(
-                    symbol=each.symbol,
-                    tick_nanos=each.terms.tick_nanos,
-                    lot_nanos=each.terms.lot_nanos,
-                )
-                for each in part.series
-            ],
-            lookback=lookback or job.settings.lookback,
-        )
-        return await self._ask(message, messages.Loaded, self._decision_timeout_s)
+        message = _load_message(job, part, lookback or job.settings.lookback)
+        answer = await self._ask(message, messages.Loaded, self._decision_timeout_s)
+        if not 1 <= answer.lookback <= LONGEST_LOOKBACK:
+            raise ForgedAnswerError(f"the child answered a lookback of {answer.lookback} bars")
+        return _shortened(answer)
 
     async def backtest(
         self, part: History, *, warm_up: int = 0, restart_at: int | None = None
@@ -109,7 +102,8 @@ class Conversation:
         StrategyFailedError, ForgedAnswerError, ChildDiedError
             If the strategy raises, an answer is malformed or illegal, or the child dies.
         """
-        message = messages.Backtest(bars=part.frames(), warm_up=warm_up, restart_at=restart_at)
+        frames = await asyncio.to_thread(part.frames)
+        message = messages.Backtest(bars=frames, warm_up=warm_up, restart_at=restart_at)
         timeout_s = self._decision_timeout_s + SLOWEST_BAR_S * part.bar_count()
         answer = await self._ask(message, messages.Backtested, timeout_s)
         return await asyncio.to_thread(unpack, answer, part, warm_up)
@@ -122,9 +116,10 @@ class Conversation:
     async def _ask[M: messages.FromChild](
         self, message: messages.ToChild, expected: type[M], timeout_s: float
     ) -> M:
-        body = await self._child.request(messages.encode(message), timeout_s)
+        question = await asyncio.to_thread(messages.encode, message)
+        body = await self._child.request(question, timeout_s)
         try:
-            answer = messages.decode_from_child(body)
+            answer = await asyncio.to_thread(messages.decode_from_child, body)
         except msgspec.MsgspecError as error:
             raise ForgedAnswerError(f"the child answered what is no message: {error}") from None
         if isinstance(answer, expected):
@@ -134,6 +129,36 @@ class Conversation:
         raise ForgedAnswerError(
             f"the child answered {type(answer).__name__} where {expected.__name__} was asked for"
         )
+
+
+def _load_message(job: Job, part: History, lookback: int | None) -> messages.Load:
+    return messages.Load(
+        code=job.content.code,
+        parameters=job.content.parameters,
+        engine=engine(job.settings),
+        contracts=[
+            messages.Contract(
+                symbol=each.symbol,
+                tick_nanos=each.terms.tick_nanos,
+                lot_nanos=each.terms.lot_nanos,
+            )
+            for each in part.series
+        ],
+        lookback=lookback,
+    )
+
+
+def _shortened(loaded: messages.Loaded) -> messages.Loaded:
+    def names(given: list[str]) -> list[str]:
+        return [each[:_LONGEST_NAME] for each in given[:_MOST_NAMES]]
+
+    return messages.Loaded(
+        class_name=loaded.class_name[:_LONGEST_NAME],
+        lookback=loaded.lookback,
+        bound=names(loaded.bound),
+        unbound=names(loaded.unbound),
+        hooks=names(loaded.hooks),
+    )
 
 
 def engine(settings: Settings) -> messages.Engine:
@@ -156,8 +181,9 @@ def _failure(failed: messages.Failed) -> StrategyFailedError:
     where = failed.where[:_LONGEST_SHOWN]
     at = "" if failed.bar_index is None else f" at bar {failed.bar_index}"
     place = f" ({where})" if where else ""
+    said = failed.message[:_LONGEST_SHOWN]
     return StrategyFailedError(
-        f"it raised {failed.error[:_LONGEST_SHOWN]}{at}: {failed.message[:_LONGEST_SHOWN]}{place}",
+        f"it raised {failed.error[:_LONGEST_NAME]}{at}{f': {said}' if said else ''}{place}",
         where=where,
         phase=failed.phase,
         error=failed.error,

@@ -109,7 +109,7 @@ def judge_sample(sample: Sample, answer: Answer | None) -> Check:
         return Check(
             name=sample.name,
             verdict=Verdict.FAILED,
-            message=f"{sample.what}: {answer}; it must answer 'HOLD' where it cannot decide",
+            message=f"{sample.what}: {answer}{_advice(answer)}",
             where=_where(answer),
         )
     return _passed(sample.name, f"stands {sample.what}")
@@ -140,9 +140,9 @@ def judge_signals(answers: Mapping[str, Answer]) -> Check:
     return _passed(LEGAL_SIGNALS, f"{count:,} decisions, all legal")
 
 
-def judge_repetition(first: Answer | None, second: Answer, part: History) -> Check:
+def judge_repetition(first: Answer | None, second: Answer | None, part: History) -> Check:
     """Judge whether the same history gave the same decisions in two processes."""
-    if not isinstance(first, Mapping):
+    if not isinstance(first, Mapping) or second is None:
         return _not_asked(DETERMINISTIC)
     if isinstance(second, EngineError):
         message = f"the same bars went well in one process and failed in another: {second}"
@@ -239,15 +239,18 @@ def _not_asked(name: str) -> Check:
     )
 
 
+def _advice(error: EngineError) -> str:
+    if isinstance(error, StrategyFailedError):
+        return "; it must answer 'HOLD' where it cannot decide"
+    return ""
+
+
 def _where(error: EngineError) -> str:
     return error.where if isinstance(error, StrategyFailedError) else ""
 
 
 def _is_illegal(answer: Answer) -> bool:
-    if not isinstance(answer, EngineError):
-        return False
-    is_strategy = isinstance(answer, StrategyFailedError)
-    return not is_strategy or answer.facts.get("error") == "ContractError"
+    return isinstance(answer, EngineError) and answer.facts.get("error") == "ContractError"
 
 
 def _told(chosen: Mapping[str, Choices], symbol: str, at: int) -> str:

@@ -20,6 +20,8 @@ _ANSWERS = (StrategyFailedError, ChildDiedError)
 class _Heard:
     """What one strategy said, question by question. Grows while it is asked."""
 
+    first: asyncio.Event = field(default_factory=asyncio.Event)
+    is_answering: bool = False
     unmade: EngineError | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     restarted: dict[str, Answer] = field(default_factory=dict)
@@ -40,18 +42,25 @@ async def examine(job: Job, children: Children, real: History) -> list[Check]:
     ForgedAnswerError
         If a child answers nonsense.
     """
-    samples = contract.odd_samples(real)
-    heard, (again, pair) = await both(
-        _listen(job, children, real, samples),
-        both(
-            _repeat(job, children, real),
-            _beside(job, children, contract.with_twin(real)),
-        ),
+    samples = await asyncio.to_thread(contract.odd_samples, real)
+    two = await asyncio.to_thread(contract.with_twin, real)
+    heard = _Heard()
+    _, (again, pair) = await both(
+        _listen(job, children, (real, samples), heard),
+        both(_repeat(job, children, real, heard), _beside(job, children, two, heard)),
     )
+    return await asyncio.to_thread(_checks, heard, samples, real, (again, pair))
+
+
+def _checks(
+    heard: _Heard,
+    samples: tuple[Sample, ...],
+    real: History,
+    others: tuple[Answer | None, _Pair],
+) -> list[Check]:
+    again, pair = others
     through = heard.answers.get(contract.REAL_PRICES)
-    sample = Sample(
-        name=contract.REAL_PRICES, what=f"{len(real.timeline()):,} real bars", part=real
-    )
+    sample = Sample(name=contract.REAL_PRICES, what=f"{real.timeline().size:,} bars", part=real)
     return [
         contract.judge_construction(heard.unmade),
         *(contract.judge_sample(each, heard.answers.get(each.name)) for each in samples),
@@ -77,20 +86,22 @@ async def run_user_tests(
 
 
 async def _listen(
-    job: Job, children: Children, real: History, samples: tuple[Sample, ...]
-) -> _Heard:
-    heard = _Heard()
+    job: Job, children: Children, asked: tuple[History, tuple[Sample, ...]], heard: _Heard
+) -> None:
+    real, samples = asked
     waiting = [*samples, Sample(name=contract.REAL_PRICES, what="", part=real)]
-    while waiting and heard.unmade is None:
-        async with children.open(LEAN, f"contract of {job.strategy_id}") as talk:
-            if not await _made(talk, job, real, heard):
-                break
-            if not await _ask_all(talk, waiting, heard.answers):
-                break
-            through = heard.answers.get(contract.REAL_PRICES)
-            if not waiting and through is not None and not isinstance(through, EngineError):
-                heard.restarted = await _restart(talk, job, real, through)
-    return heard
+    try:
+        while waiting:
+            async with children.open(LEAN, f"contract of {job.strategy_id}") as talk:
+                if not await _made(talk, job, real, heard):
+                    return
+                if not await _ask_all(talk, waiting, heard):
+                    return
+                through = heard.answers.get(contract.REAL_PRICES)
+                if not waiting and isinstance(through, dict):
+                    heard.restarted = await _restart(talk, job, real, through)
+    finally:
+        heard.first.set()
 
 
 async def _made(talk: Conversation, job: Job, real: History, heard: _Heard) -> bool:
@@ -101,19 +112,21 @@ async def _made(talk: Conversation, job: Job, real: History, heard: _Heard) -> b
     return heard.unmade is None
 
 
-async def _ask_all(talk: Conversation, waiting: list[Sample], answers: dict[str, Answer]) -> bool:
+async def _ask_all(talk: Conversation, waiting: list[Sample], heard: _Heard) -> bool:
     # A strategy that raised has ended its child, and another goes on with the next question. One
     # that hangs or eats its memory would do so at every question: it is asked no more.
     while waiting:
         sample = waiting.pop(0)
         try:
-            answers[sample.name] = await talk.backtest(sample.part)
+            heard.answers[sample.name] = await talk.backtest(sample.part)
         except StrategyFailedError as error:
-            answers[sample.name] = error
+            heard.answers[sample.name] = error
             return True
         except ChildDiedError as error:
-            answers[sample.name] = error
+            heard.answers[sample.name] = error
             return False
+        heard.is_answering = True
+        heard.first.set()
     return True
 
 
@@ -131,8 +144,11 @@ async def _restart(
     return restarted
 
 
-async def _repeat(job: Job, children: Children, real: History) -> Answer:
+async def _repeat(job: Job, children: Children, real: History, heard: _Heard) -> Answer | None:
     # In a process with another past than the first one's: there the odd series came before.
+    await heard.first.wait()
+    if not heard.is_answering:
+        return None
     try:
         async with children.open(LEAN, f"repetition of {job.strategy_id}") as talk:
             await talk.load(job, real)
@@ -144,14 +160,16 @@ async def _repeat(job: Job, children: Children, real: History) -> Answer:
         return error
 
 
-async def _beside(job: Job, children: Children, pair: History) -> _Pair:
+async def _beside(job: Job, children: Children, pair: History, heard: _Heard) -> _Pair:
     calm = replace(job, settings=contract.undisturbed(job.settings))
     apart: dict[str, Answer] = {}
     both: Answer | None = None
+    await heard.first.wait()
+    if not heard.is_answering:
+        return _Pair(apart={}, together=None, held=({}, {}))
     try:
         async with children.open(LEAN, f"instances of {job.strategy_id}") as talk:
             await talk.load(calm, pair)
-            await talk.backtest(pair.last(1))
             for each in pair.series:
                 apart[each.symbol] = await talk.backtest(contract.alone(pair, each.symbol))
             both = await talk.backtest(pair)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -138,14 +139,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperFill:
-    """A trade that the live path's ledger holds, in ticks and lots; `pnl` in account currency."""
+    """A fill as the live path's ledger holds it; `pnl` is what it realised, account currency."""
 
     symbol: str
     side: str
-    lots: int
-    price_ticks: int
+    quantity: Decimal
+    price: Decimal
     ts_ns: int
-    pnl: float = 0.0
+    pnl: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +156,7 @@ class PaperTrip:
     symbol: str
     entry_ns: int
     exit_ns: int
-    pnl: float
+    pnl: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strategy_engine.core import clock
+from strategy_engine.core import clock, money
 from strategy_engine.matching.model import Action
 from strategy_engine.pipeline.backtest import Ledgered
 from strategy_engine.pipeline.decisions import Chosen
@@ -36,13 +36,18 @@ class Parity:
         return self.equal / largest if largest else 1.0
 
 
-def fill_parity(run: PaperRun, ledgered: Ledgered) -> Parity:
+def fill_parity(run: PaperRun, ledgered: Ledgered, part: History) -> Parity:
     """Compare fill by fill: symbol, side, quantity, price and bar."""
-    live = [
-        (each.ts_ns, each.symbol, each.side, each.lots, each.price_ticks) for each in run.trades
-    ]
+    terms = {each.symbol: each.terms for each in part.series}
+    live = [(each.ts_ns, each.symbol, each.side, each.quantity, each.price) for each in run.trades]
     replayed = [
-        (each.ts_ns, each.symbol, str(each.side), each.lots, each.price_ticks)
+        (
+            each.ts_ns,
+            each.symbol,
+            str(each.side),
+            money.to_decimal(each.lots * terms[each.symbol].lot_nanos),
+            money.to_decimal(each.price_ticks * terms[each.symbol].tick_nanos),
+        )
         for each in ledgered.fills
     ]
     return _parity(live, replayed)
@@ -138,7 +143,7 @@ def headline(run: PaperRun, window: History) -> dict[str, Any]:
     return {
         "duration_hours": (int(times[-1]) - first) / _NANOS_PER_HOUR if times.size else 0.0,
         "trades_executed": len(run.trades),
-        "pnl": sum(each.pnl for each in run.trades),
+        "pnl": float(sum(each.pnl for each in run.trades)),
         "win_rate": wins / len(run.round_trips) if run.round_trips else 0.0,
         "avg_trade_duration": sum(held) / len(held) * _MINUTES_PER_HOUR if held else 0.0,
         "round_trips": len(run.round_trips),

@@ -19,6 +19,7 @@ from strategy_engine.pipeline.model import (
     Finding,
     Level,
     StageResult,
+    StrategyFailedError,
     Verdict,
 )
 
@@ -28,7 +29,10 @@ DIGEST_CUTS = 2
 DECISION_CUTS = 3
 _FIRST_CUT, _LAST_CUT = 0.2, 0.95
 
-type Cut = tuple[int, History, Chosen]  # closing time of its last bar, its bars, the decisions
+_SHOWN_REASONS = 3
+
+# Closing time of the last bar, the bars, and the decisions on them or how the strategy failed.
+type Cut = tuple[int, History, Chosen | StrategyFailedError]
 
 
 def conclude(
@@ -43,12 +47,13 @@ def conclude(
     """Return a stage's result: it is as good as its worst check."""
     verdict = worst(checks)
     bad = [each.message for each in checks if each.verdict is verdict]
+    more = f"; and {len(bad) - _SHOWN_REASONS} more" if len(bad) > _SHOWN_REASONS else ""
     return StageResult(
         stage=stage,
         passed=verdict is Verdict.PASSED,
         verdict=verdict,
         duration_ms=duration_ms,
-        message=summary if verdict is Verdict.PASSED else "; ".join(bad),
+        message=summary if verdict is Verdict.PASSED else "; ".join(bad[:_SHOWN_REASONS]) + more,
         findings=(*(_finding(each) for each in checks), *extra),
         evidence={**evidence, "checks": [_told(each) for each in checks]},
     )
@@ -155,7 +160,9 @@ def _changes(chosen: Chosen, symbol: str) -> list[int]:
     return [int(each) for each in changed] or [int(each) for each in chosen[symbol].acting()]
 
 
-def _difference(chosen: Chosen, truncated: Chosen, part: History) -> str:
+def _difference(chosen: Chosen, truncated: Chosen | StrategyFailedError, part: History) -> str:
+    if isinstance(truncated, StrategyFailedError):
+        return f"it failed, with the later bars there it did not: {truncated}"
     for each in part.series:
         whole, cut = chosen[each.symbol], truncated[each.symbol]
         at = decisions.first_difference(whole, cut)

@@ -75,7 +75,7 @@ class Pipeline:
             If there is no such stage, or the request's criteria make no sense. Whatever the
             strategy does wrong is a failed result, not an error.
         """
-        _check_stage(stage)
+        _check_request(stage, request)
         wanted = criteria(request.validation_criteria, request.validation_profile)
         if pipeline_id is not None and (done := await self._find(pipeline_id, stage)) is not None:
             return done
@@ -186,13 +186,28 @@ class Pipeline:
         )
 
 
-def _check_stage(stage: str) -> None:
+def _check_request(stage: str, request: Request) -> None:
     if stage not in _STAGES:
         raise InvalidError(
             f"there is no stage {stage!r}; the stages are {', '.join(model.STAGES)}",
             field="stage",
             value=stage,
             accepted=list(model.STAGES),
+        )
+    capital, most = request.initial_capital, matching_settings.MAX_CAPITAL
+    if capital is not None and not 1 <= capital <= most:
+        raise InvalidError(
+            f"initial_capital is {capital!r}; it must be a number from 1 to {most}",
+            field="initial_capital",
+            value=capital,
+            accepted=f"a number from 1 to {most}",
+        )
+    if request.duration_days is not None and request.duration_days < 1:
+        raise InvalidError(
+            f"duration_days is {request.duration_days}; it must be at least 1",
+            field="duration_days",
+            value=request.duration_days,
+            accepted="a whole number of days, at least 1",
         )
 
 

@@ -38,13 +38,14 @@ from strategy_engine.pipeline.model import (
 from strategy_engine.sandbox.protocol import messages
 
 _TESTS_S = 30.0
+_SHOWN_FAILURES = 50
 
 
 class RunPaper(Protocol):
     """Runs an execution of role validation on the node, as fast as it goes, and waits for its end.
 
-    The node warms the strategy up with the lookback bars before `start_ns`, and decides on the
-    bars that open in [start_ns, end_ns). When this is cancelled it stops the execution.
+    The node warms the strategy up with its lookback, and plays the bars that close after
+    `start_ns` and no later than `end_ns`. When this is cancelled it stops the execution.
     """
 
     async def __call__(self, job: Job, *, start_ns: int, end_ns: int) -> PaperRun:
@@ -116,7 +117,7 @@ async def unit_tests(job: Job, tools: Tools) -> StageResult:
     checks = [
         *(
             rules.check(f"user test {each.name[:200]}", each.message[:500], passed=False)
-            for each in failed
+            for each in failed[:_SHOWN_FAILURES]
         ),
         *pack,
     ]
@@ -160,12 +161,11 @@ async def paper_trading(job: Job, tools: Tools) -> StageResult:
     data = await trial.data_of(job, tools.catalogue)
     window = data.unseen
     times = window.timeline()
-    first = min(int(each.bars.ts_ns[0]) for each in window.series if len(each.bars))
     run, (chosen, ledgered) = await both(
-        tools.run_paper(job, start_ns=first, end_ns=int(times[-1])),
+        tools.run_paper(job, start_ns=int(times[0]) - 1, end_ns=int(times[-1])),
         _replayed(job, tools, data.whole, window),
     )
-    fills = paper.fill_parity(run, ledgered)
+    fills = paper.fill_parity(run, ledgered, window)
     decided = paper.decision_parity(run, chosen, window)
     checks = [
         *paper.judge_run(run),

@@ -59,7 +59,7 @@ def check(code: str) -> list[Finding]:
         *_use_findings(nodes),
         *_class_findings(tree),
     ]
-    numbered = sorted(found, key=lambda each: each[0])
+    numbered = sorted(found, key=lambda each: each[0] or len(lines) + 1)
     return [_finding(level, line, message, lines) for line, level, message in numbered[:_MOST]]
 
 

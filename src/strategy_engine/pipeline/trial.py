@@ -11,15 +11,14 @@ from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.model import Metrics
 from strategy_engine.pipeline import backtest, history, rules
 from strategy_engine.pipeline.backtest import Ledgered, Segments
-from strategy_engine.pipeline.children import LEAN, Children, Conversation, both
+from strategy_engine.pipeline.children import LEAN, LONGEST_LOOKBACK, Children, Conversation, both
 from strategy_engine.pipeline.decisions import Chosen
 from strategy_engine.pipeline.history import History, Series
-from strategy_engine.pipeline.model import Job
+from strategy_engine.pipeline.model import Job, StrategyFailedError
 
 _KEPT = 16
 _COSTS_FACTOR = 2
 _LATENCY_BARS = 1
-_LONGEST_LOOKBACK = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,23 +145,30 @@ async def _first(job: Job, seen: History, children: Children) -> tuple[Outcome, 
     async with children.open(LEAN, f"backtest of {job.strategy_id}") as talk:
         lookback = (await talk.load(job, seen)).lookback
         chosen = await talk.backtest(seen)
-        async with asyncio.TaskGroup() as group:
-            concluding = group.create_task(asyncio.to_thread(conclude, job, seen, chosen, lookback))
-            ends = rules.cuts_at_decisions(chosen, seen, job.content.digest)
-            cuts = await _cut(talk, seen, ends)
-    return concluding.result(), cuts
+        ends = await asyncio.to_thread(rules.cuts_at_decisions, chosen, seen, job.content.digest)
+        return await both(
+            asyncio.to_thread(conclude, job, seen, chosen, lookback), _cut(talk, seen, ends)
+        )
 
 
 async def _second(job: Job, seen: History, children: Children) -> tuple[list[rules.Cut], Chosen]:
     async with children.open(LEAN, f"gates of {job.strategy_id}") as talk:
         lookback = (await talk.load(job, seen)).lookback
-        cuts = await _cut(talk, seen, rules.cuts_by_digest(seen, job.content.digest))
-        await talk.load(job, seen, lookback=min(2 * lookback, _LONGEST_LOOKBACK))
-        return cuts, await talk.backtest(seen)
+        await talk.load(job, seen, lookback=min(2 * lookback, LONGEST_LOOKBACK))
+        longer = await talk.backtest(seen)
+        await talk.load(job, seen)
+        return await _cut(talk, seen, rules.cuts_by_digest(seen, job.content.digest)), longer
 
 
 async def _cut(talk: Conversation, seen: History, ends: Sequence[int]) -> list[rules.Cut]:
-    return [(end, seen.until(end), await talk.backtest(seen.until(end))) for end in ends]
+    cuts: list[rules.Cut] = []
+    for end in ends:
+        part = seen.until(end)
+        try:
+            cuts.append((end, part, await talk.backtest(part)))
+        except StrategyFailedError as error:  # which ends the child
+            return [*cuts, (end, part, error)]
+    return cuts
 
 
 def _read(job: Job, catalogue: Catalogue) -> Data:
