@@ -140,7 +140,7 @@ async def equity(
     start: doors.Start = None,
     end: doors.End = None,
     points: Annotated[
-        int, Query(ge=2, le=10_000, description="Thin the curve evenly to so many points.")
+        int, Query(ge=2, le=5_000, description="Thin the curve evenly to so many points.")
     ] = 1_000,
 ) -> readings.Equity:
     """Return the account at the closes of bars, oldest first."""
@@ -165,7 +165,7 @@ async def metrics(
     given: doors.Given,
     start: doors.Start = None,
     end: doors.End = None,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="The last so many.")] = 1_000,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="The last so many.")] = 1_000,
 ) -> readings.MetricsHistory:
     """Return snapshots of an execution's metrics, oldest first."""
     await given.executions.get(execution_id)

@@ -39,7 +39,7 @@ async def bars(
     ] = None,
     start: doors.Start = None,
     end: doors.End = None,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="The last so many.")] = 500,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="The last so many.")] = 500,
 ) -> readings.Bars:
     """Return bars that open in [start, end), oldest first."""
     instrument = await asyncio.to_thread(given.catalogue.instrument, symbol)

@@ -266,30 +266,17 @@ class Catalogue:
         return [self.timeframe]
 
     def bars(
-        self,
-        symbol: str,
-        timeframe: str | None = None,
-        *,
-        start_ns: int | None = None,
-        end_ns: int | None = None,
-        limit: int | None = None,
+        self, symbol: str, timeframe: str | None = None, *, limit: int | None = None, **span: Any
     ) -> Bars:
         if timeframe not in {None, str(self.timeframe)}:
             raise NotFoundError(f"{symbol} has no {timeframe}", field="timeframe", value=timeframe)
         ts_ns = np.arange(10, dtype=np.int64) * HOUR_NS
         prices = np.linspace(1.1, 1.2, 10)
         volume = np.full(10, np.nan)
-        wanted = (ts_ns >= (start_ns or 0)) & (ts_ns < (end_ns or 2**62))
-        kept = np.flatnonzero(wanted)[-(limit or 10) :]
-        return Bars(
-            ts_ns=ts_ns[kept],
-            open=prices[kept],
-            high=prices[kept],
-            low=prices[kept],
-            close=prices[kept],
-            volume=volume[kept],
-            timeframe_ns=HOUR_NS,
-        )
+        start, end = span.get("start_ns") or 0, span.get("end_ns") or 2**62
+        kept = np.flatnonzero((ts_ns >= start) & (ts_ns < end))[-(limit or 10) :]
+        columns = dict.fromkeys(("open", "high", "low", "close"), prices[kept])
+        return Bars(ts_ns=ts_ns[kept], **columns, volume=volume[kept], timeframe_ns=HOUR_NS)
 
 
 @dataclass
