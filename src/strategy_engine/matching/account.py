@@ -164,13 +164,16 @@ class Account:
             return []
         book.last_target = share
         wanted = self._lots_for(book, abs(share)) * (1 if share > 0 else -1)
-        if book.lots and wanted * book.lots <= 0:
-            closing = self._closing(book, decision, now_ns)
-            return closing + self._opening(book, decision, wanted, now_ns)
-        change = wanted - book.lots
-        if abs(wanted) >= abs(book.lots):
-            return self._opening(book, decision, change, now_ns)
-        return [self._order(book, change, now_ns, opens=False, reason=decision.reason)]
+        closing = book.lots and wanted * book.lots <= 0
+        if not closing and abs(wanted) < abs(book.lots):
+            change = wanted - book.lots
+            return [self._order(book, change, now_ns, opens=False, reason=decision.reason)]
+        orders = self._closing(book, decision, now_ns) if closing else []
+        missing = wanted if closing else wanted - book.lots
+        opening = self._opening(book, decision, missing, now_ns)
+        if missing and not opening:
+            book.last_target = None  # the day's cap held it back: it is taken up the next day
+        return orders + opening
 
     def _closing(self, book: Book, decision: Decision, now_ns: int) -> list[Order]:
         return [self._order(book, -book.lots, now_ns, opens=False, reason=decision.reason)]
@@ -245,7 +248,7 @@ class Account:
         limit = self.rules.max_position_nanos
         if limit is None or not book.lots:
             return most
-        return max(0, min(most, (limit - book.entry_nanos) // book.terms.nanos(price)))
+        return min(most, book.terms.lots_within(limit - book.entry_nanos, price))
 
     def _fill_protection(self, book: Book, hit: tuple[Cause, int], ts_ns: int) -> Fill:
         cause, level = hit

@@ -49,6 +49,15 @@ class Terms:
         quotient, remainder = divmod(product, NANOS)
         return quotient if not remainder else divide_half_even(product, NANOS)
 
+    def lots_within(self, budget_nanos: int, price_ticks: int) -> int:
+        """Return the most whole lots whose value at a price is not above a budget.
+
+        Exact: a lot may be worth less than a billionth, or a fraction of one more.
+        """
+        if budget_nanos <= 0 or price_ticks <= 0:
+            return 0
+        return budget_nanos * NANOS // (price_ticks * self.tick_nanos * self.lot_nanos)
+
     def price(self, ticks: float) -> float:
         """Return a price for display and for strategies; money never goes through it."""
         return ticks * self.tick_nanos / NANOS

@@ -74,16 +74,12 @@ def lots_for(share_ppb: int, equity_nanos: int, mark_ticks: int, terms: Terms, r
     budget = share_ppb * equity_nanos // PPB
     if rules.max_position_nanos is not None:
         budget = min(budget, rules.max_position_nanos)
-    per_lot = terms.nanos(mark_ticks)
-    return max(0, budget // per_lot) if per_lot > 0 else 0
+    return terms.lots_within(budget, mark_ticks)
 
 
 def affordable(lots: int, price_ticks: int, free_nanos: int, terms: Terms, rules: Rules) -> int:
     """Return how many of `lots` an opening fill may have: never beyond free cash or the limit."""
-    per_lot = terms.nanos(price_ticks)
-    if per_lot <= 0:
-        return 0
-    most = free_nanos * PPM // (per_lot * (PPM + rules.fee_ppm))
+    payable = free_nanos * PPM // (PPM + rules.fee_ppm)
     if rules.max_position_nanos is not None:
-        most = min(most, rules.max_position_nanos // per_lot)
-    return max(0, min(lots, most))
+        payable = min(payable, rules.max_position_nanos)
+    return min(lots, terms.lots_within(payable, price_ticks))
