@@ -333,14 +333,8 @@ class World:
     services: services.Services
     database: database.Database
     clock: SteppedClock
-
-    @property
-    def rollouts(self) -> Rollouts:
-        return self.services.rollouts
-
-    @property
-    def executions(self) -> Executions:
-        return self.services.executions
+    rollouts: Rollouts
+    executions: Executions
 
     def build(self, *, api_key: str | None = None, lifespan: Any = None) -> FastAPI:
         return api_app.build(self.services, api_key=api_key, lifespan=lifespan)
@@ -371,7 +365,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             telemetry=Telemetry(),
             clock=clock,
         )
-        return World(given, store, clock)
+        return World(given, store, clock, given.rollouts, given.executions)
 
     return make
 
