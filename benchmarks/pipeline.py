@@ -30,7 +30,7 @@ from strategy_engine.signals import calculate_rsi
 BUDGET_S = 3.2
 RUNS = 5
 WINDOW = 512
-EXAMPLE = "rsi_mean_reversion"
+EXAMPLE = "RSI mean reversion"
 
 
 def main() -> int:
@@ -88,11 +88,11 @@ def wait_until_healthy(client: httpx.Client) -> None:
 
 def one_run(client: httpx.Client, number: int) -> dict[str, Any]:
     """Register a fresh version and take it through the pipeline; return the engine's times."""
-    example = examples.named(EXAMPLE)
+    example = next(each for each in examples.EXAMPLES if each.name == EXAMPLE)
     body = {
         "strategy_name": f"Benchmark {number}",
         "version": "1.0.0",
-        "code": example.code,
+        "code": example.source(),
         "parameters": dict(example.parameters),
         "risk_limits": dict(example.risk_limits),
     }

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from strategy_engine.config import Settings
+from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import ConflictError, EngineError, InvalidError, UnavailableError
 
 GRACE_S = 4.0
@@ -140,6 +141,7 @@ def run(settings: Settings) -> int:
         from strategy_engine.infra import migrate  # noqa: PLC0415
 
         migrate.upgrade(settings.data_dir)
+        started_at = SystemClock().now()
         gc.collect()
         gc.freeze()
         host, port = listener.getsockname()[:2]
@@ -148,7 +150,7 @@ def run(settings: Settings) -> int:
         return Supervisor(
             [
                 Process(name="node", main=lambda: node.main(settings)),
-                Process(name="control", main=lambda: control.main(settings, listener)),
+                Process(name="control", main=lambda: control.main(settings, listener, started_at)),
             ]
         ).run()
 

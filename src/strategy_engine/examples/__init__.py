@@ -27,7 +27,7 @@ class Example:
 
     def source(self) -> str:
         """Return its code."""
-        return resources.files(__name__).joinpath(self.file).read_text(encoding="utf-8")
+        return resources.files(__name__).joinpath("sources", self.file).read_text(encoding="utf-8")
 
 
 _LIMITS = {"max_position_size": 15_000, "daily_loss_limit": -2_000}

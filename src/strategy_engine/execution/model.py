@@ -38,6 +38,8 @@ class Desired(StrEnum):
     RUN = "run"
     PAUSE = "pause"
     STOP = "stop"
+    DRAIN = "drain"  # no new entries; stop when flat
+    FLATTEN = "flatten"  # close every position at the next price; stop when flat
 
 
 class Role(StrEnum):
@@ -77,6 +79,8 @@ MET_BY: dict[Desired, frozenset[ExecutionStatus]] = {
     Desired.RUN: frozenset({_S.RUNNING, _S.STOPPED, _S.ERROR}),
     Desired.PAUSE: frozenset({_S.PAUSED, _S.STOPPED, _S.ERROR}),
     Desired.STOP: frozenset({_S.STOPPED, _S.ERROR}),
+    Desired.DRAIN: frozenset({_S.STOPPED, _S.ERROR}),
+    Desired.FLATTEN: frozenset({_S.STOPPED, _S.ERROR}),
 }
 
 COMPLETED, STOPPED, REPLACED, FAILED = "completed", "stopped", "replaced", "error"  # end reasons

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -145,6 +146,30 @@ class Executions:
         """Return how many executions stand in each status, validation apart."""
         async with self._database.read() as connection:
             return await store.counts(connection)
+
+    async def results(self) -> tuple[int, Decimal]:
+        """Return the round trips and the profit of every execution there was, validation apart."""
+        async with self._database.read() as connection:
+            return await store.results(connection)
+
+    async def unended_of(self, strategy_id: str) -> Sequence[Execution]:
+        """Return a version's executions that have not ended, stable first."""
+        async with self._database.read() as connection:
+            return await store.unended_of(connection, strategy_id)
+
+    async def get_many(self, execution_ids: Iterable[str]) -> Sequence[Execution]:
+        """Return executions by their ids, oldest first."""
+        async with self._database.read() as connection:
+            return await store.get_many(connection, execution_ids)
+
+    async def hand_over(
+        self, execution_ids: Iterable[str], desired: Desired, *, actor: str, why: str
+    ) -> None:
+        """Let executions that another takes over from drain, flatten, or run again."""
+        async with self._database.write() as connection:
+            for each in await store.get_many(connection, execution_ids):
+                await self._desire(connection, each, desired, actor=actor, why=why)
+        self._poke()
 
     async def start_validation(
         self, strategy_id: str, config: ExecutionConfig, *, actor: str

@@ -1,6 +1,7 @@
 """The executions' SQL."""
 
 from collections.abc import Collection, Iterable
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -117,8 +118,11 @@ async def page(
     limit: int,
     offset: int,
 ) -> tuple[list[Execution], int]:
-    """Return executions in one of `statuses`, newest first, and how many there are in all."""
-    wanted: sa.ColumnElement[bool] = TABLE.c.status.in_([status.value for status in statuses])
+    """Return executions in one of `statuses`, newest first, and their number; no validation."""
+    wanted: sa.ColumnElement[bool] = sa.and_(
+        TABLE.c.status.in_([status.value for status in statuses]),
+        TABLE.c.role != Role.VALIDATION.value,
+    )
     if strategy_id is not None:
         wanted = sa.and_(wanted, TABLE.c.strategy_id == strategy_id)
     total = await connection.scalar(sa.select(sa.func.count()).select_from(TABLE).where(wanted))
@@ -130,6 +134,15 @@ async def page(
         .offset(offset)
     )
     return [_execution(row) for row in rows], int(total or 0)
+
+
+async def results(connection: AsyncConnection) -> tuple[int, Decimal]:
+    """Return the round trips and the profit of every execution there was, validation apart."""
+    rows = await connection.execute(
+        sa.select(TABLE.c.trade_count, TABLE.c.pnl).where(TABLE.c.role != Role.VALIDATION.value)
+    )
+    found = rows.all()
+    return sum(row.trade_count for row in found), sum((row.pnl for row in found), Decimal(0))
 
 
 async def counts(connection: AsyncConnection) -> dict[ExecutionStatus, int]:

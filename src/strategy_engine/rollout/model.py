@@ -100,7 +100,7 @@ class Deployment:
     """One deployment as it stands. `stages` are those it runs; the spec calls its id pipeline_id.
 
     `revalidates` is true for a version that was live already: its state and its capital stay
-    untouched.
+    untouched. `replaces` are the executions whose capital it takes, `plan` the steps it does so by.
     """
 
     pipeline_id: str
@@ -112,6 +112,8 @@ class Deployment:
     requested_by: str
     created_at: datetime
     state: State = State.QUEUED
+    plan: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
     revalidates: bool = False
     outcome: Outcome | None = None
     current_stage: str | None = None

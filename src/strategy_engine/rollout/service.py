@@ -1,7 +1,6 @@
 """The shell around deployments: request, follow, approve; and the effects of each step."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -58,6 +57,7 @@ class Tally:
     ended: dict[Outcome, int]
     validated_lately: int
     completed_lately: int
+    durations: store.Durations
 
 
 type Enqueue = Callable[[Deployment], Awaitable[None]]
@@ -84,7 +84,6 @@ class Rollouts:
         self._defaults = defaults
         self._enqueue: Enqueue | None = None
         self._announce_approval: Callable[[str], Awaitable[None]] | None = None
-        self._changed = asyncio.Condition()
 
     def connect(self, enqueue: Enqueue, announce: Callable[[str], Awaitable[None]]) -> None:
         """Attach the durable workflows; they need this service first, so they come second."""
@@ -102,11 +101,10 @@ class Rollouts:
             If an option makes no sense, or asks for what does not exist yet.
         """
         pipeline_model.criteria(options.validation_criteria, options.validation_profile)
+        await self._plan(await self._registry.get(strategy_id), options)  # refuses early
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
             await self._refuse_a_second(connection, strategy)
-            replaces = await self._line.runs_another_version(strategy)
-            plans.plan(options.deployment_type, replaces=replaces)
             deployment = self._new(strategy, options, actor)
             if not deployment.revalidates:
                 await self._registry.move_in(
@@ -122,11 +120,13 @@ class Rollouts:
         return deployment
 
     async def resume_unstarted(self) -> None:
-        """Enqueue what was saved but not enqueued when the process died; the rest is a no-op."""
+        """Do again what may have been saved but not handed on when the process died."""
         async with self._database.read() as connection:
             waiting = await store.unfinished(connection)
         for deployment in waiting:
             await self._hand_to_workflow(deployment)
+            if deployment.approval is not None:
+                await self._announce(deployment.pipeline_id)
 
     async def get(self, pipeline_id: str) -> Deployment:
         """Return one deployment.
@@ -159,7 +159,7 @@ class Rollouts:
                 connection, state=state, strategy_id=strategy_id, limit=limit, offset=offset
             )
 
-    async def tally(self, lately: timedelta) -> Tally:
+    async def tally(self, lately: timedelta, bounds_s: Sequence[float] = ()) -> Tally:
         """Return the counters that survive restarts, and those of the last while."""
         since = self._clock.now() - lately
         async with self._database.read() as connection:
@@ -172,6 +172,7 @@ class Rollouts:
                     for outcome, count in (await store.ended_counts(connection, since)).items()
                     if outcome in {Outcome.PROMOTED, Outcome.REVALIDATED}
                 ),
+                durations=await store.durations(connection, bounds_s),
             )
 
     async def answer(
@@ -208,8 +209,7 @@ class Rollouts:
                 action="approve" if approved else "reject",
                 details={"comment": comment},
             )
-        if self._announce_approval is not None:
-            await self._announce_approval(pipeline_id)
+        await self._announce(pipeline_id)
         return deployment
 
     # --- effects of workflow steps: each may be repeated after a crash ---
@@ -297,9 +297,10 @@ class Rollouts:
             return deployment.state.value
         strategy = await self._registry.get(deployment.strategy_id)
         try:
-            replaces = await self._line.runs_another_version(strategy)
-            steps = plans.plan(deployment.options.deployment_type, replaces=replaces)
-            for step in steps:
+            if not deployment.plan:
+                plan, replaces = await self._plan(strategy, deployment.options)
+                deployment = await self._change(pipeline_id, None, plan=plan, replaces=replaces)
+            for step in map(plans.Step, deployment.plan):
                 await self._change(pipeline_id, None, current_stage=step.value)
                 await self._line.do(step, strategy, deployment)
         except EngineError as error:
@@ -309,7 +310,7 @@ class Rollouts:
             Trigger.COMPLETE,
             outcome=Outcome.PROMOTED,
             message="running with the line's capital"
-            if plans.Step.START in steps
+            if plans.Step.START in deployment.plan
             else "deployed; POST /strategies/{strategy_id}/start starts it",
             current_stage=None,
             ended_at=self._clock.now(),
@@ -405,10 +406,23 @@ class Rollouts:
                 )
         return moved
 
+    async def _announce(self, pipeline_id: str) -> None:
+        if self._announce_approval is None:
+            raise RuntimeError("an answer came before the workflows were connected")
+        await self._announce_approval(pipeline_id)
+
     async def _hand_to_workflow(self, deployment: Deployment) -> None:
         if self._enqueue is None:
             raise RuntimeError("deployments were requested before the workflows were connected")
         await self._enqueue(deployment)
+
+    async def _plan(
+        self, strategy: registry_model.Strategy, options: Options
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        others: list[str] = []
+        if strategy.status not in registry_model.LIVE:
+            others = [each.execution_id for each in await self._line.others_at_work(strategy)]
+        return plans.plan(options.deployment_type, replaces=bool(others)), tuple(others)
 
     def _new(self, strategy: registry_model.Strategy, options: Options, actor: str) -> Deployment:
         stages = self._defaults.stages

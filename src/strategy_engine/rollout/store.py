@@ -1,6 +1,7 @@
 """The deployments' SQL."""
 
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,8 @@ TABLE = sa.Table(
     sa.Column("left_out", sa.JSON, nullable=False),
     sa.Column("requested_by", sa.String(100), nullable=False),
     sa.Column("state", sa.String(20), nullable=False, index=True),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("replaces", sa.JSON, nullable=False),
     sa.Column("revalidates", sa.Boolean, nullable=False),
     sa.Column("outcome", sa.String(20)),
     sa.Column("current_stage", sa.String(40)),
@@ -41,10 +44,11 @@ TABLE = sa.Table(
     sa.Column("ended_at", database.UtcDateTime),
 )
 
+_LISTS = ("stages", "left_out", "plan", "replaces")
 _PLAIN = tuple(
     name
     for name in Deployment.__slots__
-    if name not in {"options", "stages", "left_out", "state", "outcome", "approval"}
+    if name not in {"options", "state", "outcome", "approval", *_LISTS}
 )
 
 
@@ -118,7 +122,7 @@ async def ended_counts(
     connection: AsyncConnection, since: datetime | None = None
 ) -> dict[Outcome, int]:
     """Return how many deployments ended with each outcome, in all or since a time."""
-    wanted = TABLE.c.outcome.is_not(None)
+    wanted: sa.ColumnElement[bool] = TABLE.c.outcome.is_not(None)
     if since is not None:
         wanted &= TABLE.c.ended_at >= since
     rows = await connection.execute(
@@ -129,11 +133,35 @@ async def ended_counts(
 
 async def validated_count(connection: AsyncConnection, since: datetime | None = None) -> int:
     """Return how many pipelines have finished their stages, in all or since a time."""
-    wanted = TABLE.c.validated_at.is_not(None)
+    wanted: sa.ColumnElement[bool] = TABLE.c.validated_at.is_not(None)
     if since is not None:
         wanted &= TABLE.c.validated_at >= since
     count = await connection.scalar(sa.select(sa.func.count()).select_from(TABLE).where(wanted))
     return int(count or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """How long pipelines took: how many, seconds in all, and how many took no longer than each."""
+
+    count: int
+    total_s: float
+    buckets: tuple[tuple[float, int], ...]
+
+
+async def durations(connection: AsyncConnection, bounds_s: Sequence[float]) -> Durations:
+    """Return how long the pipelines that have finished their stages took."""
+    rows = await connection.execute(
+        sa.select(TABLE.c.started_at, TABLE.c.validated_at).where(
+            TABLE.c.started_at.is_not(None), TABLE.c.validated_at.is_not(None)
+        )
+    )
+    taken_s = [(row.validated_at - row.started_at).total_seconds() for row in rows]
+    return Durations(
+        count=len(taken_s),
+        total_s=sum(taken_s),
+        buckets=tuple((bound, sum(each <= bound for each in taken_s)) for bound in bounds_s),
+    )
 
 
 def options_to_plain(options: Options) -> dict[str, Any]:
@@ -143,28 +171,32 @@ def options_to_plain(options: Options) -> dict[str, Any]:
 
 def _row(deployment: Deployment) -> dict[str, Any]:
     approval = deployment.approval
-    return {name: getattr(deployment, name) for name in _PLAIN} | {
-        "options": options_to_plain(deployment.options),
-        "stages": list(deployment.stages),
-        "left_out": list(deployment.left_out),
-        "state": deployment.state.value,
-        "outcome": deployment.outcome and deployment.outcome.value,
-        "approval": approval and asdict(approval) | {"at": approval.at.isoformat()},
-    }
+    lists = {name: list(getattr(deployment, name)) for name in _LISTS}
+    plain = {name: getattr(deployment, name) for name in _PLAIN}
+    return (
+        plain
+        | lists
+        | {
+            "options": options_to_plain(deployment.options),
+            "state": deployment.state.value,
+            "outcome": deployment.outcome and deployment.outcome.value,
+            "approval": approval and asdict(approval) | {"at": approval.at.isoformat()},
+        }
+    )
 
 
 def _deployment(row: sa.Row[Any]) -> Deployment:
     options = Options(**row.options)
     approval = row.approval
+    plain: dict[str, Any] = {name: getattr(row, name) for name in _PLAIN}
+    plain |= {name: tuple(getattr(row, name)) for name in _LISTS}
     return Deployment(
-        **{name: getattr(row, name) for name in _PLAIN},
+        **plain,
         options=replace(
             options,
             deployment_type=DeploymentType(options.deployment_type),
             handover=Handover(options.handover),
         ),
-        stages=tuple(row.stages),
-        left_out=tuple(row.left_out),
         state=State(row.state),
         outcome=row.outcome and Outcome(row.outcome),
         approval=approval and Approval(**approval | {"at": datetime.fromisoformat(approval["at"])}),

@@ -15,7 +15,7 @@ from strategy_engine.rollout.service import Rollouts
 PIPELINES = "pipelines"
 ROLLOUTS = "rollouts"
 APPROVAL = "approval"
-APPROVAL_REREAD_S = 60.0
+APPROVAL_REREAD_S = 86_400.0  # each look leaves two rows; the announcement wakes it at once
 ROLLOUTS_AT_ONCE = 1_000
 
 _log = logs.get("rollout")

@@ -169,11 +169,12 @@ class Zygotes:
         ChildDiedError
             If the child died before it could report.
         """
-        if self._is_closed:
-            raise UnavailableError("the sandbox is closed; it has no children to give")
-        if kind not in self._by_kind:
-            self._by_kind[kind] = Zygote(kind, self._runner, self._extra_path)
-        return await self._by_kind[kind].fork(limits, label)
+        return await self._zygote(kind).fork(limits, label)
+
+    async def warm(self, *kinds: str) -> None:
+        """Start the zygotes of these kinds now, so that their first child need not wait."""
+        for kind in kinds:
+            await self._zygote(kind).start()
 
     async def aclose(self) -> None:
         """End every zygote and every child, and wait until all are gone."""
@@ -181,3 +182,10 @@ class Zygotes:
         async with asyncio.TaskGroup() as group:
             for zygote in self._by_kind.values():
                 group.create_task(zygote.stop())
+
+    def _zygote(self, kind: str) -> Zygote:
+        if self._is_closed:
+            raise UnavailableError("the sandbox is closed; it has no children to give")
+        if kind not in self._by_kind:
+            self._by_kind[kind] = Zygote(kind, self._runner, self._extra_path)
+        return self._by_kind[kind]

@@ -1,0 +1,153 @@
+"""Build the control process's services and serve its API on the supervisor's socket."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from strategy_engine.api import app as api_app
+from strategy_engine.api.services import Services
+from strategy_engine.config import Settings
+from strategy_engine.control.paper import PaperRuns, RunningNow
+from strategy_engine.control.telemetry import Telemetry
+from strategy_engine.core.clock import SystemClock
+from strategy_engine.execution.service import Executions
+from strategy_engine.infra import database, durable, logs, wakeup
+from strategy_engine.market.service import Catalogue
+from strategy_engine.performance.service import Snapshots
+from strategy_engine.pipeline.children import Children
+from strategy_engine.pipeline.service import Pipeline, Timeouts
+from strategy_engine.pipeline.stages import Tools
+from strategy_engine.registry.service import Registry
+from strategy_engine.rollout.handover import Line
+from strategy_engine.rollout.service import Defaults, Rollouts
+from strategy_engine.rollout.workflows import Workflows
+from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
+from strategy_engine.venue.service import Records
+
+GRACE_S = 2
+EXECUTOR = "control"
+
+_log = logs.get("control")
+
+
+def main(settings: Settings, listener: socket.socket, started_at: datetime) -> int:
+    """Serve until SIGTERM. What is unfinished then goes on at the next start."""
+    logs.configure(as_json=settings.log_json)
+    uvloop.run(_serve(settings, listener, started_at))
+    return 0
+
+
+async def _serve(settings: Settings, listener: socket.socket, started_at: datetime) -> None:
+    control = Control(settings, started_at)
+    app = api_app.build(control.services, api_key=settings.api_key, lifespan=control.lifespan)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            lifespan="on",
+        )
+    )
+    await server.serve(sockets=[listener])
+    # A pipeline in the middle of a stage is not wound down but cut off: it resumes from its last
+    # finished step. Winding it down would tell it that its child died, and it would fail.
+    sys.stderr.flush()
+    os._exit(0 if server.started else 1)
+
+
+class Control:
+    """Every service of the control process."""
+
+    def __init__(self, settings: Settings, started_at: datetime) -> None:
+        data_dir = settings.data_dir
+        clock = SystemClock()
+        self._settings = settings
+        self._zygotes = Zygotes()
+        opened = database.Database(database.control_url(data_dir))
+        ledger = database.Database(database.ledger_url(data_dir))
+        registry = Registry(opened, clock)
+        catalogue = Catalogue(data_dir)
+        records = Records(ledger)
+        executions = Executions(
+            database=opened,
+            registry=registry,
+            catalogue=catalogue,
+            clock=clock,
+            poke=partial(wakeup.poke, data_dir / "run" / "node.sock"),
+        )
+        limits = ChildLimits(
+            memory_bytes=settings.child_memory_bytes, cpu_s=settings.pipeline_timeout_s
+        )
+        pipeline = Pipeline(
+            opened,
+            Tools(
+                children=Children(
+                    self._zygotes,
+                    limits=limits,
+                    workers=settings.workers,
+                    decision_timeout_s=settings.decision_timeout_s,
+                ),
+                catalogue=catalogue,
+                run_paper=PaperRuns(executions, records),
+                running_returns=RunningNow(executions, records, registry),
+                clock=clock,
+            ),
+            Timeouts(pipeline_s=settings.pipeline_timeout_s),
+            clock,
+        )
+        self.rollouts = Rollouts(
+            database=opened,
+            registry=registry,
+            pipeline=pipeline,
+            line=Line(registry=registry, executions=executions, records=records, clock=clock),
+            clock=clock,
+            defaults=Defaults(
+                stages=settings.stages,
+                approval_required=settings.approval_required,
+                auto_rollback=settings.auto_rollback,
+            ),
+        )
+        self._workflows = Workflows(self.rollouts)
+        self.services = Services(
+            registry=registry,
+            rollouts=self.rollouts,
+            pipeline=pipeline,
+            executions=executions,
+            records=records,
+            snapshots=Snapshots(ledger),
+            catalogue=catalogue,
+            telemetry=Telemetry(
+                database=opened,
+                registry=registry,
+                rollouts=self.rollouts,
+                pipeline=pipeline,
+                executions=executions,
+                clock=clock,
+                started_at=started_at,
+            ),
+            clock=clock,
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Launch the workflows, resume what was pending, and warm the zygotes up."""
+        await asyncio.to_thread(durable.launch, self._settings.data_dir, executor_id=EXECUTOR)
+        await self._workflows.register_queues(
+            pipelines_at_once=self._settings.max_concurrent_deployments
+        )
+        await self.rollouts.resume_unstarted()
+        warming = asyncio.create_task(self._zygotes.warm("lean", "tests"))
+        _log.info("control serves")
+        yield
+        warming.cancel()

@@ -1,0 +1,137 @@
+"""How the engine is and what it has done, read from the rows that survive restarts."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from strategy_engine.api.services import Durations, Health, Metrics, Part
+from strategy_engine.core.clock import Clock
+from strategy_engine.execution.model import UNENDED
+from strategy_engine.execution.service import Executions
+from strategy_engine.infra import presence
+from strategy_engine.infra.database import Database
+from strategy_engine.pipeline.service import Pipeline
+from strategy_engine.registry.model import LIVE, Status
+from strategy_engine.registry.service import Registry
+from strategy_engine.rollout.model import Outcome
+from strategy_engine.rollout.service import Rollouts, Tally
+
+LATELY = timedelta(hours=24)
+HEALTH_S = 2.0
+BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+COMPLETED = (Outcome.PROMOTED, Outcome.REVALIDATED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """Counts rows; keeps nothing of its own but since when this engine runs."""
+
+    database: Database
+    registry: Registry
+    rollouts: Rollouts
+    pipeline: Pipeline
+    executions: Executions
+    clock: Clock
+    started_at: datetime
+
+    async def health(self) -> Health:
+        """Return the engine's health; a database that does not answer makes it not serve."""
+        try:
+            async with asyncio.timeout(HEALTH_S):
+                return await self._health()
+        except (TimeoutError, SQLAlchemyError) as error:
+            why = f"does not answer: {type(error).__name__}"
+            return Health(
+                serving=False,
+                parts=(Part(name="database", healthy=False, reason=why),),
+                strategies_deployed=0,
+                pipelines_executed=0,
+                tests_completed=0,
+                active_strategies=0,
+                active_executions=0,
+                uptime_seconds=self._uptime().total_seconds(),
+                messagebus_connected=True,
+            )
+
+    async def metrics(self) -> Metrics:
+        """Return the counters."""
+        window = min(LATELY, max(self._uptime(), timedelta(seconds=1)))
+        hours = window / timedelta(hours=1)
+        tally = await self.rollouts.tally(window, BUCKETS_S)
+        versions = await self.registry.counts()
+        executions = await self.executions.counts()
+        trade_count, pnl = await self.executions.results()
+        ended = sum(tally.ended.values())
+        completed = _completed(tally)
+        unearned = ended - tally.ended.get(Outcome.REJECTED, 0)
+        return Metrics(
+            deployments_per_hour=tally.completed_lately / hours,
+            pipelines_per_hour=tally.validated_lately / hours,
+            total_strategies=sum(versions.values()),
+            total_deployments=completed,
+            total_pipelines=tally.validated,
+            active_executions=sum(executions.get(each, 0) for each in UNENDED),
+            success_rate=completed / ended if ended else 0.0,
+            success_rate_without_rejections=completed / unearned if unearned else 0.0,
+            containerized=_is_containerized(),
+            trade_count=trade_count,
+            pnl=pnl,
+            deployment_errors=ended - completed,
+            pipeline_durations=Durations(
+                count=tally.durations.count,
+                total_s=tally.durations.total_s,
+                buckets=tally.durations.buckets,
+            ),
+            stage_durations={
+                stage: Durations(count=runs, total_s=total_s, buckets=tuple(buckets))
+                for stage, (runs, total_s, buckets) in (
+                    await self.pipeline.stage_durations(BUCKETS_S)
+                ).items()
+            },
+        )
+
+    async def _health(self) -> Health:
+        now = self.clock.now()
+        async with self.database.read() as connection:
+            nodes = await presence.nodes(connection)
+        versions = await self.registry.counts()
+        executions = await self.executions.counts()
+        tally = await self.rollouts.tally(LATELY)
+        return Health(
+            serving=True,
+            parts=(Part(name="database", healthy=True), *(_node(each, now) for each in nodes))
+            if nodes
+            else (_NO_NODE,),
+            strategies_deployed=sum(versions.get(each, 0) for each in LIVE),
+            pipelines_executed=tally.validated,
+            tests_completed=await self.pipeline.tests_completed(),
+            active_strategies=versions.get(Status.RUNNING, 0),
+            active_executions=sum(executions.get(each, 0) for each in UNENDED),
+            uptime_seconds=self._uptime().total_seconds(),
+            messagebus_connected=True,  # the in-process bus cannot be away
+        )
+
+    def _uptime(self) -> timedelta:
+        return self.clock.now() - self.started_at
+
+
+_NO_NODE = Part(name="node", healthy=False, reason="no node has ever been heard of")
+
+
+def _node(node: presence.Presence, now: datetime) -> Part:
+    name = f"node {node.node_id}"
+    if node.is_silent(now):
+        ago = (now - node.heartbeat_at).total_seconds()
+        return Part(name=name, healthy=False, reason=f"not heard of for {ago:.0f} s")
+    return Part(name=name, healthy=not node.trouble, reason=node.trouble)
+
+
+def _completed(tally: Tally) -> int:
+    return sum(tally.ended.get(each, 0) for each in COMPLETED)
+
+
+def _is_containerized() -> bool:
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()

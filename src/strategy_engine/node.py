@@ -1,0 +1,85 @@
+"""The node process: every service of it is built here, once."""
+
+import asyncio
+import os
+import signal
+
+import uvloop
+from sqlalchemy.exc import SQLAlchemyError
+
+from strategy_engine.config import Settings
+from strategy_engine.core.clock import SystemClock
+from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.reconciler import Reconciler
+from strategy_engine.execution.runner import NodeSettings, Tools
+from strategy_engine.infra import database, logs, presence, wakeup
+from strategy_engine.market.service import Catalogue
+from strategy_engine.performance.service import Snapshots
+from strategy_engine.registry.service import Registry
+from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
+from strategy_engine.venue.ledger import Ledger
+from strategy_engine.venue.service import Records
+
+NODE_ID = "local"
+
+_log = logs.get("node")
+
+
+def main(settings: Settings) -> int:
+    """Run executions until SIGTERM; they are handed back as they stand."""
+    logs.configure(as_json=settings.log_json)
+    uvloop.run(_run(settings))
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    clock = SystemClock()
+    data_dir = settings.data_dir
+    opened = database.Database(database.control_url(data_dir))
+    kept = database.Database(database.ledger_url(data_dir))
+    ledger = Ledger(database.ledger_url(data_dir))
+    registry = Registry(opened, clock)
+    zygotes = Zygotes()
+    wake = wakeup.WakeUp(data_dir / "run" / "node.sock")
+    tools = Tools(
+        journal=Journal(opened, registry, clock, node_id=NODE_ID),
+        registry=registry,
+        ledger=ledger,
+        records=Records(kept),
+        catalogue=Catalogue(data_dir),
+        launcher=zygotes,
+        clock=clock,
+        settings=NodeSettings(
+            decision_timeout_s=settings.decision_timeout_s,
+            metrics_interval_s=settings.metrics_interval_s,
+            replay_speed=settings.replay_speed,
+            limits=ChildLimits(memory_bytes=settings.child_memory_bytes, cpu_s=None),
+        ),
+    )
+    reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
+    async with asyncio.TaskGroup() as group:
+        beating = group.create_task(_beat(opened, clock))
+        warming = group.create_task(zygotes.warm("lean"))
+        await reconciler.run()
+        beating.cancel()
+        warming.cancel()
+    await ledger.aclose()
+    await zygotes.aclose()
+    wake.close()
+    await kept.aclose()
+    await opened.aclose()
+
+
+async def _beat(opened: database.Database, clock: SystemClock) -> None:
+    started_at = clock.now()
+    while True:
+        here = presence.Presence(
+            node_id=NODE_ID, pid=os.getpid(), started_at=started_at, heartbeat_at=clock.now()
+        )
+        try:
+            async with opened.write() as connection:
+                await presence.beat(connection, here)
+        except SQLAlchemyError as error:
+            _log.warning("heartbeat not written", why=str(error))
+        await asyncio.sleep(presence.HEARTBEAT_S)
