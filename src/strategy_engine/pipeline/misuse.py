@@ -58,9 +58,7 @@ def find(nodes: list[ast.AST]) -> Iterator[tuple[int, bool, str]]:
     names = _imported_names(nodes)
     calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
     seeded = _seeded_modules(calls.values(), names)
-    assigned = names.keys() | {
-        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
+    assigned = names.keys() | set(_own_names(nodes))
     for node in nodes:
         if isinstance(node, ast.Attribute) and node.attr in _INTERPRETER:
             yield node.lineno, False, f"reaches into the interpreter by {node.attr}"
@@ -71,6 +69,16 @@ def find(nodes: list[ast.AST]) -> Iterator[tuple[int, bool, str]]:
             path = _path(node, names)
             if path is not None and (message := _misuse(path, calls.get(id(node)), seeded)):
                 yield node.lineno, True, message
+
+
+def _own_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
 
 
 def _imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:

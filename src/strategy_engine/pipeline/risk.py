@@ -131,7 +131,9 @@ def company(
     correlations: dict[str, float | None] = {}
     shared_days: dict[str, int] = {}
     for each in running:
-        shared, own, other = np.intersect1d(days, each.days, return_indices=True)
+        shared, own, other = np.intersect1d(
+            days, each.days, assume_unique=True, return_indices=True
+        )
         shared_days[each.execution_id] = int(shared.size)
         correlations[each.execution_id] = (
             var.correlation(returns[own], each.returns[other]) if shared.size >= fewest else None
@@ -149,7 +151,7 @@ def _marginal(
 ) -> float | None:
     shared = days
     for each in running:
-        shared = np.intersect1d(shared, each.days)
+        shared = np.intersect1d(shared, each.days, assume_unique=True)
     if not running or shared.size < fewest:
         return None
     own = returns[np.searchsorted(days, shared)] * capital
