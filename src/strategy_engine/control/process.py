@@ -142,7 +142,8 @@ class Control:
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Launch the workflows, resume what was pending, and warm the zygotes up."""
-        await asyncio.to_thread(durable.launch, self._settings.data_dir, executor_id=EXECUTOR)
+        # On the loop's own thread: the loop it is launched on is the one that workflows run on.
+        durable.launch(self._settings.data_dir, executor_id=EXECUTOR)
         await self._workflows.register_queues(
             pipelines_at_once=self._settings.max_concurrent_deployments
         )
