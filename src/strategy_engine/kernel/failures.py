@@ -3,7 +3,6 @@
 import linecache
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.sandbox.protocol.messages import Failed
@@ -72,6 +71,8 @@ def register(name: str, source: str) -> None:
 def _message_of(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return readable(error.msg)
+    if isinstance(error, MemoryError):
+        return "it asked for more memory than it may have"
     try:
         return readable(str(error))
     except Exception:  # noqa: BLE001  (the user's __str__, at the edge of the process)
@@ -84,13 +85,9 @@ def _line_of(error: BaseException) -> int | None:
     found, frame = None, error.__traceback__
     while frame is not None:
         if frame.tb_frame.f_code.co_filename == STRATEGY_FILE:
-            found = _number(frame)
+            found = frame.tb_lineno
         frame = frame.tb_next
     return found
-
-
-def _number(frame: TracebackType) -> int:
-    return frame.tb_lineno
 
 
 def _quoted(line: int) -> str:

@@ -329,6 +329,14 @@ def test_a_failing_decision_is_told_with_its_line_and_its_bar(
     assert failed.where == where
 
 
+def test_running_out_of_memory_says_so_and_where(talk: Talk, bars: MakeBars) -> None:
+    code = "class S:\n    def generate_signal(self, m):\n        return bytes(1 << 62)\n"
+    failed = backtest(talk(code), bars([1]))
+    assert failed.error == "MemoryError"
+    assert failed.message == "it asked for more memory than it may have"
+    assert failed.where == "line 3: return bytes(1 << 62)"
+
+
 def test_the_bar_of_a_failure_is_counted_through_a_restart(talk: Talk, bars: MakeBars) -> None:
     code = """
 class S:
