@@ -31,6 +31,7 @@ class Reconciler:
         self._snapshots = snapshots
         self._runners: dict[str, Runner] = {}
         self._losses: Counter[str] = Counter()
+        self._fenced: set[str] = set()  # another copy has them; claiming back would never end
         self._is_stopping = asyncio.Event()
 
     @property
@@ -63,8 +64,10 @@ class Reconciler:
         for row in rows:
             runner = self._runners.get(row.execution_id)
             if runner is None:
-                self._begin(group, row)
+                if row.execution_id not in self._fenced:
+                    self._begin(group, row)
             elif runner.epoch and row.epoch > runner.epoch:
+                self._fenced.add(row.execution_id)
                 runner.supersede(row.epoch)
             else:
                 runner.desire(row.desired, row.desired_why)
@@ -92,9 +95,13 @@ class Reconciler:
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this execution, visibly
             await runner.fail(error)
             return
+        if outcome is Outcome.SUPERSEDED:
+            self._fenced.add(runner.execution_id)
         if outcome is not Outcome.LOST:
             self._losses.pop(runner.execution_id, None)
             return
+        if runner.has_played:  # it got on since it was lost last
+            self._losses.pop(runner.execution_id, None)
         self._losses[runner.execution_id] += 1
         if self._losses[runner.execution_id] >= _MOST_LOSSES:
             why = f"its process was lost {_MOST_LOSSES} times in a row; see the node's log"

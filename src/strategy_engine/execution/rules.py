@@ -6,7 +6,7 @@ from typing import Any
 
 from strategy_engine.core import money
 from strategy_engine.core.errors import EngineError, InvalidError
-from strategy_engine.execution.model import ExecutionConfig
+from strategy_engine.execution.model import ExecutionConfig, Role
 from strategy_engine.market.model import Instrument
 from strategy_engine.matching import settings as matching
 from strategy_engine.matching.model import BUY, HOLD, PPB, SELL, Action, Decision, Terms
@@ -49,13 +49,14 @@ def settings_of(content: Content, config: ExecutionConfig) -> matching.Settings:
     return matching.settings(content.parameters, content.risk_limits, config.overrides())
 
 
-def limits_of(settings: matching.Settings, config: ExecutionConfig) -> Limits:
+def limits_of(settings: matching.Settings, config: ExecutionConfig, role: Role) -> Limits:
     """Return what the gate holds an execution to."""
     return Limits(
         symbols=frozenset(settings.symbols),
         fee_ppm=settings.rules.fee_ppm,
         max_position_nanos=settings.rules.max_position_nanos,
         daily_loss_limit_nanos=None if config.risk_override else settings.daily_loss_limit_nanos,
+        is_shadow=role is Role.SHADOW,
     )
 
 

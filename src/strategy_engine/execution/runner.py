@@ -105,6 +105,7 @@ class Runner:
         self._nudge = asyncio.Event()
         self._seen = histories.BEFORE_ALL
         self._last_kept: asyncio.Future[None] | None = None
+        self.has_played = False
 
     @property
     def epoch(self) -> int:
@@ -227,7 +228,7 @@ class Runner:
             capital_nanos=settings.capital_nanos,
             terms=[each.terms for each in past.series.values()],
             how=settings.rules,
-            limits=rules.limits_of(settings, mine.config),
+            limits=rules.limits_of(settings, mine.config, mine.role),
             epoch=mine.epoch,
         )
         venue.risk_state = mine.risk_state
@@ -300,6 +301,7 @@ class Runner:
             happened, entry = desk.mark(event, cancel_entries=self._is_paused)
             if entry is not None:
                 await self._keep(entry)  # before the strategy hears of a fill, it is on the disk
+        self.has_played = True
         if self._is_paused:
             await self._post(desk.conclude(event, happened, None, None))
             return
@@ -319,7 +321,7 @@ class Runner:
         last = self._last_kept
         if last is not None and last.done():
             last.result()  # what is not kept is never followed by more
-        self._last_kept = self._tools.ledger.append(entry)
+        self._last_kept = self._tools.ledger.post(entry)
         if self._tools.ledger.waiting > _UNKEPT_BARS:
             await self._last_kept
 
@@ -439,7 +441,7 @@ def _desk(venue: PaperVenue, past: History, capital_nanos: int, kept: Kept | Non
 def _is_engines_fault(error: EngineError) -> bool:
     if isinstance(error, ChildDiedError):
         return error.exit.kind is ExitKind.KILLED
-    return type(error) is UnavailableError
+    return isinstance(error, UnavailableError)
 
 
 def _explain(error: Exception) -> str:

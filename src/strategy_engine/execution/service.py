@@ -69,6 +69,8 @@ class Executions:
     ) -> Execution:
         """Start a version; one that is running or starting answers its execution.
 
+        In a role other than stable, a running version gets an execution beside those it has.
+
         Raises
         ------
         NotFoundError
@@ -78,16 +80,15 @@ class Executions:
         InvalidError
             If the config, an instrument or a timeframe makes no sense; nothing is written.
         """
-        strategy = await self._registry.get(strategy_id)
-        if strategy.status is not Status.RUNNING:
-            settings = await self._checked(strategy, config)
-        else:
-            settings = rules.settings_of(strategy.content, config)
+        settings = await self._checked(await self._registry.get(strategy_id), config)
         async with self._database.write() as connection:
-            existing = await self._running(connection, strategy_id)
+            strategy = await registry_service.load(connection, strategy_id)
+            is_running = strategy.status is Status.RUNNING
+            existing = await self._running(connection, strategy, role) if is_running else None
             if existing is not None:
                 return existing
-            await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
+            if not is_running:
+                await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
             execution = self._new(strategy_id, config, settings, role)
             await store.insert(connection, execution)
             await self._audit(connection, execution, actor=actor, action="start")
@@ -260,18 +261,20 @@ class Executions:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
 
-    async def _running(self, connection: AsyncConnection, strategy_id: str) -> Execution | None:
-        strategy = await registry_service.load(connection, strategy_id)
-        if strategy.status is not Status.RUNNING:
-            return None
-        found = await store.unended_of(connection, strategy_id)
+    async def _running(
+        self, connection: AsyncConnection, strategy: Strategy, role: Role
+    ) -> Execution | None:
+        found = await store.unended_of(connection, strategy.strategy_id)
         if not found:
             raise ConflictError(
-                f"{strategy_id} is running but has no execution; stop it, then start it again",
+                f"{strategy.strategy_id} is running but has no execution;"
+                " stop it, then start it again",
                 state=strategy.status.value,
                 accepted=[Trigger.STOP.value],
             )
-        return found[0]
+        if role is Role.STABLE:
+            return found[0]
+        return next((each for each in found if each.role is role), None)
 
     async def _checked(self, strategy: Strategy, config: ExecutionConfig) -> Settings:
         settings = rules.settings_of(strategy.content, config)

@@ -1,7 +1,12 @@
-"""The ledger's writer: one thread that commits whatever queued during the previous commit."""
+"""The ledger's writer: one thread that commits whatever queued during the previous commit.
+
+An entry that somebody waits for is committed at once. Entries that nobody waits for may gather for
+a moment: losing them costs nothing, since an execution goes on from what is kept.
+"""
 
 import asyncio
 import contextlib
+import functools
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -18,6 +23,8 @@ from strategy_engine.venue import rows, store
 from strategy_engine.venue.model import Entry
 
 LARGEST_BATCH = 2_000
+GATHER_S = 0.02  # how long entries that nobody waits for may gather
+_GATHERED = 256  # entries that need not gather any longer
 RETRY_DELAYS_S = (0.05, 0.2, 1.0, 3.0)
 
 _log = logs.get("venue")
@@ -47,6 +54,7 @@ class Ledger:
         self._queue: list[_Waiting] = []
         self._changed = threading.Condition()
         self._is_closing = False
+        self._is_awaited = False
         self._pause = threading.Event()  # never set: waiting for it is how the thread rests
         self.commits = 0
         self.refused = 0
@@ -59,12 +67,19 @@ class Ledger:
         return len(self._queue)
 
     def append(self, entry: Entry) -> asyncio.Future[None]:
-        """Queue an entry; the future is done when it is on the disk. It need not be awaited.
+        """Queue an entry that is waited for; the future is done when it is on the disk.
 
         Its error is `StaleEpochError` if another copy of the execution has taken over,
         `LedgerGapError` if an earlier entry of the execution was not kept, and `UnavailableError`
         if the database would not take it; then no later entry of the execution is kept either.
         """
+        return self._put(entry, is_awaited=True)
+
+    def post(self, entry: Entry) -> asyncio.Future[None]:
+        """Queue an entry in the same order, with the same errors, that nobody waits for yet."""
+        return self._put(entry, is_awaited=False)
+
+    def _put(self, entry: Entry, *, is_awaited: bool) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[None] = loop.create_future()
         kept.add_done_callback(_mark_seen)
@@ -73,7 +88,9 @@ class Ledger:
                 kept.set_exception(UnavailableError("the ledger is closed"))
                 return kept
             self._queue.append(_Waiting(entry=entry, loop=loop, kept=kept))
-            self._changed.notify()
+            self._is_awaited = self._is_awaited or is_awaited
+            if is_awaited or len(self._queue) in {1, _GATHERED}:
+                self._changed.notify()
         return kept
 
     async def aclose(self) -> None:
@@ -93,8 +110,13 @@ class Ledger:
         with self._changed:
             while not self._queue and not self._is_closing:
                 self._changed.wait()
+            self._changed.wait_for(self._is_urgent, timeout=GATHER_S)
+            self._is_awaited = len(self._queue) > LARGEST_BATCH
             batch, self._queue = self._queue[:LARGEST_BATCH], self._queue[LARGEST_BATCH:]
         return batch
+
+    def _is_urgent(self) -> bool:
+        return self._is_awaited or self._is_closing or len(self._queue) >= _GATHERED
 
     def _commit(self, entries: list[Entry]) -> dict[int, EngineError]:
         """Keep entries; return the errors of those that were not, by their place."""
@@ -187,32 +209,41 @@ def _insert(connection: sa.Connection, batch: rows.Batch) -> None:
 def _upsert(connection: sa.Connection, batch: rows.Batch, epochs: dict[str, int]) -> None:
     dialect = connection.dialect.name
     if batch.openings:
-        statement = _upsert_statement(store.CHECKPOINTS, dialect, only=("epoch",))
+        statement = _upsert_statement(store.CHECKPOINTS, dialect, only="epoch")
         connection.execute(statement, list(batch.openings.values()))
     if batch.equity:
-        connection.execute(_upsert_statement(store.EQUITY, dialect), list(batch.equity.values()))
+        statement = _upsert_statement(store.EQUITY, dialect)
+        connection.execute(statement, list(batch.equity.values()))
     if batch.positions:
-        connection.execute(
-            _upsert_statement(store.POSITIONS, dialect), list(batch.positions.values())
-        )
+        statement = _upsert_statement(store.POSITIONS, dialect)
+        connection.execute(statement, list(batch.positions.values()))
     for execution_id, values in batch.checkpoints.items():
-        changed = values | {"epoch": epochs[execution_id]}
+        changed = {name: value for name, value in values.items() if name != "execution_id"}
+        changed["epoch"] = epochs[execution_id]
         if execution_id in batch.states:
             changed["state"] = batch.states[execution_id]
         connection.execute(
-            sa.update(store.CHECKPOINTS)
-            .where(store.CHECKPOINTS.c.execution_id == execution_id)
-            .values(changed)
+            _checkpoint_statement(frozenset(changed)), changed | {"changed_id": execution_id}
         )
 
 
-def _upsert_statement(
-    table: sa.Table, dialect: str, *, only: tuple[str, ...] | None = None
-) -> sa.Executable:
+# Built once: building a statement costs more than the database does to run it.
+@functools.cache
+def _upsert_statement(table: sa.Table, dialect: str, *, only: str | None = None) -> sa.Executable:
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = make(table)
     keys = [column.name for column in table.primary_key.columns]
-    names = only or tuple(column.name for column in table.columns if column.name not in keys)
+    others = [column.name for column in table.columns if column.name not in keys]
+    names = others if only is None else [only]
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in names}
+    )
+
+
+@functools.cache
+def _checkpoint_statement(names: frozenset[str]) -> sa.Executable:
+    return (
+        sa.update(store.CHECKPOINTS)
+        .where(store.CHECKPOINTS.c.execution_id == sa.bindparam("changed_id"))
+        .values({name: sa.bindparam(name) for name in sorted(names)})
     )

@@ -24,6 +24,7 @@ class DenialCode(StrEnum):
     NOT_RUNNING = "not_running"
     HALTED = "halted"
     REDUCING = "reducing"
+    SHADOW = "shadow"
     STALE_EPOCH = "stale_epoch"
     SYMBOL_NOT_ALLOWED = "symbol_not_allowed"
     TOO_FEW_LOTS = "too_few_lots"
@@ -45,13 +46,15 @@ class OrderStatus(StrEnum):
 class Limits:
     """What an execution may never go beyond. Money in billionths of the account currency.
 
-    `daily_loss_limit_nanos` is negative: the day's P&L at which entries stop.
+    `daily_loss_limit_nanos` is negative: the day's P&L at which entries stop. A shadow decides on
+    live bars, and none of its orders may go.
     """
 
     symbols: frozenset[str]
     fee_ppm: int
     max_position_nanos: int | None = None
     daily_loss_limit_nanos: int | None = None
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

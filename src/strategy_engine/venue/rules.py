@@ -36,6 +36,12 @@ def _is_running(request: GateRequest) -> Verdict:
     return None
 
 
+def _is_for_real(request: GateRequest) -> Verdict:
+    if not request.limits.is_shadow:
+        return None
+    return _deny(DenialCode.SHADOW, "the execution is a shadow: it decides, and nothing is traded")
+
+
 def _is_current(request: GateRequest) -> Verdict:
     if request.epoch >= request.highest_epoch:
         return None
@@ -102,6 +108,7 @@ def _has_cash(request: GateRequest) -> Verdict:
 
 CHECKS: tuple[Callable[[GateRequest], Verdict], ...] = (
     _is_running,
+    _is_for_real,
     _is_current,
     _is_listed,
     _is_something,

@@ -117,13 +117,16 @@ CHECKPOINTS = sa.Table(
 )
 
 
+_HEADS = (
+    sa.select(CHECKPOINTS.c.execution_id, CHECKPOINTS.c.epoch, CHECKPOINTS.c.entry_no)
+    .where(CHECKPOINTS.c.execution_id.in_(sa.bindparam("wanted", expanding=True)))
+    .with_for_update()
+)
+
+
 def heads(connection: sa.Connection, execution_ids: Iterable[str]) -> dict[str, Head]:
     """Return where the ledgers of executions stand, locked until the transaction ends."""
-    rows = connection.execute(
-        sa.select(CHECKPOINTS.c.execution_id, CHECKPOINTS.c.epoch, CHECKPOINTS.c.entry_no)
-        .where(CHECKPOINTS.c.execution_id.in_(list(execution_ids)))
-        .with_for_update()
-    )
+    rows = connection.execute(_HEADS, {"wanted": list(execution_ids)})
     return {row.execution_id: Head(epoch=row.epoch, entry_no=row.entry_no) for row in rows}
 
 

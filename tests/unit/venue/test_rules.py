@@ -58,6 +58,11 @@ def test_an_order_within_every_limit_may_go():
         (request(is_running=False), DenialCode.NOT_RUNNING, "not running"),
         (request(risk_state=RiskState.HALTED), DenialCode.HALTED, "HALTED"),
         (request(risk_state=RiskState.REDUCING), DenialCode.REDUCING, "only exits"),
+        (
+            request(limits=Limits(**LIMITS, is_shadow=True)),
+            DenialCode.SHADOW,
+            "nothing is traded",
+        ),
         (request(highest_epoch=2), DenialCode.STALE_EPOCH, "epoch 1 is stale.* 2"),
         (
             request({"symbol": "GOOGL.SIM"}),
