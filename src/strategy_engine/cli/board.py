@@ -10,7 +10,8 @@ from rich.text import Text
 from strategy_engine.cli import views
 from strategy_engine.client import model
 
-_LEVELS = {"error": "red", "warning": "yellow", "note": "dim"}
+_NOTE = "note"
+_LEVELS = {"error": "red", "warning": "yellow", _NOTE: "dim"}
 _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "inconclusive": ("?", "yellow")}
 _PASSED: model.StageResult = {"passed": True, "duration_ms": 0}
 _LEFT_OUT = Text("left out by PIPELINE_STAGES", style="dim")
@@ -55,13 +56,16 @@ def headline(result: Mapping[str, Any]) -> str:
     return ", ".join(each for each in figures if each) or message or "passed"
 
 
-def board(deployment: model.Deployment) -> Table:
-    """Return every stage: finished with what they found, running, to come, and left out."""
+def board(deployment: model.Deployment, *, notes: bool = False) -> Table:
+    """Return every stage: finished with what they found, running, to come, and left out.
+
+    `notes` shows all that they noted; else the names of what they checked stand for it.
+    """
     results = deployment["results"]
     grid = _grid()
     for stage in stages_of(deployment):
         if stage in results:
-            _add_finished(grid, stage, results[stage])
+            _add_finished(grid, stage, results[stage], notes=notes)
         elif stage == deployment["current_stage"]:
             grid.add_row(Spinner("dots", style="cyan"), views.text(stage, "cyan"), "", "")
         else:
@@ -74,7 +78,7 @@ def board(deployment: model.Deployment) -> Table:
 def finished(stage: str, result: model.StageResult) -> Table:
     """Return one finished stage as lines of their own, for output that only grows."""
     grid = _grid()
-    _add_finished(grid, stage, result)
+    _add_finished(grid, stage, result, notes=False)
     return grid
 
 
@@ -87,21 +91,34 @@ def _grid() -> Table:
     return grid
 
 
-def _add_finished(grid: Table, stage: str, result: model.StageResult) -> None:
+def _add_finished(grid: Table, stage: str, result: model.StageResult, *, notes: bool) -> None:
     verdict = result.get("verdict") or ("passed" if result["passed"] else "failed")
     mark, style = _MARKS.get(verdict, ("?", "yellow"))
     style = style if result["passed"] else "red"
     took = views.duration(result["duration_ms"])
     line = views.text(headline(result), "" if result["passed"] else "red")
     grid.add_row(Text(mark, style=style), views.text(stage), Text(took, style="dim"), line)
-    for told in _findings(result):
+    if not notes and (checked := _checked(result)):
+        grid.add_row("", "", "", views.text(f"checked {', '.join(checked)}", "dim"))
+    for told in _findings(result, notes=notes):
         grid.add_row("", "", "", told)
 
 
-def _findings(result: model.StageResult) -> Iterator[Text]:
+def _checked(result: model.StageResult) -> list[str]:
+    """Return the names of the checks that had nothing to object; a note reads `name: message`."""
+    names = [
+        each["message"].partition(":")[0]
+        for each in result.get("findings") or []
+        if each["level"] == _NOTE
+    ]
+    return [name.replace("_", " ") for name in names if name.isidentifier()]
+
+
+def _findings(result: model.StageResult, *, notes: bool) -> Iterator[Text]:
     message = result.get("message") or ""
     for each in result.get("findings") or []:
-        if each["message"] == message and not result["passed"]:
+        is_told = each["message"] == message and not result["passed"]
+        if is_told or (each["level"] == _NOTE and not notes):
             continue
         place = f" ({each['where']})" if each.get("where") else ""
         yield views.text(

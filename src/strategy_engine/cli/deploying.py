@@ -138,7 +138,7 @@ def status(
             if as_json:
                 return options.print_json(deployment)
             console.print(board.heading(deployment))
-            return console.print(board.board(deployment))
+            return console.print(board.board(deployment, notes=True))
         health, deployments = client.health(), client.deployments()
     if as_json:
         return options.print_json({"health": health, **deployments})
@@ -213,6 +213,7 @@ def _see_through(
     ended = watch.follow(lambda: client.deployment(pipeline_id), console)
     if as_json and (ended["status"] != "completed" or not start):
         options.print_json(ended)
+    console.print(views.text(f"all they found: strategy-engine status {pipeline_id}", "dim"))
     if ended["status"] != "completed":
         edge.complain(board.why_failed(ended))
         raise typer.Exit(rules.FAILED)

@@ -166,7 +166,7 @@ def metrics_line(execution: model.Execution) -> Text:
     """Return an execution's figures as a line."""
     metrics = execution["performance_metrics"]
     line = Text("  P&L ").append_text(money(execution["pnl"]))
-    line.append(f" · {execution['trade_count']} closed trades")
+    line.append(f" · closed trades {execution['trade_count']}")
     line.append(f" · Sharpe {number(metrics.get('sharpe_ratio'), '.2f')}")
     line.append(f" · drawdown {number(metrics.get('max_drawdown'), '.2%')}")
     line.append(f" · win rate {number(metrics.get('win_rate'), '.0%')}")

@@ -95,6 +95,28 @@ def test_a_board_shows_every_stage_in_order_with_findings_under_theirs() -> None
     assert "15 tests passed" in lines[2]
 
 
+NOTES = result(
+    findings=[
+        {"level": "note", "message": "no_lookahead: 5 cuts, the same decisions", "where": None},
+        {"level": "note", "message": "the history is shorter: 90 days", "where": None},
+    ]
+)
+
+
+def test_a_stage_names_what_it_checked_in_a_line() -> None:
+    told = shown(board.finished("backtest", NOTES))
+
+    assert "checked no lookahead" in told
+    assert "5 cuts" not in told
+
+
+def test_a_board_with_notes_shows_all_that_was_noted() -> None:
+    told = shown(board.board(deployment(results={"backtest": NOTES}), notes=True))
+
+    assert "note: no_lookahead: 5 cuts, the same decisions" in told
+    assert "note: the history is shorter: 90 days" in told
+
+
 def test_the_reason_of_a_failure_is_not_told_twice() -> None:
     finding = {"level": "error", "message": "it never trades", "where": None}
     failed = result(passed=False, message="it never trades", findings=[finding])
