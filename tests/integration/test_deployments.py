@@ -1,0 +1,191 @@
+"""Deployments on a real engine: gates, approval, handover, and a control process killed midway."""
+
+import os
+import signal
+from itertools import count
+
+import pytest
+
+from strategy_engine import examples
+
+RSI = next(each for each in examples.EXAMPLES if each.name == "RSI mean reversion")
+_numbers = count(1)
+
+
+def register(engine, *, name=None, version="1.0.0", code=None, **changes):
+    body = {
+        "strategy_name": name or f"Line {next(_numbers)}",
+        "version": version,
+        "code": code or RSI.source(),
+        "parameters": dict(RSI.parameters),
+        "risk_limits": dict(RSI.risk_limits),
+    }
+    return engine.post("/strategies", body | changes)["strategy_id"]
+
+
+def deploy(engine, strategy_id, **options):
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy", options)["pipeline_id"]
+    return ended(engine, pipeline_id)
+
+
+def ended(engine, pipeline_id):
+    return engine.until(
+        f"/deployments/{pipeline_id}/status",
+        lambda now: now["status"] in {"completed", "failed"},
+        timeout_s=60,
+    )
+
+
+def status_of(engine, strategy_id):
+    return engine.get(f"/strategies/{strategy_id}")["status"]
+
+
+def running(engine, strategy_id, **config):
+    started = engine.post(f"/strategies/{strategy_id}/start", {"execution_config": config})
+    return started["execution_id"]
+
+
+def test_a_failed_gate_sends_the_version_back_to_draft_with_its_report(engine):
+    strategy_id = register(engine, risk_limits={})
+    found = deploy(engine, strategy_id)
+    assert (found["status"], found["outcome"]) == ("failed", "rejected")
+    assert found["current_stage"] == "risk_validation"
+    assert "max_position_size" in found["message"]
+    assert "daily_loss_limit" in found["message"]
+    assert status_of(engine, strategy_id) == "draft"
+    engine.call("PUT", f"/strategies/{strategy_id}", {"risk_limits": dict(RSI.risk_limits)})
+    assert deploy(engine, strategy_id)["status"] == "completed"
+
+
+def test_an_approval_is_waited_for_and_then_the_version_is_deployed(engine):
+    strategy_id = register(engine)
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy", {"approval_required": True})[
+        "pipeline_id"
+    ]
+    engine.until(
+        f"/deployments/{pipeline_id}/status", lambda now: now["status"] == "awaiting_approval"
+    )
+    assert status_of(engine, strategy_id) == "approved"
+    engine.post(f"/deployments/{pipeline_id}/approve", {"comment": "fine"})
+    engine.post(f"/deployments/{pipeline_id}/approve")
+    assert engine.call("POST", f"/deployments/{pipeline_id}/reject")[0] == 409
+    assert ended(engine, pipeline_id)["outcome"] == "promoted"
+    assert status_of(engine, strategy_id) == "deployed"
+
+
+def test_a_rejection_ends_the_deployment_and_leaves_the_version_approved(engine):
+    strategy_id = register(engine)
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy", {"approval_required": True})[
+        "pipeline_id"
+    ]
+    engine.until(
+        f"/deployments/{pipeline_id}/status", lambda now: now["status"] == "awaiting_approval"
+    )
+    engine.post(f"/deployments/{pipeline_id}/reject", {"comment": "too risky"})
+    found = ended(engine, pipeline_id)
+    assert (found["status"], found["outcome"]) == ("failed", "rejected")
+    assert "too risky" in found["message"]
+    assert status_of(engine, strategy_id) == "approved"
+
+
+def test_a_second_deployment_of_a_version_is_refused_while_one_is_open(engine):
+    strategy_id = register(engine)
+    first = engine.post(f"/strategies/{strategy_id}/deploy")
+    status, problem = engine.call("POST", f"/strategies/{strategy_id}/deploy")
+    assert status == 409
+    assert first["pipeline_id"] in problem["detail"]
+    assert ended(engine, first["pipeline_id"])["status"] == "completed"
+
+
+def test_deploying_a_running_version_validates_it_again_and_touches_nothing(engine):
+    strategy_id = register(engine)
+    deploy(engine, strategy_id)
+    execution_id = running(engine, strategy_id, speed=5)
+    found = deploy(engine, strategy_id)
+    assert (found["status"], found["outcome"]) == ("completed", "revalidated")
+    assert status_of(engine, strategy_id) == "running"
+    assert running(engine, strategy_id) == execution_id
+    engine.post(f"/strategies/{strategy_id}/stop")
+
+
+@pytest.mark.parametrize("policy", ["run_off", "flatten"])
+def test_direct_hands_the_lines_capital_and_its_place_in_the_feed_to_the_new_version(
+    engine, policy
+):
+    name = f"Handover by {policy}"
+    old = register(engine, name=name)
+    deploy(engine, old)
+    old_run = running(engine, old, speed=800)
+    engine.until(f"/executions/{old_run}", lambda now: now["trade_count"] >= 1)
+    new = register(engine, name=name, version="2.0.0")
+    found = deploy(engine, new, handover=policy)
+    assert (found["status"], found["outcome"]) == ("completed", "promoted"), found
+    before = engine.get(f"/executions/{old_run}")
+    assert (status_of(engine, old), before["status"]) == ("stopped", "stopped")
+    (after,) = [
+        each
+        for each in engine.get(f"/executions?status=all&strategy_id={new}")["executions"]
+        if each["strategy_id"] == new
+    ]
+    assert after["capital"] == pytest.approx(before["capital"] + before["final_pnl"], abs=1e-6)
+    fills = engine.get(f"/executions/{old_run}/trades?limit=1000")["trades"]
+    held = sum(each["quantity"] * (1 if each["side"] == "BUY" else -1) for each in fills)
+    assert held == 0
+    own = engine.until(f"/executions/{after['execution_id']}/equity", lambda now: now["equity"])
+    theirs = engine.get(f"/executions/{old_run}/equity?points=5000")["equity"]
+    assert own["equity"][0]["timestamp"] > theirs[-1]["timestamp"]
+    engine.call("POST", f"/strategies/{new}/stop")
+
+
+def test_a_type_that_cannot_replace_a_running_version_yet_says_so_at_once(engine):
+    name = "Not built"
+    old = register(engine, name=name)
+    deploy(engine, old)
+    running(engine, old, speed=1)
+    new = register(engine, name=name, version="2.0.0")
+    status, problem = engine.call(
+        "POST", f"/strategies/{new}/deploy", {"deployment_type": "canary"}
+    )
+    assert status == 501
+    assert "use direct" in problem["detail"]
+    assert status_of(engine, new) == "draft"
+    engine.post(f"/strategies/{old}/stop")
+
+
+def test_a_pipeline_survives_the_death_of_control_and_no_stage_counts_twice(engine):
+    strategy_id = register(engine)
+    before = engine.get("/health")["tests_completed"]
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy")["pipeline_id"]
+    engine.until(f"/deployments/{pipeline_id}/status", lambda now: now["stages_completed"] >= 1)
+    os.kill(engine.children()["engine-control"], signal.SIGKILL)
+    found = ended(engine, pipeline_id)
+    assert (found["status"], found["stages_completed"]) == ("completed", 6)
+    assert engine.get("/health")["tests_completed"] == before + 6
+
+
+def test_stages_that_are_left_out_by_setting_are_shown(start_engine):
+    engine = start_engine(PIPELINE_STAGES="syntax_check,backtest")
+    strategy_id = register(engine)
+    found = deploy(engine, strategy_id)
+    assert found["status"] == "completed"
+    assert found["stages"] == ["syntax_check", "backtest"]
+    assert found["left_out"] == [
+        "unit_tests",
+        "paper_trading",
+        "risk_validation",
+        "performance_validation",
+    ]
+
+
+def test_approval_required_by_setting_cannot_be_waved_by_a_request(start_engine):
+    engine = start_engine(DEPLOYMENT_APPROVAL_REQUIRED="true", PIPELINE_STAGES="syntax_check")
+    strategy_id = register(engine)
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy", {"approval_required": False})[
+        "pipeline_id"
+    ]
+    engine.until(
+        f"/deployments/{pipeline_id}/status", lambda now: now["status"] == "awaiting_approval"
+    )
+    os.kill(engine.children()["engine-control"], signal.SIGKILL)
+    engine.post(f"/deployments/{pipeline_id}/approve")
+    assert ended(engine, pipeline_id)["outcome"] == "promoted"
