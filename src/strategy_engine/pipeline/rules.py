@@ -122,8 +122,10 @@ def cuts_at_decisions(chosen: Chosen, part: History, digest: str) -> list[int]:
     )
     if not closes:
         return []
+    # One of each third of them, so that they are never the same.
     drawn = {
-        int(_draw(digest, f"decision {number}") * len(closes)) for number in range(DECISION_CUTS)
+        int((number + _draw(digest, f"decision {number}")) / DECISION_CUTS * len(closes))
+        for number in range(DECISION_CUTS)
     }
     return [closes[index] for index in sorted(drawn)]
 

@@ -23,7 +23,7 @@ HOUR_NS = 3_600_000_000_000
 START_NS = 1_483_308_000_000_000_000  # 2017-01-01 22:00 UTC
 SYMBOL = "EUR/USD.SIM"
 
-RSI = '''
+RSI = """
 class RSIStrategy:
     def __init__(self, rsi_period=14, oversold=30, overbought=70):
         self.rsi_period = rsi_period
@@ -38,7 +38,7 @@ class RSIStrategy:
             return 'SELL'
         else:
             return 'HOLD'
-'''
+"""
 
 
 def make_series(
@@ -96,9 +96,7 @@ def make_choices(actions: Iterable[int], symbol: str = SYMBOL, **details: Any) -
 
 def make_job(code: str = RSI, **changes: Any) -> Job:
     parameters = {"position_size": 1.0} | changes.pop("parameters", {})
-    limits = changes.pop(
-        "risk_limits", {"max_position_size": 200_000, "daily_loss_limit": -50_000}
-    )
+    limits = changes.pop("risk_limits", {"max_position_size": 200_000, "daily_loss_limit": -50_000})
     return Job(
         strategy_id="strat_1",
         content=Content(
