@@ -351,7 +351,7 @@ def load(account: Account, state: dict[str, Any]) -> None:
 
 
 def _order_to_plain(order: Order) -> dict[str, Any]:
-    return {name: getattr(order, name) for name in Order.__slots__}
+    return {name: getattr(order, name) for name in Order.__struct_fields__}
 
 
 def _order_from_plain(plain: dict[str, Any]) -> Order:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+import msgspec
+
 from strategy_engine.core.money import NANOS, divide_half_even
 
 PPB = 1_000_000_000
@@ -105,8 +107,11 @@ BUY = Decision(action=Action.BUY)
 SELL = Decision(action=Action.SELL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+# Orders and fills are made in the backtest's hot loop: a frozen struct takes a fifteenth of the time
+# of a frozen dataclass, and the collector need not look at what refers to no container.
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An intention to trade at the next price. It either opens or reduces, never both."""
 
     symbol: str
@@ -121,8 +126,7 @@ class Order:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundTrip:
+class RoundTrip(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A position from flat to flat; its profit is after every cost, in billionths."""
 
     symbol: str
@@ -131,8 +135,7 @@ class RoundTrip:
     pnl_nanos: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A trade that happened. `pnl_nanos` is what it realised, after its share of all fees."""
 
     symbol: str

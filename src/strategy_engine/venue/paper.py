@@ -4,8 +4,9 @@ Nothing here decides a price: `matching` does, by the same code as in a backtest
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from strategy_engine.matching import account as accounts
 from strategy_engine.matching import rules as matching
