@@ -107,8 +107,8 @@ BUY = Decision(action=Action.BUY)
 SELL = Decision(action=Action.SELL)
 
 
-# Orders and fills are made in the backtest's hot loop: a frozen struct takes a fifteenth of the time
-# of a frozen dataclass, and the collector need not look at what refers to no container.
+# Orders and fills are made in the backtest's hot loop: a frozen struct takes a fifteenth of the
+# time of a frozen dataclass, and the collector need not look at what holds no container.
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
