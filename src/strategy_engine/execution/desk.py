@@ -86,19 +86,31 @@ class Desk:
                 RoundTrip(entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=float(trip.pnl))
             )
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing is held in any instrument."""
+        return not any(book.lots for book in self.venue.account.books.values())
+
     def is_before(self, event: BarEvent) -> bool:
         """Whether an event is still to be done."""
         place = event.close_ns, event.symbol
         return place > self.cursor or (self.is_mid_bar and place == self.cursor)
 
     def mark(
-        self, event: BarEvent, *, cancel_entries: bool
+        self, event: BarEvent, *, cancel_entries: bool = False, flatten: bool = False
     ) -> tuple[Happened, BarProcessed | None]:
         """Let a bar fill and mark; the entry is to be kept before the strategy hears of its fills.
 
-        With `cancel_entries`, what waits to open a position is taken back first.
+        With `cancel_entries`, what waits to open a position is taken back first; with `flatten`,
+        everything that waits is, and the instrument's position is closed at this bar's open.
         """
-        gone = self.venue.cancel(only_entries=True) if cancel_entries else ()
+        gone: tuple[str, ...] = ()
+        placed = NOTHING_PLACED
+        if flatten:
+            gone = self.venue.cancel()
+            placed = self.venue.flatten(event.symbol, event.ts_ns)
+        elif cancel_entries:
+            gone = self.venue.cancel(only_entries=True)
         series = self.history.series[event.symbol]
         happened = self.venue.on_bar(
             event.symbol, (event.ts_ns, event.close_ns), series.ticks_at(event.index)
@@ -111,7 +123,7 @@ class Desk:
         if not happened.fills:
             return happened, None
         self._untold += [(each.symbol, _told(each, series.terms)) for each in happened.fills]
-        entry = self._entry(event, happened=happened, is_decided=False)
+        entry = self._entry(event, happened=happened, is_decided=False, placed=placed)
         self._count(happened.fills)
         return NOTHING_HAPPENED, entry
 

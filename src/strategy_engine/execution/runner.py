@@ -37,7 +37,7 @@ from strategy_engine.registry.model import Content
 from strategy_engine.registry.service import Registry
 from strategy_engine.sandbox.model import ChildDiedError, ChildLimits, ConfinementReport, ExitKind
 from strategy_engine.venue.ledger import Ledger
-from strategy_engine.venue.model import Entry, Opened, StaleEpochError
+from strategy_engine.venue.model import Entry, Opened, RiskState, StaleEpochError
 from strategy_engine.venue.paper import NOTHING_HAPPENED, PaperVenue
 from strategy_engine.venue.service import Records
 
@@ -292,17 +292,23 @@ class Runner:
                         return _End.COMPLETED
                 elif desk.is_before(event):
                     await self._step(desk, talk, event)
+                    if self._is_leaving and desk.is_flat:
+                        return _End.STOPPED
         finally:
             await bars.aclose()
 
     async def _step(self, desk: Desk, talk: Conversation, event: BarEvent) -> None:
         happened = NOTHING_HAPPENED
         if not desk.is_mid_bar:
-            happened, entry = desk.mark(event, cancel_entries=self._is_paused)
+            happened, entry = desk.mark(
+                event,
+                cancel_entries=self._is_paused or self._is_leaving,
+                flatten=self._wants(Desired.FLATTEN),
+            )
             if entry is not None:
                 await self._keep(entry)  # before the strategy hears of a fill, it is on the disk
         self.has_played = True
-        if self._is_paused:
+        if self._is_paused or self._wants(Desired.FLATTEN):
             await self._post(desk.conclude(event, happened, None, None))
             return
         started_ns = time.perf_counter_ns()
@@ -328,8 +334,12 @@ class Runner:
     async def _obey(self, desk: Desk, talk: Conversation) -> _End | None:
         if self._is_draining:
             return _End.DRAINED
-        if self._wants(Desired.STOP):
+        if self._wants(Desired.STOP) or (self._is_leaving and desk.is_flat):
             return _End.STOPPED
+        if self._mine is not None:  # who leaves may exit, and nothing else
+            desk.venue.risk_state = (
+                RiskState.REDUCING if self._is_leaving else self._mine.risk_state
+            )
         if self._mine is not None and self._is_paused != self._wants(Desired.PAUSE):
             if self._is_paused:
                 await talk.warm_up(desk.history.frames_between(self._seen, _before(desk)), None)
@@ -339,6 +349,10 @@ class Runner:
             if await self._tools.journal.move(self._mine, trigger) is None:
                 return _End.DRAINED
         return None
+
+    @property
+    def _is_leaving(self) -> bool:
+        return self._wants(Desired.DRAIN) or self._wants(Desired.FLATTEN)
 
     def _wants(self, desired: Desired) -> bool:
         return self._desired is not None and self._desired[0] is desired

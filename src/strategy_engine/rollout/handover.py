@@ -79,14 +79,17 @@ class Line:
             deployment.replaces,
             POLICY[deployment.options.handover],
             actor=audit.ENGINE,
-            why=deployment.pipeline_id,
+            why=f"replaced by {deployment.pipeline_id}",
         )
 
     async def _hand_over(self, deployment: Deployment) -> None:
         if await self._all_ended(deployment, deployment.options.handover_deadline_s):
             return
         await self._executions.hand_over(
-            deployment.replaces, Desired.FLATTEN, actor=audit.ENGINE, why="run-off deadline"
+            deployment.replaces,
+            Desired.FLATTEN,
+            actor=audit.ENGINE,
+            why=f"replaced by {deployment.pipeline_id}: its run-off deadline has passed",
         )
         if not await self._all_ended(deployment, FLATTEN_S):
             raise UnavailableError(

@@ -110,14 +110,9 @@ class PaperVenue:
             book.last_target = None
         return placed
 
-    def flatten(self, now_ns: int) -> Placed:
-        """Order out of every position, on the engine's own behalf."""
-        orders = [
-            order
-            for symbol in self.terms
-            for order in self.account.flatten(symbol, now_ns, Cause.HANDOVER)
-        ]
-        return self._place(orders)
+    def flatten(self, symbol: str, now_ns: int) -> Placed:
+        """Order out of a position, on the engine's own behalf."""
+        return self._place(self.account.flatten(symbol, now_ns, Cause.HANDOVER))
 
     def cancel(self, *, only_entries: bool = False) -> tuple[str, ...]:
         """Take back orders that wait to fill, and return their ids."""
@@ -173,7 +168,8 @@ class PaperVenue:
         )
 
     def _order_id(self, order: Order, number: int) -> str:
-        return f"{self.execution_id}-{order.symbol}-{order.decided_ns}-{number}"
+        which = number if order.cause is Cause.SIGNAL else order.cause
+        return f"{self.execution_id}-{order.symbol}-{order.decided_ns}-{which}"
 
     def _named(self, fill: Fill) -> Fill:
         order_id = f"{self.execution_id}-{fill.symbol}-{fill.ts_ns}-{fill.cause}"

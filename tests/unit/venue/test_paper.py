@@ -166,12 +166,12 @@ def test_a_loss_over_night_counts_for_the_day_that_it_opens():
     assert paper.day_pnl_nanos < money.to_nanos(-1_000)
 
 
-def test_flatten_goes_out_of_every_position_even_while_halted():
+def test_flatten_goes_out_of_a_position_even_while_halted():
     paper = venue()
     bought(paper)
     paper.risk_state = RiskState.HALTED
 
-    placed = paper.flatten(2 * HOUR_NS)
+    placed = paper.flatten(SYMBOL, 2 * HOUR_NS)
     (fill,) = paper.on_bar(SYMBOL, bar(2), FLAT_BAR).fills
 
     assert [order.cause for order in placed.orders] == [Cause.HANDOVER]
