@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from strategy_engine import examples
 from strategy_engine.cli import engine
 from strategy_engine.client.service import Client
 
@@ -32,8 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         with Client(url) as client:
             while client.health()["status"] != "healthy":
                 process.check()
-        data_dir = str(folder / "data")
-        yield {**os.environ, "STRATEGY_URL": url, "STRATEGY_DATA_DIR": data_dir}
+        yield {"STRATEGY_URL": url, "STRATEGY_DATA_DIR": str(folder / "data")}
 
 
 def run(
@@ -41,7 +40,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "strategy_engine.cli.main", *words],
-        env=environment,
+        env={**os.environ, **environment},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -56,18 +55,21 @@ def answer(environment: dict[str, str], *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def example(name: str) -> str:
-    return str(resources.files("strategy_engine.examples") / f"{name}.py")
+def example(folder: Path, file: str) -> str:
+    found = next(each for each in examples.EXAMPLES if each.file == file)
+    path = folder / file
+    path.write_text(found.source(), "utf-8")
+    return str(path)
 
 
 def test_a_strategy_goes_from_its_file_to_stopped_by_commands_alone(
-    served: dict[str, str],
+    served: dict[str, str], tmp_path: Path
 ) -> None:
-    rsi = example("rsi_mean_reversion")
+    rsi = example(tmp_path, "rsi_mean_reversion.py")
 
     deployed = run(served, "deploy", rsi, "--name", "by commands", "--watch", *LIMITS)
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    assert re.findall(r"^(\S)\s+\w+_\w+\s", deployed.stdout, re.MULTILINE) == ["✓"] * 6
+    assert re.findall(r"^(\S)\s+\w+\s", deployed.stdout, re.MULTILINE) == ["✓"] * 6
 
     [version] = answer(served, "strategies", "--name", "by commands")["strategies"]
     strategy_id = version["strategy_id"]
@@ -85,9 +87,9 @@ def test_a_strategy_goes_from_its_file_to_stopped_by_commands_alone(
 
 
 def test_a_strategy_that_fails_exits_1_with_the_stage_and_what_to_do(
-    served: dict[str, str],
+    served: dict[str, str], tmp_path: Path
 ) -> None:
-    done = run(served, "deploy", example("never_trades"), "--watch", *LIMITS)
+    done = run(served, "deploy", example(tmp_path, "never_trades.py"), "--watch", *LIMITS)
 
     assert done.returncode == 1
     assert "failed at backtest: " in done.stderr
@@ -95,10 +97,14 @@ def test_a_strategy_that_fails_exits_1_with_the_stage_and_what_to_do(
 
 
 def test_other_content_under_the_same_version_is_refused_with_what_to_do(
-    served: dict[str, str],
+    served: dict[str, str], tmp_path: Path
 ) -> None:
-    first = run(served, "deploy", example("never_trades"), "--name", "twice", "--no-watch")
-    second = run(served, "deploy", example("ma_cross"), "--name", "twice", "--no-watch")
+    first = run(
+        served, "deploy", example(tmp_path, "never_trades.py"), "--name", "twice", "--no-watch"
+    )
+    second = run(
+        served, "deploy", example(tmp_path, "ma_cross.py"), "--name", "twice", "--no-watch"
+    )
 
     assert (first.returncode, second.returncode) == (0, 1)
     assert "raise the version" in second.stderr
@@ -121,7 +127,7 @@ def test_a_port_that_is_in_use_is_told_before_anything_starts(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         words = ["serve", "--port", str(port), "--data-dir", str(tmp_path)]
-        done = run(dict(os.environ), *words)
+        done = run({}, *words)
 
     assert done.returncode == 1
     assert f"port {port} on 127.0.0.1 is in use" in done.stderr
@@ -138,7 +144,7 @@ def test_every_command_of_the_tutorial_runs_in_its_order(
 
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", prelude + "\n".join(blocks)],
-        env=served,
+        env={**os.environ, **served},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,12 +88,14 @@ def _told(pid: int) -> str:
 
 
 @pytest.fixture
-def demo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Demo]:
-    demo = Demo(tmp_path, *request.param)
-    yield demo
-    if demo.process.poll() is None:
-        demo.process.terminate()
-    demo.process.communicate(timeout=WITHIN_S)
+def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
+    # A short path: the engine's sockets lie in it, and a socket's path holds 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="test-demo-") as folder:
+        demo = Demo(Path(folder), *request.param)
+        yield demo
+        if demo.process.poll() is None:
+            demo.process.terminate()
+        demo.process.communicate(timeout=WITHIN_S)
 
 
 @pytest.mark.parametrize("demo", [["--once"]], indirect=True)
