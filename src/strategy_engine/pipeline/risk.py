@@ -51,7 +51,7 @@ class Stress:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunningReturns:
-    """Daily returns of an execution that runs now; `capital` in account currency."""
+    """Daily returns of an execution that runs now, by UTC date; `capital` in account currency."""
 
     execution_id: str
     days: Ints
@@ -96,13 +96,18 @@ def worst_day(ledgered: Ledgered) -> WorstDay:
     """
     if not ledgered.close_ns.size:
         return WorstDay(day="", loss=0.0)
-    days = (ledgered.close_ns - 1) // DAY_NS
+    days = utc_days(ledgered)
     starts = np.concatenate(((0,), np.flatnonzero(days[1:] != days[:-1]) + 1))
     opening = np.concatenate(((ledgered.capital,), ledgered.equity[starts[1:] - 1]))
     losses = np.minimum.reduceat(ledgered.equity, starts) - opening
     worst = int(np.argmin(losses))
     day = history.moment(int(days[starts[worst]]) * DAY_NS)[:10]
     return WorstDay(day=day, loss=min(0.0, float(losses[worst])))
+
+
+def utc_days(ledgered: Ledgered) -> Ints:
+    """Return the UTC date that each instant belongs to; midnight belongs to the day that ends."""
+    return (ledgered.close_ns - 1) // DAY_NS
 
 
 def stresses(
@@ -124,7 +129,7 @@ def company(
     Parameters
     ----------
     days : array of int64, shape (n,)
-        Days since 1970 of `returns`, rising.
+        UTC dates of `returns` as days since 1970, rising.
     fewest : int
         Shared days below which a comparison says nothing.
     """

@@ -318,12 +318,15 @@ def _risks(
     job: Job, outcome: trial.Outcome, running: Sequence[risk.RunningReturns]
 ) -> tuple[list[Check], dict[str, Any]]:
     ledgered, part, wanted = outcome.ledgered, outcome.part, job.criteria
-    days, returns = backtest.daily_returns(ledgered, part.days())
+    _, returns = backtest.daily_returns(ledgered, part.days())
     tail = var.tail_risk(returns)
     terms = {each.symbol: each.terms for each in part.series}
     largest = risk.largest_position(ledgered, terms)
     day = risk.worst_day(ledgered)
-    beside = risk.company(days, returns, ledgered.capital, running, wanted.min_daily_returns)
+    utc_days, utc_returns = backtest.daily_returns(ledgered, risk.utc_days(ledgered))
+    beside = risk.company(
+        utc_days, utc_returns, ledgered.capital, running, wanted.min_daily_returns
+    )
     stresses = risk.stresses(ledgered, outcome.chosen, part, job.settings)
     checks = [
         judgements.judge_declared(job.settings),

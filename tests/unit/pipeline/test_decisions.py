@@ -69,7 +69,7 @@ def test_decisions_for_other_symbols_than_asked_are_refused(part, symbols):
         decisions=[Decisions(symbol=each, actions=bytes(4), details=[]) for each in symbols],
         cpu_ns=0,
     )
-    with pytest.raises(ForgedAnswerError, match="asked was EUR/USD.SIM"):
+    with pytest.raises(ForgedAnswerError, match=r"asked was EUR/USD\.SIM"):
         decisions.unpack(answer, part)
 
 
