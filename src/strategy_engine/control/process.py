@@ -19,8 +19,9 @@ from strategy_engine.config import Settings
 from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.control.telemetry import Telemetry
 from strategy_engine.core.clock import SystemClock
+from strategy_engine.core.errors import UnavailableError
 from strategy_engine.execution.service import Executions
-from strategy_engine.infra import database, durable, logs, wakeup
+from strategy_engine.infra import database, durable, logs, memory, wakeup
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.pipeline.children import Children
@@ -66,6 +67,27 @@ async def _serve(settings: Settings, listener: socket.socket, started_at: dateti
     os._exit(0 if server.started else 1)
 
 
+def refuse_when_full(max_memory_bytes: int | None, child_bytes: int) -> None:
+    """Refuse another execution when the engine would outgrow STRATEGY_MAX_MEMORY.
+
+    Raises
+    ------
+    UnavailableError
+        With what is used, what one more may use, and the limit.
+    """
+    if max_memory_bytes is None:
+        return
+    used = memory.engine_bytes(os.getppid())
+    if used + child_bytes > max_memory_bytes:
+        raise UnavailableError(
+            f"the engine uses {used >> 20:,} MiB, one more execution may use {child_bytes >> 20:,}"
+            f" MiB, and STRATEGY_MAX_MEMORY is {max_memory_bytes >> 20:,} MiB; stop an execution,"
+            " lower STRATEGY_CHILD_MEMORY, or raise the limit",
+            used_bytes=used,
+            accepted=max_memory_bytes,
+        )
+
+
 class Control:
     """Every service of the control process."""
 
@@ -85,6 +107,7 @@ class Control:
             catalogue=catalogue,
             clock=clock,
             poke=partial(wakeup.poke, data_dir / "run" / "node.sock"),
+            admit=partial(refuse_when_full, settings.max_memory_bytes, settings.child_memory_bytes),
         )
         limits = ChildLimits(
             memory_bytes=settings.child_memory_bytes, cpu_s=settings.pipeline_timeout_s

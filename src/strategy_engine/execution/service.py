@@ -45,6 +45,8 @@ class Executions:
         Hints to the node that rows have changed; whether it hears does not matter.
     confirm_s : float
         How long a verb waits for the node before it answers what is.
+    admit : callable
+        Raises if the engine has no room for another execution.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Executions:
         clock: Clock,
         poke: Callable[[], None],
         confirm_s: float = CONFIRM_S,
+        admit: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._registry = registry
@@ -63,6 +66,7 @@ class Executions:
         self._clock = clock
         self._poke = poke
         self._confirm_s = confirm_s
+        self._admit = admit
 
     async def start(
         self, strategy_id: str, config: ExecutionConfig, *, actor: str, role: Role = Role.STABLE
@@ -79,8 +83,13 @@ class Executions:
             If the version is in a state that cannot start.
         InvalidError
             If the config, an instrument or a timeframe makes no sense; nothing is written.
+        UnavailableError
+            If the engine has no room for another execution; nothing is written.
         """
-        settings = await self._checked(await self._registry.get(strategy_id), config)
+        strategy = await self._registry.get(strategy_id)
+        settings = await self._checked(strategy, config)
+        if strategy.status is not Status.RUNNING:
+            await asyncio.to_thread(self._admit)
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
             is_running = strategy.status is Status.RUNNING

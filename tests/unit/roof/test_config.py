@@ -1,7 +1,8 @@
 import pytest
 
 from strategy_engine import config, serve
-from strategy_engine.core.errors import InvalidError
+from strategy_engine.control import process
+from strategy_engine.core.errors import InvalidError, UnavailableError
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,22 @@ def test_an_open_address_with_a_key_is_served():
     settings = config.load(host="0.0.0.0", api_key="k" * 16)  # noqa: S104  the address under test
     serve.refuse_open_door(settings)
     assert not serve.is_loopback(settings.host)
+
+
+def test_the_engine_is_full_when_one_more_child_would_not_fit():
+    process.refuse_when_full(None, 1 << 60)
+    process.refuse_when_full(1 << 60, 1 << 20)
+    with pytest.raises(UnavailableError, match=r"STRATEGY_MAX_MEMORY is 1 MiB; stop an execution"):
+        process.refuse_when_full(1 << 20, 1 << 20)
+
+
+def test_fast_processors_are_preferred_only_where_they_are_told_apart(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1})
+    monkeypatch.setattr("os.sched_setaffinity", lambda _pid, cpus: kept.append(cpus))
+    assert "no effect" in serve.prefer_fast_cpus(tmp_path)
+    for cpu, capacity in ((0, 512), (1, 1024)):
+        (tmp_path / f"cpu{cpu}").mkdir()
+        (tmp_path / f"cpu{cpu}" / "cpu_capacity").write_text(f"{capacity}\n")
+    assert serve.prefer_fast_cpus(tmp_path) == "M4_MAX: kept on the 1 fastest of 2 processors"
+    assert kept == [{1}]
