@@ -49,7 +49,7 @@ class Executions:
         Raises if the engine has no room for another execution.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a room is wired with, each a thing of its own
         self,
         *,
         database: Database,
