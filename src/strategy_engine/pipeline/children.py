@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from strategy_engine.core.errors import UnavailableError
 from strategy_engine.matching.settings import Settings
 from strategy_engine.pipeline.decisions import Choices, unpack
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import ForgedAnswerError, Job, StrategyFailedError
-from strategy_engine.sandbox.launcher import ChildLimits
+from strategy_engine.sandbox.launcher import ChildLimits, ConfinementReport
 from strategy_engine.sandbox.protocol import messages
 
 LEAN, TESTS = "lean", "tests"
@@ -24,6 +25,11 @@ _MOST_NAMES = 1_000
 
 class Forked(Protocol):
     """A child as a stage needs it; the sandbox's own is one."""
+
+    @property
+    def report(self) -> ConfinementReport:
+        """Which layers of its wall stand."""
+        ...
 
     async def request(self, body: bytes, timeout_s: float | None) -> bytes:
         """Send a frame and return the answer."""
@@ -43,7 +49,17 @@ class Launcher(Protocol):
 
 
 class Children:
-    """Opens validation children. One an engine process: it counts them."""
+    """Opens validation children. One an engine process: it counts them.
+
+    Parameters
+    ----------
+    workers : int
+        How many may be open at once.
+    decision_timeout_s : float
+        How long loading, or a single decision, may take; a history gets more with its length.
+    requires_confinement : bool
+        A child whose wall lacks a layer is refused before it is sent any code.
+    """
 
     def __init__(
         self,
@@ -52,7 +68,9 @@ class Children:
         limits: ChildLimits,
         workers: int,
         decision_timeout_s: float = 5.0,
+        requires_confinement: bool = False,
     ) -> None:
+        self._requires_confinement = requires_confinement
         self._launcher = launcher
         self._limits = limits
         self._free = asyncio.Semaphore(workers)
@@ -64,9 +82,18 @@ class Children:
         async with self._free:
             child = await self._launcher.child(kind, self._limits, label)
             try:
+                self._check_wall(child)
                 yield Conversation(child, self._decision_timeout_s)
             finally:
                 await child.close()
+
+    def _check_wall(self, child: Forked) -> None:
+        if not self._requires_confinement or child.report.is_complete:
+            return
+        names = ", ".join(f"{each.name} ({each.why})" for each in child.report.missing)
+        raise UnavailableError(
+            f"a child is not shut in: {names} missing; nothing of the strategy ran"
+        )
 
 
 class Conversation:

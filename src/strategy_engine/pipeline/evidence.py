@@ -22,10 +22,11 @@ _LONGEST_MESSAGE = 500
 def bars_of(part: History) -> dict[str, Any]:
     """Return which bars something was judged on."""
     times = part.timeline()
+    first = min((int(each.bars.ts_ns[0]) for each in part.series if len(each.bars)), default=0)
     return {
         "bars": int(part.bar_count()),
         "days": history.span_days(part),
-        "from": history.moment(int(times[0])) if times.size else None,
+        "from": history.moment(first) if times.size else None,
         "to": history.moment(int(times[-1])) if times.size else None,
         "symbols": [
             {

@@ -209,6 +209,7 @@ async def risk_validation(job: Job, tools: Tools) -> StageResult:
         evidence=facts | evidence.criteria_of(job.criteria),
         summary=f"VaR (95 %, 1 day) {facts['var_95']:.2%}, CVaR {facts['cvar_95']:.2%},"
         f" max drawdown {facts['max_drawdown']:.1%}, within its limits",
+        extra=evidence.length_finding(job, data),
     )
 
 
