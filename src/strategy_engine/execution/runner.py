@@ -2,15 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
 
 from strategy_engine.core.clock import Clock
-from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.core.errors import EngineError
+from strategy_engine.execution import faults, rules
 from strategy_engine.execution import history as histories
-from strategy_engine.execution import rules
 from strategy_engine.execution.conversation import (
     Conversation,
     Launcher,
@@ -29,13 +27,14 @@ from strategy_engine.execution.model import (
     Observation,
     Trigger,
 )
+from strategy_engine.execution.pace import Bars
 from strategy_engine.infra import logs
 from strategy_engine.market.feeds import BarEvent, ReplayFeed
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
 from strategy_engine.registry.service import Registry
-from strategy_engine.sandbox.model import ChildDiedError, ChildLimits, ConfinementReport, ExitKind
+from strategy_engine.sandbox.model import ChildLimits, ConfinementReport
 from strategy_engine.venue.ledger import Ledger
 from strategy_engine.venue.model import Entry, Opened, RiskState, StaleEpochError
 from strategy_engine.venue.paper import NOTHING_HAPPENED, PaperVenue
@@ -43,7 +42,6 @@ from strategy_engine.venue.service import Records
 
 LEAN = "lean"
 _UNKEPT_BARS = 512  # how far an execution may run ahead of the ledger's disk
-_SHOWN_LOG_LINES = 10
 
 _log = logs.get("execution")
 
@@ -151,7 +149,7 @@ class Runner:
             _log.warning("execution_superseded", execution=self.execution_id, why=str(error))
             return Outcome.SUPERSEDED
         except EngineError as error:
-            if _is_engines_fault(error):
+            if faults.is_engines_fault(error):
                 _log.warning("execution_lost", execution=self.execution_id, why=str(error))
                 return Outcome.LOST
             await self.fail(error)
@@ -167,7 +165,7 @@ class Runner:
             final = self._desk.observe(is_final=True)
             await self._close_books(self._desk)
         await self._tools.journal.end(
-            self._mine, Trigger.BREAK, final, end_reason=FAILED, error=_explain(error)
+            self._mine, Trigger.BREAK, final, end_reason=FAILED, error=faults.explain(error)
         )
 
     # -- from claim to end
@@ -261,11 +259,11 @@ class Runner:
             mine,
             Trigger.PAUSE if self._is_paused else Trigger.READY,
             start_time=mine.start_time or self._tools.clock.now(),
-            confinement=_plain_report(report),
+            confinement=faults.plain_report(report),
         )
         return moved is not None
 
-    def _bars(self, mine: Execution, desk: Desk) -> "_Bars":
+    def _bars(self, mine: Execution, desk: Desk) -> Bars:
         speed = mine.config.speed
         speed = self._tools.settings.replay_speed if speed is None else speed
         feed = ReplayFeed(
@@ -274,11 +272,11 @@ class Runner:
             speed=speed,
             clock=self._tools.clock,
         )
-        return _Bars(feed, is_fast=not speed)
+        return Bars(feed, is_fast=not speed)
 
     # -- bar by bar
 
-    async def _play(self, desk: Desk, talk: Conversation, bars: "_Bars") -> _End:
+    async def _play(self, desk: Desk, talk: Conversation, bars: Bars) -> _End:
         self._nudge.set()  # what was wanted while all this was prepared
         try:
             while True:
@@ -386,53 +384,11 @@ class Runner:
             _log.error("ledger_not_closed", execution=self.execution_id, why=str(error))
 
 
-class _Bars:
-    """The feed's next bar, or None when something else wants attention first."""
-
-    def __init__(self, feed: ReplayFeed, *, is_fast: bool) -> None:
-        self._feed = feed
-        self._is_fast = is_fast  # then the feed never makes anybody wait
-        self._pull: asyncio.Task[BarEvent | None] | None = None
-        self.is_over = False
-
-    async def next(self, nudge: asyncio.Event) -> BarEvent | None:
-        if self._is_fast:
-            event = await self._take()
-        else:
-            self._pull = self._pull or asyncio.ensure_future(self._take())
-            await _first_of(self._pull, nudge.wait())
-            if not self._pull.done():
-                return None
-            event = self._pull.result()
-            self._pull = None
-        self.is_over = event is None
-        return event
-
-    async def aclose(self) -> None:
-        if self._pull is not None:
-            self._pull.cancel()
-            await asyncio.wait([self._pull])
-
-    async def _take(self) -> BarEvent | None:
-        try:
-            return await anext(self._feed)
-        except StopAsyncIteration:
-            return None
-
-
-async def _first_of(pull: asyncio.Task[Any], other: Coroutine[Any, Any, Any]) -> None:
-    waiter = asyncio.ensure_future(other)
-    try:
-        await asyncio.wait([pull, waiter], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiter.cancel()
-
-
 async def _say_stop(talk: Conversation) -> str | None:
     try:
         await talk.stop()
     except EngineError as error:  # it ends all the same; its last words are kept
-        return _explain(error)
+        return faults.explain(error)
     return None
 
 
@@ -450,25 +406,3 @@ def _desk(venue: PaperVenue, past: History, capital_nanos: int, kept: Kept | Non
     if kept is not None:
         desk.restore(kept)
     return desk
-
-
-def _is_engines_fault(error: EngineError) -> bool:
-    if isinstance(error, ChildDiedError):
-        return error.exit.kind is ExitKind.KILLED
-    return isinstance(error, UnavailableError)
-
-
-def _explain(error: Exception) -> str:
-    lines = [str(error)]
-    if isinstance(error, ChildDiedError):
-        lines += error.exit.log_lines[-_SHOWN_LOG_LINES:]
-    return "\n".join(lines)
-
-
-def _plain_report(report: ConfinementReport) -> dict[str, Any]:
-    return {
-        "is_complete": report.is_complete,
-        "layers": [
-            {"name": each.name, "is_on": each.is_on, "why": each.why} for each in report.layers
-        ],
-    }

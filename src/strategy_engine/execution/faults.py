@@ -1,0 +1,33 @@
+"""How failures and walls are told. Pure."""
+
+from typing import Any
+
+from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.sandbox.model import ChildDiedError, ConfinementReport, ExitKind
+
+_SHOWN_LOG_LINES = 10
+
+
+def is_engines_fault(error: EngineError) -> bool:
+    """Whether the strategy has no part in an error, so that its execution may be claimed again."""
+    if isinstance(error, ChildDiedError):
+        return error.exit.kind is ExitKind.KILLED
+    return isinstance(error, UnavailableError)
+
+
+def explain(error: Exception) -> str:
+    """Return the reason in one line, and below it the last lines that a dead child printed."""
+    lines = [str(error)]
+    if isinstance(error, ChildDiedError):
+        lines += error.exit.log_lines[-_SHOWN_LOG_LINES:]
+    return "\n".join(lines)
+
+
+def plain_report(report: ConfinementReport) -> dict[str, Any]:
+    """Return which layers of a wall stand, as JSON has it."""
+    return {
+        "is_complete": report.is_complete,
+        "layers": [
+            {"name": each.name, "is_on": each.is_on, "why": each.why} for each in report.layers
+        ],
+    }
