@@ -189,3 +189,36 @@ def test_approval_required_by_setting_cannot_be_waved_by_a_request(start_engine)
     os.kill(engine.children()["engine-control"], signal.SIGKILL)
     engine.post(f"/deployments/{pipeline_id}/approve")
     assert ended(engine, pipeline_id)["outcome"] == "promoted"
+
+
+BROKEN_AT_START = """
+class Broken:
+    def on_start(self):
+        raise RuntimeError("no luck today")
+
+    def generate_signal(self, market_data):
+        return "HOLD"
+"""
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_version_that_does_not_start_gives_the_line_back_unless_told_otherwise(
+    start_engine, wanted
+):
+    engine = start_engine(PIPELINE_STAGES="syntax_check", AUTO_ROLLBACK_ENABLED=str(wanted).lower())
+    name = "Rolled back"
+    old = register(engine, name=name)
+    deploy(engine, old)
+    running(engine, old, speed=500)
+    new = register(engine, name=name, version="2.0.0", code=BROKEN_AT_START)
+    found = deploy(engine, new, handover="flatten")
+    assert found["status"] == "failed"
+    assert "no luck today" in found["message"]
+    assert status_of(engine, new) == "error"
+    if wanted:
+        assert found["outcome"] == "rolled_back"
+        assert status_of(engine, old) == "running"
+        engine.post(f"/strategies/{old}/stop")
+    else:
+        assert found["outcome"] == "aborted"
+        assert status_of(engine, old) == "stopped"
