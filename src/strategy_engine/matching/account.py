@@ -7,7 +7,7 @@ of a backtest, and behind the live order gate. It is mutable because a backtest 
 from collections.abc import Iterable
 from typing import Any
 
-from strategy_engine.core.money import divide_half_even
+from strategy_engine.matching import position as positions
 from strategy_engine.matching import rules
 from strategy_engine.matching.model import (
     DAY_NS,
@@ -16,59 +16,33 @@ from strategy_engine.matching.model import (
     Decision,
     Fill,
     Order,
-    RoundTrip,
     Rules,
     Side,
     Terms,
 )
+from strategy_engine.matching.position import Position
 
 
-class Book:
+class Book(Position):
     """The position in one instrument and the orders that wait for its next price."""
 
     __slots__ = (
-        "entry_nanos",
-        "entry_ns",
-        "entry_tick_lots",
-        "fees_open",
         "last_target",
-        "lots",
-        "mark",
         "pending",
         "stop",
         "stop_ppb",
         "target",
         "target_ppb",
-        "terms",
-        "trip_pnl",
     )
 
     def __init__(self, terms: Terms) -> None:
-        self.terms = terms
-        self.lots = 0
-        self.mark = 0
-        self.entry_tick_lots = 0
-        self.entry_nanos = 0
-        self.entry_ns = 0
-        self.fees_open = 0
-        self.trip_pnl = 0
+        super().__init__(terms)
         self.stop: int | None = None
         self.target: int | None = None
         self.stop_ppb: int | None = None
         self.target_ppb: int | None = None
         self.last_target: int | None = None
         self.pending: list[Order] = []
-
-    @property
-    def entry_price(self) -> float | None:
-        """Return the average entry price, or None when flat."""
-        if not self.lots:
-            return None
-        return self.terms.price(self.entry_tick_lots / abs(self.lots))
-
-    def value_nanos(self) -> int:
-        """Return the position's value at its mark, signed."""
-        return self.terms.nanos(self.mark * self.lots)
 
 
 class Account:
@@ -85,17 +59,11 @@ class Account:
 
     def equity(self) -> int:
         """Return cash and positions at their marks, in billionths."""
-        equity = self.cash
-        for book in self.books.values():
-            if book.lots:
-                equity += book.value_nanos()
-        return equity
+        return positions.equity(self.cash, self.books.values())
 
     def free(self) -> int:
         """Return the cash that may open positions: none of it pledged to a short."""
-        return self.cash + 2 * sum(
-            book.value_nanos() for book in self.books.values() if book.lots < 0
-        )
+        return positions.free(self.cash, self.books.values())
 
     def on_bar(
         self, symbol: str, times: tuple[int, int], bar: tuple[int, int, int, int]
@@ -260,52 +228,29 @@ class Account:
         return self._reduce(book, order, (order.lots, price, abs(price - level)), ts_ns)
 
     def _open(self, book: Book, order: Order, size: tuple[int, int, int], ts_ns: int) -> Fill:
-        lots, price, slippage = size
-        value = book.terms.nanos(price * lots)
-        fee = rules.fee(value, self.rules.fee_ppm)
-        signed = lots if order.side is Side.BUY else -lots
-        self.cash -= (value if signed > 0 else -value) + fee
+        lots, price, _ = size
         if not book.lots:
-            book.entry_ns, book.trip_pnl = ts_ns, 0
             book.stop_ppb, book.target_ppb = order.stop_loss_ppb, order.take_profit_ppb
-        book.lots += signed
-        book.entry_tick_lots += price * lots
-        book.entry_nanos += value
-        book.fees_open += fee
+        signed = lots if order.side is Side.BUY else -lots
+        change, fee = book.enlarge(signed, price, self.rules.fee_ppm, ts_ns)
+        self.cash += change
         book.stop, book.target = rules.protection(
             book.entry_tick_lots, book.lots, book.stop_ppb, book.target_ppb
         )
-        return self._fill(book, order, (lots, price, slippage), (fee, 0, ts_ns))
+        return self._fill(book, order, size, (fee, 0, ts_ns))
 
     def _reduce(self, book: Book, order: Order, size: tuple[int, int, int], ts_ns: int) -> Fill:
-        lots, price, slippage = size
-        held = abs(book.lots)
-        sign = 1 if book.lots > 0 else -1
-        value = book.terms.nanos(price * lots)
-        fee = rules.fee(value, self.rules.fee_ppm)
-        cost = divide_half_even(book.entry_tick_lots * lots, held)
-        entry_fee = divide_half_even(book.fees_open * lots, held)
-        # Shares of what was really paid, so that Σ realised P&L is the change in cash to the digit.
-        entry_value = divide_half_even(book.entry_nanos * lots, held)
-        pnl = sign * (value - entry_value) - fee - entry_fee
-        self.cash += sign * value - fee
-        book.lots -= sign * lots
-        book.entry_tick_lots -= cost
-        book.entry_nanos -= entry_value
-        book.fees_open -= entry_fee
-        book.trip_pnl += pnl
-        return self._fill(book, order, (lots, price, slippage), (fee, pnl, ts_ns))
+        lots, price, _ = size
+        change, fee, pnl = book.reduce(lots, price, self.rules.fee_ppm)
+        self.cash += change
+        if not book.lots:
+            book.stop = book.target = None
+        return self._fill(book, order, size, (fee, pnl, ts_ns))
 
     def _fill(
         self, book: Book, order: Order, size: tuple[int, int, int], outcome: tuple[int, int, int]
     ) -> Fill:
         fee, pnl, ts_ns = outcome
-        trip = None
-        if not book.lots:
-            trip = RoundTrip(
-                symbol=order.symbol, entry_ns=book.entry_ns, exit_ns=ts_ns, pnl_nanos=book.trip_pnl
-            )
-            book.stop = book.target = None
         return Fill(
             symbol=order.symbol,
             side=order.side,
@@ -319,11 +264,11 @@ class Account:
             opens=order.opens,
             lots_after=book.lots,
             order_id=order.order_id,
-            round_trip=trip,
+            round_trip=book.round_trip(ts_ns),
         )
 
 
-_BOOK_FIELDS = tuple(name for name in Book.__slots__ if name not in {"terms", "pending"})
+_BOOK_FIELDS = tuple(sorted({*Position.__slots__, *Book.__slots__} - {"terms", "pending"}))
 
 
 def dump(account: Account) -> dict[str, Any]:
