@@ -29,7 +29,10 @@ from strategy_engine.pipeline.service import Pipeline, Timeouts
 from strategy_engine.pipeline.stages import Tools
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.handover import Line
-from strategy_engine.rollout.service import Defaults, Rollouts
+from strategy_engine.rollout.journal import Journal
+from strategy_engine.rollout.model import Defaults
+from strategy_engine.rollout.service import Rollouts
+from strategy_engine.rollout.steps import Steps
 from strategy_engine.rollout.workflows import Workflows
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.venue.service import Records
@@ -129,19 +132,22 @@ class Control:
             Timeouts(pipeline_s=settings.pipeline_timeout_s),
             clock,
         )
-        self.rollouts = Rollouts(
-            database=opened,
-            registry=registry,
-            pipeline=pipeline,
-            line=Line(registry=registry, executions=executions, records=records, clock=clock),
-            clock=clock,
-            defaults=Defaults(
-                stages=settings.stages,
-                approval_required=settings.approval_required,
-                auto_rollback=settings.auto_rollback,
-            ),
+        journal = Journal(opened, registry, clock)
+        line = Line(registry=registry, executions=executions, records=records, clock=clock)
+        defaults = Defaults(
+            stages=settings.stages,
+            approval_required=settings.approval_required,
+            auto_rollback=settings.auto_rollback,
         )
-        self._workflows = Workflows(self.rollouts)
+        steps = Steps(journal=journal, pipeline=pipeline, line=line, defaults=defaults)
+        self._workflows = Workflows(steps)
+        self.rollouts = Rollouts(
+            journal=journal,
+            pipeline=pipeline,
+            line=line,
+            carrier=self._workflows,
+            defaults=defaults,
+        )
         self.services = Services(
             registry=registry,
             rollouts=self.rollouts,

@@ -16,7 +16,8 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit
 from strategy_engine.registry.model import LIVE, Status, Strategy, Trigger
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout.model import Deployment, Handover
+from strategy_engine.rollout import plans
+from strategy_engine.rollout.model import Deployment, Handover, Options
 from strategy_engine.rollout.plans import Step
 from strategy_engine.venue.service import Records
 
@@ -44,6 +45,21 @@ class Line:
             if version.strategy_id != strategy.strategy_id and version.status in LIVE:
                 found += await self._executions.unended_of(version.strategy_id)
         return found
+
+    async def plan(
+        self, strategy: Strategy, options: Options
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the steps of a rollout, and the executions whose capital it takes.
+
+        Raises
+        ------
+        NotBuiltError
+            If the line has a running version that the type cannot replace yet.
+        """
+        others: list[str] = []
+        if strategy.status not in LIVE:
+            others = [each.execution_id for each in await self.others_at_work(strategy)]
+        return plans.plan(options.deployment_type, replaces=bool(others)), tuple(others)
 
     async def do(self, step: Step, strategy: Strategy, deployment: Deployment) -> None:
         """Carry out one step of a plan.

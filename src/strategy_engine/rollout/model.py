@@ -126,3 +126,12 @@ class Deployment:
     def on(self, trigger: Trigger) -> "Deployment":
         """Return the deployment as it stands after `trigger`."""
         return replace(self, state=next_state(ARROWS, self.state, trigger))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What the settings say about every deployment."""
+
+    stages: tuple[str, ...]
+    approval_required: bool
+    auto_rollback: bool

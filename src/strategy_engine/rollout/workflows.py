@@ -10,7 +10,7 @@ from dbos import DBOS, SetWorkflowID, StepOptions
 
 from strategy_engine.infra import durable, logs
 from strategy_engine.rollout.model import Deployment, State
-from strategy_engine.rollout.service import Rollouts
+from strategy_engine.rollout.steps import Steps
 
 PIPELINES = "pipelines"
 ROLLOUTS = "rollouts"
@@ -24,8 +24,8 @@ _log = logs.get("rollout")
 class Workflows:
     """Registers the two workflows; make it before the workflow engine is launched."""
 
-    def __init__(self, rollouts: Rollouts) -> None:
-        self._rollouts = rollouts
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
 
         @DBOS.workflow(name="validate")
         async def validate(pipeline_id: str) -> str:
@@ -37,7 +37,6 @@ class Workflows:
 
         self._validate_workflow = validate
         self._roll_out_workflow = roll_out
-        rollouts.connect(self._enqueue, self._announce)
 
     async def register_queues(self, *, pipelines_at_once: int) -> None:
         """Say how many of each may run; call it once after launch."""
@@ -54,25 +53,27 @@ class Workflows:
             on_conflict="always_update",
         )
 
-    async def _enqueue(self, deployment: Deployment) -> None:
+    async def enqueue(self, deployment: Deployment) -> None:
+        """Start a deployment's pipeline; once, however often it is called."""
         # The workflow's id is the deployment's, so that enqueueing twice starts it once.
         with SetWorkflowID(deployment.pipeline_id):
             await DBOS.enqueue_workflow_async(
                 PIPELINES, self._validate_workflow, deployment.pipeline_id
             )
 
-    async def _announce(self, pipeline_id: str) -> None:
+    async def announce(self, pipeline_id: str) -> None:
+        """Wake a deployment that waits for an answer."""
         await DBOS.send_async(_rollout_id(pipeline_id), "answered", topic=APPROVAL)
 
     async def _validate(self, pipeline_id: str) -> str:
         failed, why = None, ""
-        for stage in await self._step("begin", self._rollouts.begin, pipeline_id):
-            verdict = await self._step(stage, self._rollouts.run_stage, pipeline_id, stage)
+        for stage in await self._step("begin", self._steps.begin, pipeline_id):
+            verdict = await self._step(stage, self._steps.run_stage, pipeline_id, stage)
             if not verdict["passed"]:
                 failed, why = stage, verdict["message"]
                 break
         state: str = await self._step(
-            "finish", self._rollouts.finish_validation, pipeline_id, failed, why
+            "finish", self._steps.finish_validation, pipeline_id, failed, why
         )
         if state in {State.AWAITING_APPROVAL, State.ROLLING_OUT}:
             with SetWorkflowID(_rollout_id(pipeline_id)):
@@ -80,26 +81,17 @@ class Workflows:
         return state
 
     async def _roll_out(self, pipeline_id: str) -> str:
-        state: str = await self._step("state", self._state, pipeline_id)
+        state: str = await self._step("state", self._steps.state, pipeline_id)
         if state == State.AWAITING_APPROVAL:
-            approved = await self._wait_for_approval(pipeline_id)
-            state = await self._step("answer", self._after_approval, pipeline_id, approved)
+            await self._wait_for_approval(pipeline_id)
+            state = await self._step("answer", self._steps.after_approval, pipeline_id)
         if state == State.ROLLING_OUT:
-            state = await self._step("roll_out", self._rollouts.roll_out, pipeline_id)
+            state = await self._step("roll_out", self._steps.roll_out, pipeline_id)
         return state
 
-    async def _wait_for_approval(self, pipeline_id: str) -> bool:
-        while True:
-            approved = await self._step("approval", self._rollouts.approval_of, pipeline_id)
-            if approved is not None:
-                return bool(approved)
+    async def _wait_for_approval(self, pipeline_id: str) -> None:
+        while not await self._step("approval", self._steps.is_answered, pipeline_id):
             await DBOS.recv_async(APPROVAL, timeout_seconds=APPROVAL_REREAD_S)
-
-    async def _state(self, pipeline_id: str) -> str:
-        return (await self._rollouts.get(pipeline_id)).state.value
-
-    async def _after_approval(self, pipeline_id: str, approved: bool) -> str:  # noqa: FBT001  a durable step's arguments are positional
-        return await self._rollouts.after_approval(pipeline_id, approved=approved)
 
     async def _step(self, name: str, effect: Any, *arguments: Any) -> Any:
         return await DBOS.run_step_async(StepOptions(name=name), effect, *arguments)
@@ -109,9 +101,7 @@ class Workflows:
             state: str = await body(pipeline_id)
         except Exception as error:  # a process edge: what is not foreseen must end, visibly
             _log.exception("pipeline broke", pipeline_id=pipeline_id)
-            await self._step(
-                "fail", self._rollouts.fail, pipeline_id, f"the engine failed: {error!r}"
-            )
+            await self._step("fail", self._steps.fail, pipeline_id, f"the engine failed: {error!r}")
             raise
         return state
 

@@ -1,0 +1,138 @@
+"""How deployments are changed: by the table, with an audit row, in one transaction."""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import NotFoundError
+from strategy_engine.infra import audit
+from strategy_engine.infra.database import Database
+from strategy_engine.registry import model as registry_model
+from strategy_engine.registry.service import Registry
+from strategy_engine.rollout import store
+from strategy_engine.rollout.model import Deployment, State, Trigger
+
+SUBJECT = "deployment"
+
+
+class Journal:
+    """Reads and changes deployments; whoever decides what to change is elsewhere."""
+
+    def __init__(self, database: Database, registry: Registry, clock: Clock) -> None:
+        self.database = database
+        self.registry = registry
+        self.clock = clock
+
+    async def get(self, pipeline_id: str) -> Deployment:
+        """Return one deployment.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        async with self.database.read() as connection:
+            return await load(connection, pipeline_id)
+
+    async def change(
+        self,
+        pipeline_id: str,
+        trigger: Trigger | None,
+        *,
+        actor: str = audit.ENGINE,
+        only_from: set[State] | None = None,
+        **fields: Any,
+    ) -> Deployment:
+        """Store new facts and, with a trigger, a new state.
+
+        With `only_from`, a deployment in another state is left as it is: the step that asks was
+        done before a crash.
+        """
+        async with self.database.write() as connection:
+            before = await load(connection, pipeline_id)
+            if only_from is not None and before.state not in only_from:
+                return before
+            moved = replace(before if trigger is None else before.on(trigger), **fields)
+            await store.update(connection, moved)
+            if trigger is not None:
+                await self.record(
+                    connection, moved, actor=actor, action=trigger.value, before=before.state
+                )
+        return moved
+
+    async def move_both(
+        self,
+        deployment: Deployment,
+        trigger: Trigger,
+        version: registry_model.Trigger | None,
+        fields: dict[str, Any],
+    ) -> Deployment:
+        """Move a deployment and its version by their tables in one transaction."""
+        async with self.database.write() as connection:
+            moved = replace((await load(connection, deployment.pipeline_id)).on(trigger), **fields)
+            await store.update(connection, moved)
+            if version is not None:
+                await self.registry.move_in(
+                    connection,
+                    deployment.strategy_id,
+                    version,
+                    actor=audit.ENGINE,
+                    why=deployment.pipeline_id,
+                )
+            await self.record(
+                connection,
+                moved,
+                actor=audit.ENGINE,
+                action=trigger.value,
+                before=deployment.state,
+            )
+        return moved
+
+    async def record(
+        self,
+        connection: AsyncConnection,
+        deployment: Deployment,
+        *,
+        actor: str,
+        action: str,
+        before: State | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Write an audit row in the caller's transaction."""
+        await audit.record(
+            connection,
+            audit.Entry(
+                at=self.clock.now(),
+                actor=actor,
+                subject_type=SUBJECT,
+                subject_id=deployment.pipeline_id,
+                action=action,
+                from_state=before and before.value,
+                to_state=deployment.state.value,
+                details=details
+                or {
+                    "message": deployment.message,
+                    "options": store.options_to_plain(deployment.options),
+                },
+            ),
+        )
+
+
+async def load(connection: AsyncConnection, pipeline_id: str) -> Deployment:
+    """Return a deployment inside the caller's transaction.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    deployment = await store.get(connection, pipeline_id)
+    if deployment is None:
+        raise NotFoundError(
+            f"no deployment {pipeline_id[:60]!r}; GET /deployments lists those that exist",
+            field="pipeline_id",
+            value=pipeline_id[:60],
+        )
+    return deployment

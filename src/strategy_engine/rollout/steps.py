@@ -1,0 +1,182 @@
+"""What the steps of the durable workflows do: each may be repeated after a crash."""
+
+from typing import Any
+
+from strategy_engine.core.errors import EngineError
+from strategy_engine.pipeline import model as pipeline_model
+from strategy_engine.pipeline.service import Pipeline
+from strategy_engine.registry import model as registry_model
+from strategy_engine.rollout import plans
+from strategy_engine.rollout.handover import Line
+from strategy_engine.rollout.journal import Journal
+from strategy_engine.rollout.model import (
+    ENDED,
+    Defaults,
+    Deployment,
+    Outcome,
+    State,
+    Trigger,
+)
+
+
+class Steps:
+    """The effects of a deployment's steps, in the order that its workflows call them."""
+
+    def __init__(
+        self, *, journal: Journal, pipeline: Pipeline, line: Line, defaults: Defaults
+    ) -> None:
+        self._journal = journal
+        self._registry = journal.registry
+        self._clock = journal.clock
+        self._pipeline = pipeline
+        self._line = line
+        self._defaults = defaults
+
+    async def begin(self, pipeline_id: str) -> list[str]:
+        """Mark the pipeline as running and return its stages."""
+        deployment = await self._journal.change(
+            pipeline_id, Trigger.BEGIN, started_at=self._clock.now(), only_from={State.QUEUED}
+        )
+        return list(deployment.stages)
+
+    async def run_stage(self, pipeline_id: str, stage: str) -> dict[str, Any]:
+        """Run one stage and return its verdict; its evidence is saved with it."""
+        deployment = await self._journal.change(pipeline_id, None, current_stage=stage)
+        strategy = await self._registry.get(deployment.strategy_id)
+        result = await self._pipeline.run_stage(
+            pipeline_id,
+            strategy,
+            stage,
+            pipeline_model.Request(
+                validation_criteria=deployment.options.validation_criteria,
+                validation_profile=deployment.options.validation_profile,
+            ),
+        )
+        return {"passed": result.passed, "message": result.message}
+
+    async def finish_validation(self, pipeline_id: str, failed_stage: str | None, why: str) -> str:
+        """Record what the pipeline found: the version is approved, or back to draft."""
+        deployment = await self._journal.get(pipeline_id)
+        if deployment.state is not State.RUNNING:
+            return deployment.state.value
+        now = self._clock.now()
+        if failed_stage is not None:
+            return await self._reject(deployment, f"{failed_stage}: {why}")
+        trigger = Trigger.ROLL_OUT
+        fields: dict[str, Any] = {"validated_at": now, "current_stage": None}
+        if deployment.revalidates:
+            trigger = Trigger.COMPLETE
+            fields |= {"outcome": Outcome.REVALIDATED, "ended_at": now}
+            fields["message"] = "passed again; its state and its capital were not touched"
+        elif deployment.options.approval_required or self._defaults.approval_required:
+            trigger = Trigger.ASK
+            fields["current_stage"] = "approval"
+            fields["message"] = "passed; waits for POST /deployments/{pipeline_id}/approve"
+        moved = await self._journal.move_both(
+            deployment,
+            trigger,
+            None if deployment.revalidates else registry_model.Trigger.APPROVE,
+            fields,
+        )
+        return moved.state.value
+
+    async def state(self, pipeline_id: str) -> str:
+        """Return where a deployment is."""
+        return (await self._journal.get(pipeline_id)).state.value
+
+    async def is_answered(self, pipeline_id: str) -> bool:
+        """Say whether a person has approved or rejected it."""
+        return (await self._journal.get(pipeline_id)).approval is not None
+
+    async def after_approval(self, pipeline_id: str) -> str:
+        """Go on, or end as rejected; the version stays approved by its pipeline."""
+        deployment = await self._journal.get(pipeline_id)
+        approval = deployment.approval
+        if deployment.state is not State.AWAITING_APPROVAL or approval is None:
+            return deployment.state.value
+        if approval.approved:
+            moved = await self._journal.change(
+                pipeline_id, Trigger.ROLL_OUT, message="approved", actor=approval.actor
+            )
+        else:
+            why = f"rejected by {approval.actor}"
+            moved = await self._journal.change(
+                pipeline_id,
+                Trigger.FAIL,
+                actor=approval.actor,
+                outcome=Outcome.REJECTED,
+                message=f"{why}: {approval.comment}" if approval.comment else why,
+                ended_at=self._clock.now(),
+                current_stage=None,
+            )
+        return moved.state.value
+
+    async def roll_out(self, pipeline_id: str) -> str:
+        """Carry out the plan; every step may have happened before a crash."""
+        deployment = await self._journal.get(pipeline_id)
+        if deployment.state is not State.ROLLING_OUT:
+            return deployment.state.value
+        strategy = await self._registry.get(deployment.strategy_id)
+        try:
+            if not deployment.plan:
+                plan, replaces = await self._line.plan(strategy, deployment.options)
+                deployment = await self._journal.change(
+                    pipeline_id, None, plan=plan, replaces=replaces
+                )
+            for step in map(plans.Step, deployment.plan):
+                await self._journal.change(pipeline_id, None, current_stage=step.value)
+                await self._line.do(step, strategy, deployment)
+        except EngineError as error:
+            return await self._roll_back(deployment, strategy, str(error))
+        moved = await self._journal.change(
+            pipeline_id,
+            Trigger.COMPLETE,
+            outcome=Outcome.PROMOTED,
+            message="running with the line's capital"
+            if plans.Step.START in deployment.plan
+            else "deployed; POST /strategies/{strategy_id}/start starts it",
+            current_stage=None,
+            ended_at=self._clock.now(),
+        )
+        return moved.state.value
+
+    async def fail(self, pipeline_id: str, why: str) -> None:
+        """End a deployment that the engine itself could not carry on."""
+        deployment = await self._journal.get(pipeline_id)
+        if deployment.state in ENDED:
+            return
+        trigger = (
+            registry_model.Trigger.FAIL
+            if deployment.state in {State.QUEUED, State.RUNNING} and not deployment.revalidates
+            else None
+        )
+        await self._journal.move_both(
+            deployment,
+            Trigger.FAIL,
+            trigger,
+            {"outcome": Outcome.ABORTED, "message": why, "ended_at": self._clock.now()},
+        )
+
+    async def _roll_back(
+        self, deployment: Deployment, strategy: registry_model.Strategy, why: str
+    ) -> str:
+        restore = self._defaults.auto_rollback and deployment.options.rollback_on_failure
+        restored = await self._line.restore(strategy, deployment) if restore else False
+        moved = await self._journal.change(
+            deployment.pipeline_id,
+            Trigger.FAIL,
+            outcome=Outcome.ROLLED_BACK if restored else Outcome.ABORTED,
+            message=why + ("; the version before it runs again" if restored else ""),
+            ended_at=self._clock.now(),
+        )
+        return moved.state.value
+
+    async def _reject(self, deployment: Deployment, why: str) -> str:
+        now = self._clock.now()
+        moved = await self._journal.move_both(
+            deployment,
+            Trigger.FAIL,
+            None if deployment.revalidates else registry_model.Trigger.FAIL,
+            {"outcome": Outcome.REJECTED, "message": why, "validated_at": now, "ended_at": now},
+        )
+        return moved.state.value
