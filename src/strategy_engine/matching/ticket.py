@@ -2,13 +2,14 @@
 
 The signal contract needs market orders only; native strategies bring the rest. Prices are ticks,
 quantities lots, times nanoseconds since 1970; names are the field's (FIX 4.4, NautilusTrader).
+On the wire `kind` says which of them a frame is; `type` is the order's own word.
 """
 
 from enum import StrEnum
 
 import msgspec
 
-from strategy_engine.matching.model import Side
+from strategy_engine.matching.model import Cause, Fill, RoundTrip, Side
 
 
 class OrderType(StrEnum):
@@ -46,7 +47,7 @@ class Contingency(StrEnum):
     OUO = "OUO"
 
 
-class Ticket(msgspec.Struct, frozen=True, kw_only=True, tag="submit"):
+class Ticket(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="submit"):
     """Ask for an order. A field that its type does not use is None.
 
     `trailing_ticks` and `limit_offset_ticks` are distances; `expire_ns` goes with GTD. A child of
@@ -73,7 +74,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, tag="submit"):
     tags: tuple[str, ...] = ()
 
 
-class Modify(msgspec.Struct, frozen=True, kw_only=True, tag="modify"):
+class Modify(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="modify"):
     """Ask to change a working order; None leaves a field as it is."""
 
     client_order_id: str
@@ -82,7 +83,7 @@ class Modify(msgspec.Struct, frozen=True, kw_only=True, tag="modify"):
     trigger_ticks: int | None = None
 
 
-class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="cancel"):
     """Ask to take a working order back."""
 
     client_order_id: str
@@ -91,14 +92,14 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
 type Instruction = Ticket | Modify | Cancel
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="accepted"):
     """The venue holds the order."""
 
     client_order_id: str
     ts_ns: int
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag="rejected"):
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rejected"):
     """The order was refused: by the gate (`denied`) or by the venue; with a stable code."""
 
     client_order_id: str
@@ -108,7 +109,9 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag="rejected"):
     denied: bool = False
 
 
-class ModifyRejected(msgspec.Struct, frozen=True, kw_only=True, tag="modify_rejected"):
+class ModifyRejected(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="modify_rejected"
+):
     """The change was refused; the order stands as it was."""
 
     client_order_id: str
@@ -117,7 +120,9 @@ class ModifyRejected(msgspec.Struct, frozen=True, kw_only=True, tag="modify_reje
     message: str
 
 
-class CancelRejected(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_rejected"):
+class CancelRejected(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="cancel_rejected"
+):
     """The order could not be taken back; it had ended."""
 
     client_order_id: str
@@ -126,7 +131,7 @@ class CancelRejected(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_reje
     message: str
 
 
-class Updated(msgspec.Struct, frozen=True, kw_only=True, tag="updated"):
+class Updated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="updated"):
     """The order has new terms: modified, trailed, or reduced by a linked fill."""
 
     client_order_id: str
@@ -136,14 +141,14 @@ class Updated(msgspec.Struct, frozen=True, kw_only=True, tag="updated"):
     trigger_ticks: int | None = None
 
 
-class Triggered(msgspec.Struct, frozen=True, kw_only=True, tag="triggered"):
+class Triggered(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="triggered"):
     """A stop-limit's trigger was reached; its limit works now."""
 
     client_order_id: str
     ts_ns: int
 
 
-class Cancelled(msgspec.Struct, frozen=True, kw_only=True, tag="cancelled"):
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="cancelled"):
     """The order has ended unfilled, or partly filled; `why` says by whom."""
 
     client_order_id: str
@@ -151,15 +156,18 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True, tag="cancelled"):
     why: str = ""
 
 
-class Expired(msgspec.Struct, frozen=True, kw_only=True, tag="expired"):
+class Expired(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="expired"):
     """The order's time is over."""
 
     client_order_id: str
     ts_ns: int
 
 
-class Executed(msgspec.Struct, frozen=True, kw_only=True, tag="executed"):
-    """A fill. `leaves_lots` is what still works; `is_maker` a resting order that was met."""
+class Executed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="executed"):
+    """A fill. `leaves_lots` is what still works; `is_maker` a resting order that was met.
+
+    It either opens or reduces: an order that turns a position over has two, closing first.
+    """
 
     client_order_id: str
     trade_no: int
@@ -173,6 +181,9 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True, tag="executed"):
     leaves_lots: int
     position_lots: int
     is_maker: bool = False
+    opens: bool = True
+    slippage_ticks: int = 0
+    round_trip: RoundTrip | None = None
 
 
 type OrderEvent = (
@@ -186,3 +197,22 @@ type OrderEvent = (
     | Expired
     | Executed
 )
+
+
+def as_fill(event: Executed) -> Fill:
+    """Return a native order's fill as what the ledger keeps of any fill."""
+    return Fill(
+        symbol=event.symbol,
+        side=event.side,
+        lots=event.lots,
+        price_ticks=event.price_ticks,
+        fee_nanos=event.fee_nanos,
+        pnl_nanos=event.pnl_nanos,
+        ts_ns=event.ts_ns,
+        cause=Cause.SIGNAL,
+        opens=event.opens,
+        lots_after=event.position_lots,
+        order_id=event.client_order_id,
+        slippage_ticks=event.slippage_ticks,
+        round_trip=event.round_trip,
+    )
