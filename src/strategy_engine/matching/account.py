@@ -208,15 +208,8 @@ class Account:
             if not lots:
                 return None
             return self._reduce(book, order, (lots, price, slippage), ts_ns)
-        lots = self._room_for(book, order.lots, price)
+        lots = positions.room_for(book, order.lots, price, self.free(), self.rules)
         return self._open(book, order, (lots, price, slippage), ts_ns) if lots else None
-
-    def _room_for(self, book: Book, lots: int, price: int) -> int:
-        most = rules.affordable(lots, price, self.free(), book.terms, self.rules)
-        limit = self.rules.max_position_nanos
-        if limit is None or not book.lots:
-            return most
-        return min(most, book.terms.lots_within(limit - book.entry_nanos, price))
 
     def _fill_protection(self, book: Book, hit: tuple[Cause, int], ts_ns: int) -> Fill:
         cause, level = hit

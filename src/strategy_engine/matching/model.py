@@ -39,11 +39,15 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The contract terms of one instrument: the size of a tick and of a lot, in billionths."""
+    """The contract terms of one instrument: the size of a tick and of a lot, in billionths.
+
+    `min_lots` is the smallest order of a native strategy; sized signals trade any whole lot.
+    """
 
     symbol: str
     tick_nanos: int
     lot_nanos: int
+    min_lots: int = 1
 
     def nanos(self, tick_lots: int) -> int:
         """Return the money value (billionths) of price × quantity given in ticks × lots."""
@@ -74,6 +78,9 @@ class Rules:
     """How an execution sizes, protects and pays. Shares are parts per billion, costs per million.
 
     `max_position_nanos` is the largest notional of one position at entry, account currency.
+    The last two are for the order book of native strategies: `max_volume_share_ppm` is the share of
+    a bar's, quote's or trade's volume that its fills may take (None: any), and `leverage_ppm` makes
+    the account a margin account (None: a cash account).
     """
 
     position_size_ppb: int = PPB // 10
@@ -84,6 +91,8 @@ class Rules:
     allow_short: bool = False
     max_trades_per_day: int | None = None
     max_position_nanos: int | None = None
+    max_volume_share_ppm: int | None = None
+    leverage_ppm: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

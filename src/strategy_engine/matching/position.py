@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from strategy_engine.core.money import divide_half_even
 from strategy_engine.matching import rules
-from strategy_engine.matching.model import RoundTrip, Terms
+from strategy_engine.matching.model import RoundTrip, Rules, Terms
 
 
 class Position:
@@ -109,3 +109,12 @@ def free(cash_nanos: int, positions: Iterable[Position]) -> int:
         if position.lots < 0:
             cash_nanos += 2 * position.value_nanos()
     return cash_nanos
+
+
+def room_for(position: Position, lots: int, price_ticks: int, free_nanos: int, how: Rules) -> int:
+    """Return how many of `lots` an opening fill may have: within free cash and the limit."""
+    most = rules.affordable(lots, price_ticks, free_nanos, position.terms, how)
+    limit = how.max_position_nanos
+    if limit is None or not position.lots:
+        return most
+    return min(most, position.terms.lots_within(limit - position.entry_nanos, price_ticks))

@@ -83,3 +83,14 @@ def affordable(lots: int, price_ticks: int, free_nanos: int, terms: Terms, rules
     if rules.max_position_nanos is not None:
         payable = min(payable, rules.max_position_nanos)
     return min(lots, terms.lots_within(payable, price_ticks))
+
+
+def path(bar: tuple[int, int, int, int], lots: int) -> tuple[int, int, int]:
+    """Return where the price is taken to go from the open: both extremes, then the close.
+
+    The extreme that is adverse to the position (signed lots) comes first, so that a bar that
+    touches a stop and a target counts as the stop; without a position the one nearer to the open.
+    """
+    open_, high, low, close = bar
+    low_first = lots > 0 or (not lots and open_ - low <= high - open_)
+    return (low, high, close) if low_first else (high, low, close)

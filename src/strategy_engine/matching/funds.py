@@ -1,0 +1,120 @@
+"""Cash, positions and what may still be opened with them: a cash or a margin account.
+
+Liquidation is not simulated: a margin account that has lost more than its margin opens nothing
+more, and keeps what it has.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from strategy_engine.matching import position as positions
+from strategy_engine.matching.model import PPM, Rules, Terms
+from strategy_engine.matching.position import Position
+
+# A position's value, its fee and its margin are each rounded to a billionth.
+_ROUNDINGS_NANOS = 4
+
+
+class Funds:
+    """The money of one execution, and what is held in each instrument."""
+
+    __slots__ = ("cash", "positions", "rules")
+
+    def __init__(self, capital_nanos: int, terms: Iterable[Terms], how: Rules) -> None:
+        self.cash = capital_nanos
+        self.positions: Mapping[str, Position] = {each.symbol: Position(each) for each in terms}
+        self.rules = how
+
+    def equity(self) -> int:
+        """Return cash and positions at their marks, in billionths."""
+        return positions.equity(self.cash, self.positions.values())
+
+    def margin(self) -> int:
+        """Return the initial margin of what is held at its marks; 0 in a cash account."""
+        leverage = self.rules.leverage_ppm
+        if leverage is None:
+            return 0
+        held = (each for each in self.positions.values() if each.lots)
+        return sum(-(-abs(each.value_nanos()) * PPM // leverage) for each in held)
+
+    def free(self) -> int:
+        """Return what may open positions: cash not pledged to a short, or free margin."""
+        if self.rules.leverage_ppm is None:
+            return positions.free(self.cash, self.positions.values())
+        return self.equity() - self.margin()
+
+    def _room(self, position: Position, lots: int, price_ticks: int) -> int:
+        """Return how many of `lots` more the account can carry at a price."""
+        if self.rules.leverage_ppm is None:
+            return positions.room_for(position, lots, price_ticks, self.free(), self.rules)
+        return self._margin_room(position, lots, price_ticks, self.rules.leverage_ppm)
+
+    def room_for(self, position: Position, signed_lots: int, price_ticks: int) -> int:
+        """Return how many of the lots may be opened: no short where none is allowed."""
+        if signed_lots < 0 and not self.rules.allow_short:
+            return 0
+        return self._room(position, abs(signed_lots), price_ticks)
+
+    def holds_whole(self, symbol: str, signed_lots: int, price_ticks: int) -> bool:
+        """Return whether an order could fill to its last lot, closing before it opens."""
+        trial = Funds(self.cash, (), self.rules)
+        position = copy.copy(self.positions[symbol])
+        trial.positions = {**self.positions, symbol: position}
+        closing = reducible(position, signed_lots)
+        if closing:
+            trial.reduce(position, closing, price_ticks)
+        opening = abs(signed_lots) - closing
+        signed = opening if signed_lots > 0 else -opening
+        return trial.room_for(position, signed, price_ticks) >= opening
+
+    def reduce(self, position: Position, lots: int, price_ticks: int) -> tuple[int, int]:
+        """Close lots of a position; return the fee and the realised P&L."""
+        change, fee, pnl = position.reduce(lots, price_ticks, self.rules.fee_ppm)
+        self.cash += change
+        return fee, pnl
+
+    def enlarge(self, position: Position, signed_lots: int, price_ticks: int, ts_ns: int) -> int:
+        """Open or add lots of one sign; return the fee."""
+        change, fee = position.enlarge(signed_lots, price_ticks, self.rules.fee_ppm, ts_ns)
+        self.cash += change
+        return fee
+
+    def _margin_room(self, position: Position, lots: int, price_ticks: int, leverage: int) -> int:
+        mark, position.mark = position.mark, price_ticks  # what is held is worth what is paid now
+        free = self.free() - _ROUNDINGS_NANOS
+        position.mark = mark
+        budget = free * leverage * PPM // (PPM * PPM + self.rules.fee_ppm * leverage)
+        limit = self.rules.max_position_nanos
+        if limit is not None:
+            budget = min(budget, limit - position.entry_nanos)
+        return min(lots, position.terms.lots_within(budget, price_ticks))
+
+
+def reducible(position: Position, signed_lots: int) -> int:
+    """Return how many of an order's lots would close what is held."""
+    if position.lots * signed_lots >= 0:
+        return 0
+    return min(abs(position.lots), abs(signed_lots))
+
+
+_POSITION_FIELDS = tuple(name for name in Position.__slots__ if name != "terms")
+
+
+def dump(funds: Funds) -> dict[str, Any]:
+    """Return cash and positions as plain values."""
+    return {
+        "cash": funds.cash,
+        "positions": {
+            symbol: {name: getattr(each, name) for name in _POSITION_FIELDS}
+            for symbol, each in funds.positions.items()
+        },
+    }
+
+
+def load(funds: Funds, plain: Mapping[str, Any]) -> None:
+    """Put what `dump` returned into funds of the same instruments and rules."""
+    funds.cash = plain["cash"]
+    for symbol, kept in plain["positions"].items():
+        for name in _POSITION_FIELDS:
+            setattr(funds.positions[symbol], name, kept[name])
