@@ -4,9 +4,11 @@ Validation and rollout are two workflows on two queues, because one that waits f
 holds its place in its queue, and a pipeline must never wait behind that.
 """
 
+import contextlib
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID, StepOptions
+from dbos.error import DBOSNonExistentWorkflowError
 
 from strategy_engine.infra import durable, logs
 from strategy_engine.rollout.model import Deployment, State
@@ -63,7 +65,9 @@ class Workflows:
 
     async def announce(self, pipeline_id: str) -> None:
         """Wake a deployment that waits for an answer."""
-        await DBOS.send_async(_rollout_id(pipeline_id), "answered", topic=APPROVAL)
+        # A rollout that is not enqueued yet reads its answer before it waits for one.
+        with contextlib.suppress(DBOSNonExistentWorkflowError):
+            await DBOS.send_async(_rollout_id(pipeline_id), "answered", topic=APPROVAL)
 
     async def _validate(self, pipeline_id: str) -> str:
         failed, why = None, ""
