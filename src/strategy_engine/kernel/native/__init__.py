@@ -1,0 +1,1 @@
+"""The Nautilus kernel: unmodified NautilusTrader strategies, validated and live, in the child."""

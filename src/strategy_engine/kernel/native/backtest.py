@@ -1,0 +1,259 @@
+"""Whole histories through NautilusTrader's `BacktestEngine`: what the strategy did, by the bar."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from nautilus_trader.backtest.config import BacktestEngineConfig, SimulationModuleConfig
+from nautilus_trader.backtest.engine import BacktestEngine
+from nautilus_trader.backtest.modules import SimulationModule
+from nautilus_trader.config import LoggingConfig
+from nautilus_trader.core.data import Data
+from nautilus_trader.examples.algorithms.twap import TWAPExecAlgorithm
+from nautilus_trader.model.data import Bar
+from nautilus_trader.model.enums import AccountType, OmsType
+from nautilus_trader.model.identifiers import Venue as VenueId
+
+from strategy_engine.kernel import failures
+from strategy_engine.kernel.native import desk
+from strategy_engine.kernel.native.desk import Doors
+from strategy_engine.kernel.native.instruments import Listing, Listings
+from strategy_engine.kernel.native.record import Record, Wiring, packed
+from strategy_engine.kernel.native.source import Plan
+from strategy_engine.kernel.native.venue import Prices, Venue
+from strategy_engine.matching.model import Rules
+from strategy_engine.sandbox.protocol import messages
+
+_START = -1  # the index of the bar before the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Series:
+    """What the venue meets of one instrument's bars: opens, and prices in ticks."""
+
+    listing: Listing
+    open_ns: list[int]
+    prices: list[Prices]
+    volume_lots: list[int]
+
+
+class Ear(SimulationModule):  # type: ignore[misc]  # compiled, without stubs
+    """Hears every bar before the strategy does: the engine shows it to its modules first."""
+
+    def __init__(self, replay: "Replay") -> None:
+        super().__init__(SimulationModuleConfig())
+        self._replay = replay
+
+    def pre_process(self, data: Data) -> None:
+        """Let the venue meet a bar."""
+        if isinstance(data, Bar):
+            self._replay.meet(data)
+
+    def process(self, ts_now: int) -> None:
+        """Do nothing: all is done before the bar."""
+
+    def log_diagnostics(self, logger: object) -> None:
+        """Do nothing: what happened is in the answer."""
+
+    def reset(self) -> None:
+        """Do nothing: a run has modules of its own."""
+
+
+class Replay:
+    """Before a bar reaches the strategy, the venue meets it, and its answers reach the strategy.
+
+    So the strategy hears of fills, then of the bar, as it does live; and the simulated exchange,
+    which would fill at the bar's own close, has nothing to do.
+    """
+
+    def __init__(
+        self, series: dict[str, _Series], venue: Venue, record: Record, doors: Doors
+    ) -> None:
+        self._series = {each.listing.bar_type: (name, each) for name, each in series.items()}
+        self._venue = venue
+        self._record = record
+        self._doors = doors
+        self._seen = dict.fromkeys(series, 0)
+        self._last = next(iter(series)), _START
+        self._last_ns = 0
+        self.steps: list[messages.Step] = []
+
+    def open(self, start_ns: int) -> None:
+        """Begin at a time: what is given until then belongs to the start."""
+        self._last_ns = start_ns
+
+    @property
+    def bars(self) -> int:
+        """Return how many bars have been met."""
+        return sum(self._seen.values())
+
+    def meet(self, bar: Bar) -> None:
+        """Let the venue meet a bar, and tell what came of it."""
+        found = self._series.get(bar.bar_type)
+        if found is None:
+            return
+        name, series = found
+        self.conclude()
+        index = self._seen[name]
+        self._seen[name] = index + 1
+        self._last, self._last_ns = (name, index), bar.ts_init
+        events = self._venue.meet(
+            name,
+            (series.open_ns[index], bar.ts_init),
+            series.prices[index],
+            series.volume_lots[index],
+        )
+        for event in events:
+            self._doors.tell(event)
+
+    def conclude(self) -> None:
+        """End a step: what was given until its bar closed is its own, the rest the next one's."""
+        given = self._record.take(self._last_ns)
+        if given:
+            name, index = self._last
+            self.steps.append(messages.Step(symbol=name, index=index, asked=packed(given)))
+            self._venue.ask(given)
+
+
+def run(
+    plan: Plan, listings: Listings, how: messages.NativeBacktest, money: tuple[int, Rules]
+) -> messages.NativeBacktested:
+    """Run a fresh instance over whole histories; what it asked for is the result.
+
+    Parameters
+    ----------
+    money : tuple
+        The capital in billionths, and the rules of the account.
+
+    Raises
+    ------
+    StrategyFailedError
+        If the strategy raised.
+    """
+    started_ns = time.thread_time_ns()
+    bench = _Bench(plan, listings, how, money)
+    try:
+        bench.run()
+    finally:
+        bench.engine.dispose()
+    return messages.NativeBacktested(
+        steps=bench.replay.steps,
+        stopping=packed(bench.record.take()),
+        seen=msgspec.Raw(msgspec.msgpack.encode(bench.venue.seen)),
+        notices=bench.record.take_notices(),
+        cpu_ns=time.thread_time_ns() - started_ns,
+    )
+
+
+class _Bench:
+    """An engine with one strategy in it, and our doors in place of its own."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        listings: Listings,
+        how: messages.NativeBacktest,
+        money: tuple[int, Rules],
+    ) -> None:
+        self.record = Record()
+        self.engine = BacktestEngine(_config())
+        kernel = self.engine.kernel
+        wiring = Wiring(
+            listings=listings,
+            record=self.record,
+            bus=kernel.msgbus,
+            cache=kernel.cache,
+            clock=kernel.clock,
+        )
+        self._doors = desk.doors(wiring)
+        terms = [each.terms for each in listings.all]
+        self.venue = Venue(money[0], terms, money[1], latency_ns=how.latency_ns)
+        series = {
+            each.symbol: _series(listings.by_symbol[each.symbol], each, how) for each in how.bars
+        }
+        self.replay = Replay(series, self.venue, self.record, self._doors)
+        self._connect(listings, money[0])
+        self._start_ns = self._load(listings, how)
+        strategy = plan.construct()
+        desk.name_strategy(strategy)
+        self.engine.add_exec_algorithm(TWAPExecAlgorithm())
+        self.engine.add_strategy(strategy)
+        for gate in self._doors.gates.values():
+            gate.strategy_id = strategy.id
+
+    def run(self) -> None:
+        """Run to the end of the bars, then let the strategy stop."""
+        self.replay.open(self._start_ns)
+        try:
+            self.engine.run(start=self._start_ns, streaming=True)
+            self.replay.conclude()
+            self.engine.end()
+        except BaseException as error:
+            met = self.replay.bars
+            raise failures.StrategyFailedError(
+                failures.describe(
+                    error,
+                    failures.DECIDE if met else failures.HOOK,
+                    bar_index=met - 1 if met else None,
+                )
+            ) from error
+
+    def _connect(self, listings: Listings, capital_nanos: int) -> None:
+        kernel = self.engine.kernel
+        for venue, gate in self._doors.gates.items():
+            kernel.data_engine.register_client(self._doors.feeds[venue])
+            self._add_venue(venue, listings, capital_nanos)
+            kernel.exec_engine.deregister_client(gate)  # the simulated one of the same name
+            kernel.exec_engine.register_client(gate)
+        for each in listings.all:
+            self.engine.add_instrument(each.instrument)
+
+    def _add_venue(self, venue: VenueId, listings: Listings, capital_nanos: int) -> None:
+        self.engine.add_venue(
+            venue=venue,
+            oms_type=OmsType.NETTING,
+            account_type=AccountType.MARGIN,
+            base_currency=listings.currency,
+            starting_balances=[listings.all[0].money(capital_nanos)],
+            modules=[Ear(self.replay)],
+            bar_execution=False,
+        )
+
+    def _load(self, listings: Listings, how: messages.NativeBacktest) -> int:
+        starts: list[int] = []
+        for columns in sorted(how.bars, key=lambda each: each.symbol):
+            listing = listings.by_symbol[columns.symbol]
+            bars = listing.bars(columns)
+            self._doors.remember(listing, bars[: how.warm_up])
+            if len(bars) > how.warm_up:
+                self.engine.add_data(bars[how.warm_up :], sort=False)
+                starts.append(bars[how.warm_up].ts_init - columns.duration_ns)
+        if not starts:
+            raise ValueError(f"no bar is left after a warm-up of {how.warm_up}")
+        self.engine.sort_data()
+        return min(starts)
+
+
+def _config() -> BacktestEngineConfig:
+    return BacktestEngineConfig(
+        trader_id=desk.TRADER_ID,
+        logging=LoggingConfig(bypass_logging=True),
+        risk_engine=desk.RISK,
+        run_analysis=False,
+    )
+
+
+def _series(listing: Listing, bars: messages.Bars, how: messages.NativeBacktest) -> _Series:
+    ticks = [
+        listing.tick_prices(np.frombuffer(each, dtype="<f8")[how.warm_up :]).tolist()
+        for each in (bars.open, bars.high, bars.low, bars.close)
+    ]
+    prices: list[Any] = list(zip(*ticks, strict=True))
+    return _Series(
+        listing=listing,
+        open_ns=np.frombuffer(bars.open_ns, dtype="<i8")[how.warm_up :].tolist(),
+        prices=prices,
+        volume_lots=listing.whole_lots(np.frombuffer(bars.volume, dtype="<f8")[how.warm_up :]),
+    )

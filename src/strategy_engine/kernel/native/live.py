@@ -1,0 +1,142 @@
+"""Live bars for a native strategy: its orders go to the engine, its fills come from the ledger."""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from strategy_engine.kernel import failures
+from strategy_engine.kernel.failures import ContractError
+from strategy_engine.kernel.native import orders
+from strategy_engine.kernel.native.desk import Desk
+from strategy_engine.kernel.native.instruments import Listings
+from strategy_engine.kernel.native.record import Record, packed
+from strategy_engine.kernel.native.source import Plan
+from strategy_engine.sandbox.protocol import messages
+
+
+class Live:
+    """One strategy from its warm-up to its stop."""
+
+    def __init__(self, plan: Plan, listings: Listings) -> None:
+        self._listings = listings
+        self._record = Record()
+        self._desk = Desk(plan.construct(), listings, self._record)
+        self._state: bytes | None = None
+        self._bars = 0
+        self._is_started = False
+
+    def warm_up(self, message: messages.NativeWarmUp) -> messages.NativeActed:
+        """Take over what the ledger knows, and start the strategy, its history in hand.
+
+        A second one only adds bars, those that were not decided on in a pause.
+        """
+        if self._is_started:
+            return self._act(lambda: self._catch_up(message))
+        return self._act(lambda: self._start(message))
+
+    def on_bar(self, message: messages.NativeBar) -> messages.NativeActed:
+        """Tell what became of the orders, then the bar, then what is due at its close."""
+        return self._act(lambda: self._live_bar(message))
+
+    def on_events(self, message: messages.OrderEvents) -> messages.NativeActed:
+        """Tell what became of the orders between two bars."""
+        return self._act(lambda: self._between(message))
+
+    def stop(self) -> messages.NativeStopped:
+        """Let the strategy end; its last orders and state go with the answer."""
+        if not self._is_started:
+            return messages.NativeStopped(asked=[])
+        with failures.reported(failures.HOOK):
+            if self._desk.strategy.is_running:
+                self._desk.strategy.stop()
+        return messages.NativeStopped(asked=packed(self._record.take()), state=self._news())
+
+    def _act(self, work: Callable[[], None]) -> messages.NativeActed:
+        started_ns = time.thread_time_ns()
+        try:
+            work()
+        except BaseException as error:
+            raise self._failure(error) from error
+        cpu_ns = time.thread_time_ns() - started_ns
+        return messages.NativeActed(
+            asked=packed(self._record.take()),
+            notices=self._record.take_notices(),
+            cpu_ns=cpu_ns,
+            state=self._news(),
+        )
+
+    def _failure(self, error: BaseException) -> failures.StrategyFailedError:
+        bar_index = self._bars - 1 if self._bars else None
+        phase = failures.DECIDE if self._bars else failures.HOOK
+        return failures.StrategyFailedError(failures.describe(error, phase, bar_index=bar_index))
+
+    def _start(self, message: messages.NativeWarmUp) -> None:
+        self._is_started = True
+        desk = self._desk
+        desk.open(self._listings.all[0].money(message.balance_nanos), message.start_ns)
+        for columns in message.bars:
+            listing = self._listings.by_symbol[columns.symbol]
+            desk.doors.remember(listing, listing.bars(columns))
+        self._take_over(message)
+        if message.state is not None:
+            self._state = message.state
+            desk.strategy.load(_decode_state(message.state))
+        desk.strategy.start()
+
+    def _take_over(self, message: messages.NativeWarmUp) -> None:
+        for held in message.holdings:
+            listing = self._listings.by_symbol[held.symbol]
+            entry = round(held.entry_price * 1e9 / listing.terms.tick_nanos)
+            self._desk.doors.gate(listing).hold(listing, held.lots, entry)
+        for made in orders.decode_tickets(message.working):
+            self._desk.doors.gate(self._listings.by_symbol[made.symbol]).adopt(made)
+
+    def _catch_up(self, message: messages.NativeWarmUp) -> None:
+        ahead = [
+            (bar.ts_init, columns.symbol, bar)
+            for columns in message.bars
+            for bar in self._listings.by_symbol[columns.symbol].bars(columns)
+        ]
+        for ts_ns, _, bar in sorted(ahead, key=lambda each: each[:2]):
+            self._desk.advance(ts_ns)
+            self._desk.data.process(bar)
+            self._desk.settle()
+        self._record.take()  # what it would have asked for in the pause is not asked for
+
+    def _live_bar(self, message: messages.NativeBar) -> None:
+        desk, listing = self._desk, self._listings.by_symbol[message.symbol]
+        desk.advance(message.close_ns)
+        self._tell(message.events)
+        self._bars += 1
+        desk.data.process(listing.bar(message.ohlcv, message.close_ns))
+        if message.is_last:
+            desk.settle()
+
+    def _between(self, message: messages.OrderEvents) -> None:
+        self._desk.advance(message.now_ns)
+        self._tell(message.events)
+        self._desk.settle()
+
+    def _tell(self, events: msgspec.Raw) -> None:
+        for event in orders.decode_events(events):
+            self._desk.doors.tell(event)
+
+    def _news(self) -> bytes | None:
+        state = _encoded(self._desk.strategy.save())
+        if state == self._state:
+            return None
+        self._state = state
+        return state
+
+
+def _encoded(state: object) -> bytes | None:
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(each, bytes) for key, each in state.items()
+    ):
+        raise ContractError("on_save must return a dict of str to bytes")
+    return _encode(state) if state else None
+
+
+_encode = msgspec.msgpack.Encoder(order="sorted").encode
+_decode_state = msgspec.msgpack.Decoder(dict[str, bytes]).decode

@@ -1,0 +1,57 @@
+"""The venue of a backtest: our order book, asked between two bars and met by each bar. No clock."""
+
+from collections.abc import Iterable
+
+from strategy_engine.matching import ticket
+from strategy_engine.matching.model import Rules, Terms
+from strategy_engine.matching.orderbook import OrderBook
+from strategy_engine.matching.ticket import Executed, Instruction, OrderEvent
+
+type Times = tuple[int, int]  # when a bar opened and closed
+type Prices = tuple[int, int, int, int]  # its open, high, low and close, ticks
+
+
+class Venue:
+    """The order book that judges the strategy later, seen from the strategy's side now.
+
+    An instruction given at one bar's close reaches the book before the next bar, at the latest
+    the first whose open is `latency_ns` later; so a market order fills at that bar's open.
+    """
+
+    def __init__(
+        self, capital_nanos: int, terms: Iterable[Terms], how: Rules, *, latency_ns: int = 0
+    ) -> None:
+        self._book = OrderBook(capital_nanos, terms, how)
+        self._latency_ns = latency_ns
+        self._waiting: list[tuple[int, Instruction]] = []
+        self.seen: list[Executed] = []
+
+    def ask(self, instructions: Iterable[tuple[int, Instruction]]) -> None:
+        """Take instructions, each with the time it was given at."""
+        self._waiting.extend(instructions)
+
+    def meet(self, symbol: str, times: Times, prices: Prices, volume_lots: int) -> list[OrderEvent]:
+        """Give the book what has arrived by the bar's open, then the bar; return what happened."""
+        events = [each for event in self._arrived(times[0]) for each in event]
+        events += self._book.on_bar(symbol, times, prices, volume_lots)
+        self.seen.extend(each for each in events if isinstance(each, Executed))
+        return events
+
+    def _arrived(self, now_ns: int) -> Iterable[list[OrderEvent]]:
+        waiting, self._waiting = self._waiting, []
+        for given_ns, instruction in waiting:
+            if given_ns + self._latency_ns <= now_ns:
+                yield submit(self._book, instruction, given_ns + self._latency_ns)
+            else:
+                self._waiting.append((given_ns, instruction))
+
+
+def submit(book: OrderBook, instruction: Instruction, now_ns: int) -> list[OrderEvent]:
+    """Give one instruction to an order book."""
+    match instruction:
+        case ticket.Ticket():
+            return book.submit(instruction, now_ns)
+        case ticket.Modify():
+            return book.modify(instruction, now_ns)
+        case ticket.Cancel():
+            return book.cancel(instruction, now_ns)
