@@ -19,12 +19,15 @@ _ROUNDINGS_NANOS = 4
 class Funds:
     """The money of one execution, and what is held in each instrument."""
 
-    __slots__ = ("cash", "positions", "rules")
+    __slots__ = ("cash", "leverage_ppm", "positions", "rules")
 
-    def __init__(self, capital_nanos: int, terms: Iterable[Terms], how: Rules) -> None:
+    def __init__(
+        self, capital_nanos: int, terms: Iterable[Terms], how: Rules, leverage_ppm: int | None
+    ) -> None:
         self.cash = capital_nanos
         self.positions: Mapping[str, Position] = {each.symbol: Position(each) for each in terms}
         self.rules = how
+        self.leverage_ppm = leverage_ppm
 
     def equity(self) -> int:
         """Return cash and positions at their marks, in billionths."""
@@ -32,7 +35,7 @@ class Funds:
 
     def margin(self) -> int:
         """Return the initial margin of what is held at its marks; 0 in a cash account."""
-        leverage = self.rules.leverage_ppm
+        leverage = self.leverage_ppm
         if leverage is None:
             return 0
         held = (each for each in self.positions.values() if each.lots)
@@ -40,15 +43,15 @@ class Funds:
 
     def free(self) -> int:
         """Return what may open positions: cash not pledged to a short, or free margin."""
-        if self.rules.leverage_ppm is None:
+        if self.leverage_ppm is None:
             return positions.free(self.cash, self.positions.values())
         return self.equity() - self.margin()
 
     def _room(self, position: Position, lots: int, price_ticks: int) -> int:
         """Return how many of `lots` more the account can carry at a price."""
-        if self.rules.leverage_ppm is None:
+        if self.leverage_ppm is None:
             return positions.room_for(position, lots, price_ticks, self.free(), self.rules)
-        return self._margin_room(position, lots, price_ticks, self.rules.leverage_ppm)
+        return self._margin_room(position, lots, price_ticks, self.leverage_ppm)
 
     def room_for(self, position: Position, signed_lots: int, price_ticks: int) -> int:
         """Return how many of the lots may be opened: no short where none is allowed."""
@@ -58,7 +61,7 @@ class Funds:
 
     def holds_whole(self, symbol: str, signed_lots: int, price_ticks: int) -> bool:
         """Return whether an order could fill to its last lot, closing before it opens."""
-        trial = Funds(self.cash, (), self.rules)
+        trial = Funds(self.cash, (), self.rules, self.leverage_ppm)
         position = copy.copy(self.positions[symbol])
         trial.positions = {**self.positions, symbol: position}
         closing = reducible(position, signed_lots)

@@ -78,9 +78,6 @@ class Rules:
     """How an execution sizes, protects and pays. Shares are parts per billion, costs per million.
 
     `max_position_nanos` is the largest notional of one position at entry, account currency.
-    The last two are for the order book of native strategies: `max_volume_share_ppm` is the share of
-    a bar's, quote's or trade's volume that its fills may take (None: any), and `leverage_ppm` makes
-    the account a margin account (None: a cash account).
     """
 
     position_size_ppb: int = PPB // 10
@@ -91,8 +88,26 @@ class Rules:
     allow_short: bool = False
     max_trades_per_day: int | None = None
     max_position_nanos: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the venue grants the orders of a native strategy, beside the rules of the execution.
+
+    Parameters
+    ----------
+    max_volume_share_ppm : int or None
+        The share of a bar's, quote's or trade's volume that fills may take; None for any.
+    leverage_ppm : int or None
+        Position value per equity, parts per million, of a margin account; None for a cash account.
+    ends_days : bool
+        Whether a session ends at each midnight of the feed's clock, when a later price comes; else
+        only the caller ends one.
+    """
+
     max_volume_share_ppm: int | None = None
     leverage_ppm: int | None = None
+    ends_days: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from strategy_engine.matching import pit as pits
 from strategy_engine.matching import working as orders
 from strategy_engine.matching.admission import Code, Refusal
 from strategy_engine.matching.funds import Funds
-from strategy_engine.matching.model import DAY_NS, Rules, Terms
+from strategy_engine.matching.model import DAY_NS, Conditions, Rules, Terms
 from strategy_engine.matching.offer import Market
 from strategy_engine.matching.pit import Pit
 from strategy_engine.matching.position import Position
@@ -43,32 +43,31 @@ from strategy_engine.matching.ticket import (
 )
 from strategy_engine.matching.working import Phase, Working
 
+_STANDARD = Conditions()
+
 type Bar = tuple[int, int, int, int]  # open, high, low, close, ticks
 
 
 class OrderBook:
     """Working orders, positions and cash of one execution over its instruments.
 
-    Parameters
-    ----------
-    ends_days : bool
-        Whether a session ends at each midnight of the feed's clock, when a later bar opens; else
-        only `on_session_end` ends one.
+    The account is a cash account: what is opened never takes more than the cash, and a short needs
+    `allow_short` and pledges its value; or, with leverage, a margin account: what is opened needs
+    its initial margin. An order that finds less room fills as far as it goes and is cancelled.
     """
 
-    __slots__ = ("_day", "_ends_days", "_pit", "funds")
+    __slots__ = ("_conditions", "_day", "_pit", "funds")
 
     def __init__(
         self,
         capital_nanos: int,
         terms: Iterable[Terms],
         how: Rules,
-        *,
-        ends_days: bool = True,
+        conditions: Conditions = _STANDARD,
     ) -> None:
-        self.funds = Funds(capital_nanos, terms, how)
+        self.funds = Funds(capital_nanos, terms, how, conditions.leverage_ppm)
         self._pit = Pit(self.funds)
-        self._ends_days = ends_days
+        self._conditions = conditions
         self._day = -1
 
     @property
@@ -178,7 +177,7 @@ class OrderBook:
         """
         pit, market = self._pit, self._pit.markets[symbol]
         self._pass_time(times[0])
-        market.liquidity = offer.liquidity(self.funds.rules.max_volume_share_ppm, volume_lots)
+        market.liquidity = offer.liquidity(self._conditions.max_volume_share_ppm, volume_lots)
         self._meet(market, symbol, (bar[0], bar[0]))
         if pit.working:
             pit.ts_ns, pit.is_inside = times[1], True
@@ -194,13 +193,13 @@ class OrderBook:
         self, symbol: str, ts_ns: int, prices: tuple[int, int], sizes: tuple[int, int]
     ) -> list[OrderEvent]:
         """Meet a quote: bid and ask, ticks, and the lots at each."""
-        share = self.funds.rules.max_volume_share_ppm
+        share = self._conditions.max_volume_share_ppm
         self._pit.markets[symbol].liquidity = offer.liquidity(share, sizes[1], sizes[0])
         return self._on_price(symbol, ts_ns, prices)
 
     def on_trade(self, symbol: str, ts_ns: int, price: int, lots: int) -> list[OrderEvent]:
         """Meet a trade of somebody else's."""
-        share = self.funds.rules.max_volume_share_ppm
+        share = self._conditions.max_volume_share_ppm
         self._pit.markets[symbol].liquidity = offer.liquidity(share, lots)
         return self._on_price(symbol, ts_ns, (price, price))
 
@@ -330,7 +329,7 @@ class OrderBook:
 
     def _pass_time(self, now_ns: int) -> None:
         day = now_ns // DAY_NS
-        if self._ends_days and day > self._day:
+        if self._conditions.ends_days and day > self._day:
             if self._day >= 0:
                 self._end_session(day * DAY_NS)
             self._day = day

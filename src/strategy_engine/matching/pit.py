@@ -305,7 +305,9 @@ class Pit:
         value = position.entry_nanos + position.terms.nanos(lots * price)
         if how.max_position_nanos is not None and value > how.max_position_nanos:
             return Code.MAX_POSITION_SIZE
-        return Code.INSUFFICIENT_CASH if how.leverage_ppm is None else Code.INSUFFICIENT_MARGIN
+        return (
+            Code.INSUFFICIENT_CASH if self.funds.leverage_ppm is None else Code.INSUFFICIENT_MARGIN
+        )
 
     def _children(self, working: Working) -> list[Working]:
         return [
