@@ -32,8 +32,6 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     allow_short: bool
     max_trades_per_day: int | None
     max_position_nanos: int | None
-    max_volume_share_ppm: int | None = None
-    leverage_ppm: int | None = None
 
 
 class Load(msgspec.Struct, tag="load", frozen=True, kw_only=True):
