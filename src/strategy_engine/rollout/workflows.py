@@ -8,7 +8,7 @@ import contextlib
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID, StepOptions
-from dbos.error import DBOSNonExistentWorkflowError
+from dbos import error as dbos_errors
 
 from strategy_engine.infra import durable, logs
 from strategy_engine.rollout.model import Deployment, State
@@ -66,7 +66,7 @@ class Workflows:
     async def announce(self, pipeline_id: str) -> None:
         """Wake a deployment that waits for an answer."""
         # A rollout that is not enqueued yet reads its answer before it waits for one.
-        with contextlib.suppress(DBOSNonExistentWorkflowError):
+        with contextlib.suppress(dbos_errors.DBOSNonExistentWorkflowError):
             await DBOS.send_async(_rollout_id(pipeline_id), "answered", topic=APPROVAL)
 
     async def _validate(self, pipeline_id: str) -> str:
