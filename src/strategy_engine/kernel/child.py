@@ -1,7 +1,7 @@
 """The child's end of the conversation: receive, do, answer; the first failure ends it."""
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
@@ -13,6 +13,22 @@ from strategy_engine.matching.model import Rules, Terms
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.sandbox.protocol.framing import Channel
 
+if TYPE_CHECKING:
+    from strategy_engine.kernel.native.conversation import Native
+
+_NATIVE = (
+    messages.NativeBacktest | messages.NativeWarmUp | messages.NativeBar | messages.OrderEvents
+)
+type _Signal = (
+    messages.Load
+    | messages.Backtest
+    | messages.WarmUp
+    | messages.Bar
+    | messages.Stop
+    | messages.RunTests
+)
+_LAST_WORDS = messages.Failed | messages.Stopped | messages.NativeStopped
+
 
 def main(channel: Channel) -> None:
     """Answer the engine until it hangs up, says stop, or the strategy fails."""
@@ -20,7 +36,7 @@ def main(channel: Channel) -> None:
     while (frame := channel.receive()) is not None:
         answer = conversation.answer(messages.decode_for_child(frame))
         channel.send(messages.encode(answer))
-        if isinstance(answer, messages.Failed | messages.Stopped):
+        if isinstance(answer, _LAST_WORDS):
             return
 
 
@@ -42,6 +58,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self._loaded: _Loaded | None = None
+        self._native: Native | None = None
 
     def answer(self, message: messages.ToChild) -> messages.FromChild:
         """Return the answer to a message; a failure of the user's code is an answer too."""
@@ -51,6 +68,13 @@ class Conversation:
             return error.failed
 
     def _answer(self, message: messages.ToChild) -> messages.FromChild:
+        if isinstance(message, messages.LoadNative):
+            return self._load_native(message)
+        if isinstance(message, _NATIVE):
+            return _loaded(self._native).answer(message)
+        return self._answer_signal(message)
+
+    def _answer_signal(self, message: _Signal) -> messages.FromChild:
         match message:
             case messages.Load():
                 return self._load(message)
@@ -62,7 +86,7 @@ class Conversation:
             case messages.Bar():
                 return self._ready().live.decide(message)
             case messages.Stop():
-                return self._loaded.live.stop() if self._loaded else messages.Stopped()
+                return self._stop()
             case messages.RunTests():
                 from strategy_engine.kernel import tests_runner  # noqa: PLC0415  (pytest is heavy)
 
@@ -89,7 +113,22 @@ class Conversation:
             hooks=plan.hooks,
         )
 
+    def _load_native(self, message: messages.LoadNative) -> messages.Loaded:
+        from strategy_engine.kernel.native import conversation  # noqa: PLC0415  (2 s, 320 MB)
+
+        self._native = conversation.Native(message)
+        return self._native.loaded()
+
+    def _stop(self) -> messages.FromChild:
+        if self._native is not None:
+            return self._native.stop()
+        return self._loaded.live.stop() if self._loaded else messages.Stopped()
+
     def _ready(self) -> _Loaded:
-        if self._loaded is None:
-            raise RuntimeError("the engine must send Load before anything else")
-        return self._loaded
+        return _loaded(self._loaded)
+
+
+def _loaded[T](loaded: T | None) -> T:
+    if loaded is None:
+        raise RuntimeError("the engine must send Load before anything else")
+    return loaded
