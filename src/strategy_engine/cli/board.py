@@ -128,7 +128,7 @@ def _findings(result: model.StageResult, *, notes: bool) -> Iterator[Text]:
 
 def heading(deployment: model.Deployment) -> Text:
     """Return what is deployed and how it stands, as a line."""
-    line = views.text(deployment["pipeline_id"], "bold")
+    line = Text().append_text(views.text(deployment["pipeline_id"], "bold"))
     line.append_text(
         views.text(f"  {deployment['strategy_id']}  {deployment['deployment_type']}  ")
     )

@@ -151,7 +151,7 @@ def deployments(found: Sequence[model.DeploymentSummary]) -> Table:
 def trade(filled: model.Trade) -> Text:
     """Return a fill as a line: time, side, quantity, symbol, price, what it realised."""
     side = filled["side"].upper()
-    line = text(when(filled["timestamp"]), "dim")
+    line = Text().append(when(filled["timestamp"]), "dim")
     line.append(f"  {rules.printable(side):<4}", "green" if side == "BUY" else "magenta")
     line.append(rules.printable(f"  {filled['quantity']:>10,.10g} {filled['symbol']}"))
     line.append(f" @ {filled['price']:.10g}")
