@@ -31,7 +31,12 @@ __all__ = [
 ]
 
 RUNNER = "strategy_engine.kernel.child:main"
-WARM_MODULES = {"lean": ("numpy", "talib"), "tests": ("numpy", "talib", "pytest")}
+WARM_MODULES = {
+    "lean": ("numpy", "talib"),
+    "scientific": ("numpy", "talib", "pandas", "scipy"),
+    "nautilus": ("numpy", "talib", "nautilus"),
+    "tests": ("numpy", "talib", "pytest"),
+}
 
 _BIRTH_S = 10.0
 

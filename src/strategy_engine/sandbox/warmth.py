@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+NAUTILUS_RUN = "strategy_engine.kernel.native.warm"  # by name: it lives above this room
 # TA-Lib wraps every function for these when they are installed: 1.1 s, 50 MB and a second thread,
 # for children that never see a data frame.
 _HEAVY_AND_OPTIONAL = ("pandas", "polars")
@@ -35,6 +36,23 @@ def _warm_talib() -> None:
         import numpy as np  # noqa: PLC0415  (only a zygote that asks for it pays for it)
         import talib  # noqa: PLC0415  (the same)
     talib.RSI(np.arange(64.0), timeperiod=14)
+
+
+def _warm_pandas() -> None:
+    import pandas as pd  # noqa: PLC0415  (only a zygote that asks for it pays for it)
+
+    frame = pd.DataFrame({"close": [1.0, 2.0, 3.0]}, index=pd.date_range("2017", periods=3))
+    frame["close"].rolling(2).mean().describe()
+
+
+def _warm_scipy() -> None:
+    # A strategy names what it uses; what is not named here it imports itself, slowly.
+    for name in ("scipy.linalg", "scipy.optimize", "scipy.signal", "scipy.special", "scipy.stats"):
+        importlib.import_module(name)
+
+
+def _warm_nautilus() -> None:
+    importlib.import_module(NAUTILUS_RUN).run()
 
 
 def _warm_pytest() -> None:
@@ -68,4 +86,10 @@ PYTEST_FLAGS = (
     *("-p", "no:faulthandler"),
 )
 
-WARMERS: dict[str, Callable[[], None]] = {"talib": _warm_talib, "pytest": _warm_pytest}
+WARMERS: dict[str, Callable[[], None]] = {
+    "talib": _warm_talib,
+    "pandas": _warm_pandas,
+    "scipy": _warm_scipy,
+    "nautilus": _warm_nautilus,
+    "pytest": _warm_pytest,
+}
