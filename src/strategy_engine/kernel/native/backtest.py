@@ -1,6 +1,7 @@
 """Whole histories through NautilusTrader's `BacktestEngine`: what the strategy did, by the bar."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,9 +188,12 @@ class _Bench:
         """Run to the end of the bars, then let the strategy stop."""
         self.replay.open(self._start_ns)
         try:
-            self.engine.run(start=self._start_ns, streaming=True)
-            self.replay.conclude()
-            self.engine.end()
+            with warnings.catch_warnings():
+                # NautilusTrader's own call, once a run; nothing that a strategy could mend.
+                warnings.filterwarnings("ignore", r"Timestamp\.utcnow is deprecated")
+                self.engine.run(start=self._start_ns, streaming=True)
+                self.replay.conclude()
+                self.engine.end()
         except BaseException as error:
             met = self.replay.bars
             raise failures.StrategyFailedError(

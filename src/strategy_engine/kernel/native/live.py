@@ -79,10 +79,14 @@ class Live:
             listing = self._listings.by_symbol[columns.symbol]
             desk.doors.remember(listing, listing.bars(columns))
         self._take_over(message)
+        known = len(desk.cache.orders())
         if message.state is not None:
             self._state = message.state
             desk.strategy.load(_decode_state(message.state))
         desk.strategy.start()
+        # Names hold a time and a count: counting on keeps an old name from being given again.
+        made = message.orders_made + len(desk.cache.orders()) - known
+        desk.strategy.order_factory.set_client_order_id_count(made)
 
     def _take_over(self, message: messages.NativeWarmUp) -> None:
         for held in message.holdings:
