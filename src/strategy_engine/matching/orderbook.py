@@ -35,6 +35,7 @@ from strategy_engine.matching.ticket import (
     Cancel,
     CancelRejected,
     Contingency,
+    Instruction,
     Modify,
     ModifyRejected,
     OrderEvent,
@@ -88,6 +89,16 @@ class OrderBook:
     def equity(self) -> int:
         """Return cash and positions at their marks, billionths."""
         return self.funds.equity()
+
+    def instruct(self, instruction: Instruction, now_ns: int) -> list[OrderEvent]:
+        """Do what a strategy asks."""
+        match instruction:
+            case Ticket():
+                return self.submit(instruction, now_ns)
+            case Modify():
+                return self.modify(instruction, now_ns)
+            case Cancel():
+                return self.cancel(instruction, now_ns)
 
     def submit(self, ticket: Ticket, now_ns: int) -> list[OrderEvent]:
         """Take an order, to be met by the next price; or refuse it.
