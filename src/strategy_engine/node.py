@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.config import Settings
 from strategy_engine.core.clock import SystemClock
+from strategy_engine.core.errors import EngineError
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
@@ -40,7 +41,7 @@ async def _run(settings: Settings) -> None:
     ledger = Ledger(database.ledger_url(data_dir))
     registry = Registry(opened, clock)
     zygotes = Zygotes()
-    wake = wakeup.WakeUp(data_dir / "run" / "node.sock")
+    wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
     tools = Tools(
         journal=Journal(opened, registry, clock, node_id=NODE_ID),
         registry=registry,
@@ -60,7 +61,7 @@ async def _run(settings: Settings) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
     async with asyncio.TaskGroup() as group:
         beating = group.create_task(_beat(opened, clock))
-        warming = group.create_task(zygotes.warm("lean"))
+        warming = group.create_task(_warm(zygotes))
         await reconciler.run()
         beating.cancel()
         warming.cancel()
@@ -69,6 +70,13 @@ async def _run(settings: Settings) -> None:
     wake.close()
     await kept.aclose()
     await opened.aclose()
+
+
+async def _warm(zygotes: Zygotes) -> None:
+    try:
+        await zygotes.warm("lean")
+    except EngineError as error:
+        _log.error("zygote did not start", why=str(error))  # the next fork tries again, and says so
 
 
 async def _beat(opened: database.Database, clock: SystemClock) -> None:

@@ -19,7 +19,7 @@ from strategy_engine.config import Settings
 from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.control.telemetry import Telemetry
 from strategy_engine.core.clock import SystemClock
-from strategy_engine.core.errors import UnavailableError
+from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import database, durable, logs, memory, wakeup
 from strategy_engine.market.service import Catalogue
@@ -109,7 +109,7 @@ class Control:
             registry=registry,
             catalogue=catalogue,
             clock=clock,
-            poke=partial(wakeup.poke, data_dir / "run" / "node.sock"),
+            poke=partial(wakeup.poke, wakeup.path_of(data_dir, "node")),
             admit=partial(refuse_when_full, settings.max_memory_bytes, settings.child_memory_bytes),
         )
         limits = ChildLimits(
@@ -177,7 +177,13 @@ class Control:
             pipelines_at_once=self._settings.max_concurrent_deployments
         )
         await self.rollouts.resume_unstarted()
-        warming = asyncio.create_task(self._zygotes.warm("lean", "tests"))
+        warming = asyncio.create_task(self._warm())
         _log.info("control serves")
         yield
         warming.cancel()
+
+    async def _warm(self) -> None:
+        try:
+            await self._zygotes.warm("lean", "tests")
+        except EngineError as error:
+            _log.error("zygote did not start", why=str(error))  # the next fork tries again

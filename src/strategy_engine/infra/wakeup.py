@@ -6,11 +6,26 @@ depends on a hint's arrival.
 
 import asyncio
 import contextlib
+import hashlib
+import os
 import socket
+import tempfile
 from pathlib import Path
 
 REREAD_S = 0.5
 LONGEST_PATH = 107  # sun_path holds 108 bytes with its terminator
+
+
+def path_of(data_dir: Path, name: str) -> Path:
+    """Return where a process of this engine listens: in its data directory if the path fits.
+
+    A hint says nothing and changes nothing, so a path that others can reach does no harm.
+    """
+    path = data_dir / "run" / f"{name}.sock"
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(data_dir.absolute())).hexdigest()[:24]
+    return Path(tempfile.gettempdir()) / f"strategy-engine-{digest}-{name}.sock"
 
 
 class WakeUp:

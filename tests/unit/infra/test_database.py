@@ -95,6 +95,15 @@ async def test_a_poke_wakes_the_waiter_long_before_its_timeout(tmp_path):
     assert not path.exists()
 
 
+async def test_a_data_directory_of_any_length_has_a_path_to_listen_at(tmp_path):
+    deep = tmp_path / ("d" * 120)
+    path = wakeup.path_of(deep, "node")
+    assert wakeup.path_of(tmp_path, "node") == tmp_path / "run" / "node.sock"
+    assert path != wakeup.path_of(tmp_path / ("e" * 120), "node")
+    wake = wakeup.WakeUp(path)
+    wake.close()
+
+
 async def test_a_poke_at_nobody_is_no_error(tmp_path):
     wakeup.poke(tmp_path / "nobody.sock")
     assert not (tmp_path / "nobody.sock").exists()
