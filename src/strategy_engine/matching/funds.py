@@ -12,9 +12,6 @@ from strategy_engine.matching import position as positions
 from strategy_engine.matching.model import PPM, Rules, Terms
 from strategy_engine.matching.position import Position
 
-# A position's value, its fee and its margin are each rounded to a billionth.
-_ROUNDINGS_NANOS = 4
-
 
 class Funds:
     """The money of one execution, and what is held in each instrument."""
@@ -47,23 +44,18 @@ class Funds:
             return positions.free(self.cash, self.positions.values())
         return self.equity() - self.margin()
 
-    def _room(self, position: Position, lots: int, price_ticks: int) -> int:
-        """Return how many of `lots` more the account can carry at a price."""
-        if self.leverage_ppm is None:
-            return positions.room_for(position, lots, price_ticks, self.free(), self.rules)
-        return self._margin_room(position, lots, price_ticks, self.leverage_ppm)
-
     def room_for(self, position: Position, signed_lots: int, price_ticks: int) -> int:
         """Return how many of the lots may be opened: no short where none is allowed."""
         if signed_lots < 0 and not self.rules.allow_short:
             return 0
-        return self._room(position, abs(signed_lots), price_ticks)
+        if self.leverage_ppm is None:
+            lots = abs(signed_lots)
+            return positions.room_for(position, lots, price_ticks, self.free(), self.rules)
+        return self._margin_room(position, signed_lots, price_ticks, self.leverage_ppm)
 
     def holds_whole(self, symbol: str, signed_lots: int, price_ticks: int) -> bool:
         """Return whether an order could fill to its last lot, closing before it opens."""
-        trial = Funds(self.cash, (), self.rules, self.leverage_ppm)
-        position = copy.copy(self.positions[symbol])
-        trial.positions = {**self.positions, symbol: position}
+        trial, position = self._trial(self.positions[symbol])
         closing = reducible(position, signed_lots)
         if closing:
             trial.reduce(position, closing, price_ticks)
@@ -83,15 +75,30 @@ class Funds:
         self.cash += change
         return fee
 
-    def _margin_room(self, position: Position, lots: int, price_ticks: int, leverage: int) -> int:
-        mark, position.mark = position.mark, price_ticks  # what is held is worth what is paid now
-        free = self.free() - _ROUNDINGS_NANOS
-        position.mark = mark
-        budget = free * leverage * PPM // (PPM * PPM + self.rules.fee_ppm * leverage)
+    def _margin_room(self, position: Position, signed: int, price_ticks: int, leverage: int) -> int:
+        trial, tried = self._trial(position)
+        tried.mark = price_ticks  # what is held is worth what is paid now
+        budget = trial.free() * leverage * PPM // (PPM * PPM + self.rules.fee_ppm * leverage)
         limit = self.rules.max_position_nanos
         if limit is not None:
             budget = min(budget, limit - position.entry_nanos)
-        return min(lots, position.terms.lots_within(budget, price_ticks))
+        sign = 1 if signed > 0 else -1
+        lots = min(abs(signed), position.terms.lots_within(budget, price_ticks))
+        while lots and not self._carries(position, sign * lots, price_ticks):
+            lots -= 1  # value, fee and margin are each rounded: at most by a lot or two
+        return lots
+
+    def _carries(self, position: Position, signed_lots: int, price_ticks: int) -> bool:
+        trial, tried = self._trial(position)
+        tried.mark = price_ticks
+        trial.enlarge(tried, signed_lots, price_ticks, ts_ns=0)
+        return trial.free() >= 0
+
+    def _trial(self, position: Position) -> tuple["Funds", Position]:
+        trial = Funds(self.cash, (), self.rules, self.leverage_ppm)
+        tried = copy.copy(position)
+        trial.positions = {**self.positions, position.terms.symbol: tried}
+        return trial, tried
 
 
 def reducible(position: Position, signed_lots: int) -> int:
