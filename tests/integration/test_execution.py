@@ -387,7 +387,7 @@ async def test_a_paused_execution_still_watches_its_stops(control, node):
         return any(each.quantity for each in await control.records.positions(started.execution_id))
 
     async def stopped_out() -> bool:
-        found = await control.records.trades(started.execution_id)
+        found = await control.records.trades(started.execution_id, limit=100_000)
         return bool(found) and found[-1].cause == "stop_loss"
 
     await until(holds)

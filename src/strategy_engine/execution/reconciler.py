@@ -14,7 +14,7 @@ from strategy_engine.infra.wakeup import WakeUp
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.store import Snapshot
 
-_MOST_LOSSES = 3  # in a row, before the execution is failed instead of claimed again
+_MOST_LOSSES = 5  # in a row, before the execution is failed instead of claimed again
 
 _log = logs.get("execution")
 
