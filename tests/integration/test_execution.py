@@ -376,8 +376,8 @@ def _decides_after(control: Any, execution_id: str, close_ns: int) -> Callable[[
     return is_so
 
 
-async def test_a_paused_execution_still_watches_its_stops(control, node):
-    tight = {"stop_loss": -0.002, "take_profit": 0.5}
+async def test_a_paused_execution_still_watches_its_stops_and_targets(control, node):
+    tight = {"stop_loss": -0.002, "take_profit": 0.002}  # one of them is met wherever it pauses
     strategy_id = await deployed(control, HOLDING, parameters=tight)
     started = await control.executions.start(
         strategy_id, ExecutionConfig(speed=300), actor="tester"
@@ -386,13 +386,13 @@ async def test_a_paused_execution_still_watches_its_stops(control, node):
     async def holds() -> bool:
         return any(each.quantity for each in await control.records.positions(started.execution_id))
 
-    async def stopped_out() -> bool:
+    async def is_out() -> bool:
         found = await control.records.trades(started.execution_id, limit=100_000)
-        return bool(found) and found[-1].cause == "stop_loss"
+        return bool(found) and found[-1].cause in {"stop_loss", "take_profit"}
 
     await until(holds)
     await control.executions.pause(strategy_id, actor="tester")
-    await until(stopped_out)
+    await until(is_out)
 
     positions = await control.records.positions(started.execution_id)
     assert [each.quantity for each in positions] == [0]
