@@ -13,7 +13,14 @@ import pytest_asyncio
 
 from strategy_engine.core.errors import TooLargeError
 from strategy_engine.sandbox import launcher, rules
-from strategy_engine.sandbox.launcher import Child, ChildDiedError, ChildExit, ChildLimits, ExitKind
+from strategy_engine.sandbox.launcher import (
+    Child,
+    ChildDiedError,
+    ChildExit,
+    ChildLimits,
+    ConfinementMode,
+    ExitKind,
+)
 
 sys.path.append(str(Path(__file__).parent / "runners"))
 import watching
@@ -29,6 +36,19 @@ async def zygote() -> AsyncIterator[launcher.Zygote]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STRATEGY_SECRET", "hunter2")
         started = launcher.Zygote("lean", "acts:main", (watching.RUNNERS,))
+        await started.start()
+    yield started
+    await started.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def open_zygote() -> AsyncIterator[launcher.Zygote]:
+    """Give one whose children can look around in /proc, which a whole wall forbids them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRATEGY_SECRET", "hunter2")
+        started = launcher.Zygote(
+            "lean", "acts:main", (watching.RUNNERS,), confinement=ConfinementMode.OFF
+        )
         await started.start()
     yield started
     await started.stop()
@@ -351,16 +371,16 @@ async def test_cancelling_one_who_waits_for_the_end_disturbs_nobody(
     assert (await child.close()).kind is ExitKind.EXITED
 
 
-async def test_every_layer_but_the_unbuilt_stands(zygote: launcher.Zygote) -> None:
+async def test_every_layer_stands(zygote: launcher.Zygote) -> None:
     child = await play(zygote, "echo")
 
-    assert [layer.name for layer in child.report.missing] == ["landlock", "seccomp"]
-    assert {layer.why for layer in child.report.missing} == {"not built in this version"}
+    assert child.report.missing == ()
+    assert [layer.name for layer in child.report.layers][-1] == "seccomp"
     await child.close()
 
 
-async def test_a_child_sees_nothing_of_the_engine(zygote: launcher.Zygote) -> None:
-    child = await play(zygote, "tell")
+async def test_a_child_sees_nothing_of_the_engine(open_zygote: launcher.Zygote) -> None:
+    child = await play(open_zygote, "tell")
     facts = json.loads(await child.receive(TIMEOUT_S))
     await child.close()
 
@@ -379,9 +399,9 @@ async def test_a_child_sees_nothing_of_the_engine(zygote: launcher.Zygote) -> No
     assert facts["stdin"] == ""
 
 
-async def test_a_child_holds_four_descriptors(zygote: launcher.Zygote) -> None:
-    others = [await play(zygote, "echo") for _ in range(3)]
-    child = await play(zygote, "tell")
+async def test_a_child_holds_four_descriptors(open_zygote: launcher.Zygote) -> None:
+    others = [await play(open_zygote, "echo") for _ in range(3)]
+    child = await play(open_zygote, "tell")
     facts = json.loads(await child.receive(TIMEOUT_S))
     for each in (*others, child):
         await each.close()
@@ -390,8 +410,17 @@ async def test_a_child_holds_four_descriptors(zygote: launcher.Zygote) -> None:
     assert kinds == {"0": "/dev/null", "1": "pipe", "2": "pipe", "3": "socket"}
 
 
-async def test_a_child_is_alone_humble_and_without_new_rights(zygote: launcher.Zygote) -> None:
-    child = await play(zygote, "tell")
+async def test_a_child_behind_a_whole_wall_holds_as_few(zygote: launcher.Zygote) -> None:
+    child = await play(zygote, "count_descriptors")
+
+    assert await child.receive(TIMEOUT_S) == b"[0, 1, 2, 3]"
+    await child.close()
+
+
+async def test_a_child_is_alone_humble_and_without_new_rights(
+    open_zygote: launcher.Zygote,
+) -> None:
+    child = await play(open_zygote, "tell")
     facts = json.loads(await child.receive(TIMEOUT_S))
     await child.close()
 
@@ -402,8 +431,10 @@ async def test_a_child_is_alone_humble_and_without_new_rights(zygote: launcher.Z
     assert facts["gc"] is True
 
 
-async def test_warm_modules_are_there_and_heavy_ones_are_not(zygote: launcher.Zygote) -> None:
-    child = await play(zygote, "tell")
+async def test_warm_modules_are_there_and_heavy_ones_are_not(
+    open_zygote: launcher.Zygote,
+) -> None:
+    child = await play(open_zygote, "tell")
     modules = set(json.loads(await child.receive(TIMEOUT_S))["modules"])
     await child.close()
 
@@ -416,6 +447,16 @@ async def test_a_child_cannot_write_a_file(zygote: launcher.Zygote) -> None:
     try:
         ended = await end_of(zygote, "write_a_file")
         assert ended.kind is ExitKind.EXCEPTION
+        assert "Operation not permitted" in ended.reason
+        assert not target.exists()
+    finally:
+        target.unlink(missing_ok=True)
+
+
+async def test_a_file_that_a_child_could_open_would_not_grow(open_zygote: launcher.Zygote) -> None:
+    target = Path("/tmp/strategy-engine-child")
+    try:
+        ended = await end_of(open_zygote, "write_a_file")
         assert "File too large" in ended.reason
     finally:
         target.unlink(missing_ok=True)

@@ -143,7 +143,7 @@ async def test_a_zygote_with_a_second_thread_refuses_to_fork() -> None:
 
 
 async def test_a_kind_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(InvalidError, match="there are: lean, tests"):
+    with pytest.raises(InvalidError, match="there are: lean, scientific, nautilus, tests"):
         launcher.Zygote("heavy")
 
 

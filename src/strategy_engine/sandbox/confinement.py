@@ -1,19 +1,28 @@
 """The walls around a child, put up in the child itself right after the fork.
 
 The order is part of the wall: descriptors first, so that nothing else is at hand; limits before
-privileges are given up; the system call filter last, for it forbids what the others need.
+privileges are given up; the system call filter last, for it forbids what the others need. What is
+the same for every child is made once in the zygote, by `prepare`.
 """
 
 import ctypes
 import math
 import os
+import platform
 import resource
 import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from strategy_engine.sandbox.model import MIB, ChildLimits, ConfinementReport, Layer
+from strategy_engine.sandbox import bpf, landlock, seccomp, syscalls
+from strategy_engine.sandbox.model import (
+    MIB,
+    ChildLimits,
+    ConfinementMode,
+    ConfinementReport,
+    Layer,
+)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -65,18 +74,70 @@ def name_process(name: str) -> None:
     prctl(_PR_SET_NAME, ctypes.create_string_buffer(name.encode()[:15]))
 
 
-def keep_only(sock: socket.socket, log_fd: int) -> socket.socket:
-    """Close every descriptor but the socket, and point 0 at nothing, 1 and 2 at the log pipe."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """The system call filter of this machine; only the process's own id is missing in it."""
+
+    machine: syscalls.Machine
+    program: tuple[bpf.Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walls:
+    """What is made once for every child. In place of what cannot be made stands why."""
+
+    ruleset: landlock.Ruleset | str
+    filter: Filter | str
+
+    @property
+    def fd(self) -> int | None:
+        """The ruleset's descriptor, which a child keeps until Landlock is in force."""
+        return self.ruleset.fd if isinstance(self.ruleset, landlock.Ruleset) else None
+
+
+def prepare() -> Walls:
+    """Make what is the same for every child. Never fails: a report tells what is missing."""
+    return Walls(ruleset=_make_ruleset(), filter=_make_filter())
+
+
+def _make_ruleset() -> landlock.Ruleset | str:
+    try:
+        return landlock.prepare(landlock.readable_paths())
+    except OSError as error:
+        return str(error)
+
+
+def _make_filter() -> Filter | str:
+    machine = syscalls.machine()
+    if machine is None:
+        return f"there is no filter for {platform.machine()}"
+    return Filter(machine=machine, program=seccomp.program(machine))
+
+
+def keep_only(sock: socket.socket, log_fd: int, *, later_fd: int | None) -> socket.socket:
+    """Close every descriptor but the socket, and point 0 at nothing, 1 and 2 at the log pipe.
+
+    `later_fd`, if there is one, stays open too: it is the ruleset, and Landlock closes it.
+    """
     kept_fd, kept_log_fd = (os.dup(fd) for fd in (sock.detach(), log_fd))
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (kept_log_fd, 1), (kept_log_fd, 2)):
         os.dup2(source, target)
     os.dup2(kept_fd, _SOCKET_FD, inheritable=False)
-    os.closerange(_SOCKET_FD + 1, _HIGHEST_FD)
+    last_fd = _SOCKET_FD if later_fd is None else later_fd
+    os.closerange(_SOCKET_FD + 1, last_fd)
+    os.closerange(last_fd + 1, _HIGHEST_FD)
     return socket.socket(fileno=_SOCKET_FD)
 
 
-def confine(limits: ChildLimits, *, label: str, zygote_pid: int) -> ConfinementReport:
+def confine(
+    limits: ChildLimits,
+    *,
+    label: str,
+    zygote_pid: int,
+    mode: ConfinementMode,
+    walls: Walls,
+) -> ConfinementReport:
     """Put up every layer but the descriptors', and report on all of them.
 
     Parameters
@@ -87,6 +148,10 @@ def confine(limits: ChildLimits, *, label: str, zygote_pid: int) -> ConfinementR
         What `ps` shows of it, cut to 15 bytes.
     zygote_pid : int
         The parent whose death must be the child's.
+    mode : ConfinementMode
+        OFF leaves Landlock and the filter out.
+    walls : Walls
+        What `prepare` made; its ruleset is closed afterwards.
     """
     steps: tuple[tuple[str, Callable[[], object]], ...] = (
         ("session", os.setsid),
@@ -100,24 +165,63 @@ def confine(limits: ChildLimits, *, label: str, zygote_pid: int) -> ConfinementR
         ("no_new_privs", lambda: prctl(_PR_SET_NO_NEW_PRIVS, 1)),
     )
     standing = Layer(name="descriptors", is_on=True, why="")
-    return ConfinementReport(
-        layers=(standing, *(_put_up(name, step) for name, step in steps), *_not_built())
-    )
+    common = tuple(_put_up(name, step) for name, step in steps)
+    if mode is ConfinementMode.OFF:
+        walls = _left_out(walls)
+    files = _restrict_files(walls)
+    return ConfinementReport(layers=(standing, *common, *files, _filter_calls(walls)))
 
 
-def _not_built() -> tuple[Layer, ...]:
+def _left_out(walls: Walls) -> Walls:
+    if walls.fd is not None:
+        os.close(walls.fd)
+    why = f"left out: STRATEGY_SANDBOX={ConfinementMode.OFF}"
+    return Walls(ruleset=why, filter=why)
+
+
+def _restrict_files(walls: Walls) -> tuple[Layer, ...]:
+    if not isinstance(walls.ruleset, landlock.Ruleset):
+        return _without_landlock(walls.ruleset)
+    try:
+        landlock.restrict(walls.ruleset)
+    except OSError as error:
+        return _without_landlock(str(error))
+    return landlock_layers(walls.ruleset.abi)
+
+
+def _without_landlock(why: str) -> tuple[Layer, ...]:
     return tuple(
-        Layer(name=name, is_on=False, why="not built in this version")
-        for name in ("landlock", "seccomp")
+        Layer(name=part.name, is_on=False, why=why, needs=part.needs) for part in landlock.PARTS
     )
 
 
-def _put_up(name: str, step: Callable[[], object]) -> Layer:
+def landlock_layers(abi: int) -> tuple[Layer, ...]:
+    """Return which parts stand once a ruleset is in force on a kernel of this version."""
+    return tuple(
+        Layer(
+            name=part.name,
+            is_on=part.abi <= abi,
+            why="" if part.abi <= abi else f"this kernel has Landlock ABI {abi}",
+            needs=part.needs,
+        )
+        for part in landlock.PARTS
+    )
+
+
+def _filter_calls(walls: Walls) -> Layer:
+    made = walls.filter
+    if not isinstance(made, Filter):
+        return Layer(name="seccomp", is_on=False, why=made, needs=seccomp.NEEDS)
+    code = bpf.bind(made.program, os.getpid())
+    return _put_up("seccomp", lambda: seccomp.load(code, made.machine), needs=seccomp.NEEDS)
+
+
+def _put_up(name: str, step: Callable[[], object], *, needs: str = "") -> Layer:
     try:
         step()
     except (OSError, ValueError) as error:
-        return Layer(name=name, is_on=False, why=str(error))
-    return Layer(name=name, is_on=True, why="")
+        return Layer(name=name, is_on=False, why=str(error), needs=needs)
+    return Layer(name=name, is_on=True, why="", needs=needs)
 
 
 def _be_first_to_go() -> None:

@@ -7,12 +7,13 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NoReturn
 
 import msgspec
 
 from strategy_engine.sandbox import confinement, rules
-from strategy_engine.sandbox.model import ChildLimits
+from strategy_engine.sandbox.model import ChildLimits, ConfinementMode, ConfinementReport
 from strategy_engine.sandbox.protocol import framing
 
 type Runner = Callable[[framing.Channel], object]
@@ -22,13 +23,36 @@ _SHOWN_FRAMES = 8
 _LONGEST_LINE = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """How a child is shut in.
+
+    Parameters
+    ----------
+    limits : ChildLimits
+        What it may use.
+    label : str
+        What it is called.
+    zygote_pid : int
+        Its parent, with which it dies.
+    mode : ConfinementMode
+        With REQUIRE nothing runs behind a wall that is not whole.
+    walls : confinement.Walls
+        What was made once for every child.
+    """
+
+    limits: ChildLimits
+    label: str
+    zygote_pid: int
+    mode: ConfinementMode
+    walls: confinement.Walls
+
+
 def live(
     runner: Runner,
     *,
     fds: tuple[int, int],
-    limits: ChildLimits,
-    label: str,
-    zygote_pid: int,
+    birth: Birth,
 ) -> NoReturn:
     """Be a child: never return, whatever happens.
 
@@ -38,28 +62,35 @@ def live(
         Given the channel to the engine; its return ends the child.
     fds : tuple of int
         The child's socket, and the write end of its log pipe.
+    birth : Birth
+        How it is shut in.
     """
     code = rules.EXIT_CONFINEMENT
     try:
-        channel = _shut_in(fds, limits=limits, label=label, zygote_pid=zygote_pid)
-        code = _run(runner, channel)
+        channel, report = _shut_in(fds, birth)
+        if report.is_complete or birth.mode is not ConfinementMode.REQUIRE:
+            code = _run(runner, channel)
     except BaseException as error:  # noqa: BLE001  (a process's edge: nothing may get past it)
         _tell(error)
     finally:
         os._exit(code)
 
 
-def _shut_in(
-    fds: tuple[int, int], *, limits: ChildLimits, label: str, zygote_pid: int
-) -> framing.Channel:
-    sock = confinement.keep_only(socket.socket(fileno=fds[0]), fds[1])
-    report = confinement.confine(limits, label=label, zygote_pid=zygote_pid)
+def _shut_in(fds: tuple[int, int], birth: Birth) -> tuple[framing.Channel, ConfinementReport]:
+    sock = confinement.keep_only(socket.socket(fileno=fds[0]), fds[1], later_fd=birth.walls.fd)
+    report = confinement.confine(
+        birth.limits,
+        label=birth.label,
+        zygote_pid=birth.zygote_pid,
+        mode=birth.mode,
+        walls=birth.walls,
+    )
     channel = framing.Channel(sock)
     channel.send(msgspec.msgpack.encode(report))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen, also before a kill
     gc.enable()
-    return channel
+    return channel, report
 
 
 def _run(runner: Runner, channel: framing.Channel) -> int:

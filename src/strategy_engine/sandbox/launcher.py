@@ -11,10 +11,13 @@ from strategy_engine.sandbox.model import (
     ChildDiedError,
     ChildExit,
     ChildLimits,
+    ConfinementMode,
     ConfinementReport,
     ExitKind,
     Layer,
+    NotConfinedError,
 )
+from strategy_engine.sandbox.probe import probe
 
 __all__ = [
     "WARM_MODULES",
@@ -22,12 +25,15 @@ __all__ = [
     "ChildDiedError",
     "ChildExit",
     "ChildLimits",
+    "ConfinementMode",
     "ConfinementReport",
     "ExitKind",
     "Layer",
+    "NotConfinedError",
     "OnFrame",
     "Zygote",
     "Zygotes",
+    "probe",
 ]
 
 RUNNER = "strategy_engine.kernel.child:main"
@@ -52,9 +58,18 @@ class Zygote:
         `module:function` that each child runs with its channel.
     extra_path : sequence of str
         Where else the zygote looks for modules.
+    confinement : ConfinementMode
+        How much of the wall each child must have before its code runs.
     """
 
-    def __init__(self, kind: str, runner: str = RUNNER, extra_path: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        runner: str = RUNNER,
+        extra_path: Sequence[str] = (),
+        *,
+        confinement: ConfinementMode = ConfinementMode.REQUIRE,
+    ) -> None:
         if kind not in WARM_MODULES:
             raise InvalidError(
                 f"there is no zygote of kind {kind!r}; there are: {', '.join(WARM_MODULES)}",
@@ -63,7 +78,11 @@ class Zygote:
                 accepted=list(WARM_MODULES),
             )
         self._recipe = spawn.Recipe(
-            kind=kind, modules=WARM_MODULES[kind], runner=runner, extra_path=tuple(extra_path)
+            kind=kind,
+            modules=WARM_MODULES[kind],
+            runner=runner,
+            extra_path=tuple(extra_path),
+            confinement=confinement,
         )
         self._life: Life | None = None
         self._failures = 0
@@ -96,6 +115,8 @@ class Zygote:
             If there is no zygote, or it has no child to give.
         ChildDiedError
             If the child died before it could report.
+        NotConfinedError
+            If a layer of its wall is missing and all are required; it never ran.
         """
         async with self._turn:
             child = await self._fork(limits, label)
@@ -105,6 +126,7 @@ class Zygote:
         except asyncio.CancelledError:
             child.kill("who asked for it did not wait")
             raise
+        await self._refuse_unconfined(child)
         return child
 
     async def stop(self) -> None:
@@ -112,6 +134,12 @@ class Zygote:
         self._is_stopped = True
         if self._life is not None:
             await self._life.stop()
+
+    async def _refuse_unconfined(self, child: Child) -> None:
+        if self._recipe.confinement is ConfinementMode.REQUIRE and child.report.missing:
+            child.kill("its wall is not whole")  # it ends by itself; this does not rely on that
+            await child.exit
+            raise NotConfinedError(child.report)
 
     async def _fork(self, limits: ChildLimits, label: str) -> Child:
         life = await self._living()
@@ -156,8 +184,15 @@ class Zygote:
 class Zygotes:
     """A zygote of each kind, each started when a child of its kind is first asked for."""
 
-    def __init__(self, runner: str = RUNNER, extra_path: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        runner: str = RUNNER,
+        extra_path: Sequence[str] = (),
+        *,
+        confinement: ConfinementMode = ConfinementMode.REQUIRE,
+    ) -> None:
         self._runner = runner
+        self._confinement = confinement
         self._extra_path = tuple(extra_path)
         self._by_kind: dict[str, Zygote] = {}
         self._is_closed = False
@@ -173,6 +208,8 @@ class Zygotes:
             If there is no zygote, or it has no child to give.
         ChildDiedError
             If the child died before it could report.
+        NotConfinedError
+            If a layer of its wall is missing and all are required; it never ran.
         """
         return await self._zygote(kind).fork(limits, label)
 
@@ -192,5 +229,7 @@ class Zygotes:
         if self._is_closed:
             raise UnavailableError("the sandbox is closed; it has no children to give")
         if kind not in self._by_kind:
-            self._by_kind[kind] = Zygote(kind, self._runner, self._extra_path)
+            self._by_kind[kind] = Zygote(
+                kind, self._runner, self._extra_path, confinement=self._confinement
+            )
         return self._by_kind[kind]

@@ -54,6 +54,7 @@ class Life:
 
     def __init__(self, recipe: spawn.Recipe, on_death: Callable[[], None]) -> None:
         self._kind = recipe.kind
+        self._confinement = recipe.confinement
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
         self._requests: dict[int, _Request] = {}
@@ -146,9 +147,13 @@ class Life:
             raise UnavailableError(f"no child for {label}: {error}; too many are alive") from error
         request_id = next(self._ids)
         self._requests[request_id] = request
-        body = wire.encode(wire.ForkRequest(request_id=request_id, label=label, limits=limits))
+        wanted = wire.ForkRequest(
+            request_id=request_id, label=label, limits=limits, confinement=self._confinement
+        )
         try:
-            socket.send_fds(self._spawned.control, [body], [end.fileno() for end in ends])
+            socket.send_fds(
+                self._spawned.control, [wire.encode(wanted)], [end.fileno() for end in ends]
+            )
         except OSError as error:
             del self._requests[request_id]
             self.kill()

@@ -39,13 +39,38 @@ class ChildLimits:
     send_buffer_bytes: int = 64 * MIB
 
 
+class ConfinementMode(StrEnum):
+    """How much of the wall a child must have before its code runs.
+
+    REQUIRE: all of it, or nothing runs. PREFER: what this kernel has, and a report. OFF: neither
+    Landlock nor the system call filter, for looking at a strategy on one's own machine.
+    """
+
+    REQUIRE = "require"
+    PREFER = "prefer"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer of the wall: whether it stands, and why not when it does not."""
+    """One layer of the wall: whether it stands, and why not when it does not.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    is_on : bool
+        Whether it stands, whole.
+    why : str
+        Why it does not; empty when it does.
+    needs : str
+        The kernel that it needs; empty when any will do.
+    """
 
     name: str
     is_on: bool
     why: str
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +88,27 @@ class ConfinementReport:
     def is_complete(self) -> bool:
         """Whether every layer stands."""
         return not self.missing
+
+
+class NotConfinedError(EngineError):
+    """A layer of the wall is missing where all are required; no strategy's code ran."""
+
+    kind = "not-confined"
+
+    def __init__(self, report: ConfinementReport) -> None:
+        told = "; ".join(map(_shortcoming, report.missing))
+        super().__init__(
+            f"the wall around a strategy is not whole: {told}; nothing ran. Give it a kernel that"
+            f" has them, or set STRATEGY_SANDBOX={ConfinementMode.PREFER} and run only code that"
+            " you trust",
+            missing=[layer.name for layer in report.missing],
+        )
+        self.report = report
+
+
+def _shortcoming(layer: Layer) -> str:
+    needs = f", needs {layer.needs}" if layer.needs else ""
+    return f"{layer.name} ({layer.why}{needs})"
 
 
 class ExitKind(StrEnum):

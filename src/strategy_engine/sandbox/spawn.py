@@ -6,6 +6,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from strategy_engine.sandbox.model import ConfinementMode
+
 _MODULE = "strategy_engine.sandbox.zygote"
 
 # All of it: nothing of the engine's environment, which may hold secrets, is passed on.
@@ -35,12 +37,15 @@ class Recipe:
         `module:function` that each child runs.
     extra_path : tuple of str
         Where else modules are looked for.
+    confinement : ConfinementMode
+        How much of the wall each child must have.
     """
 
     kind: str
     modules: tuple[str, ...]
     runner: str
     extra_path: tuple[str, ...] = ()
+    confinement: ConfinementMode = ConfinementMode.REQUIRE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from strategy_engine.sandbox.model import ChildLimits, Remains
+from strategy_engine.sandbox.model import ChildLimits, ConfinementMode, Remains
 
 MAX_MESSAGE_BYTES = 1 << 16
 
@@ -13,6 +13,7 @@ class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
     request_id: int
     label: str
     limits: ChildLimits
+    confinement: ConfinementMode
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True, kw_only=True):

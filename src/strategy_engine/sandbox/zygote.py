@@ -25,9 +25,12 @@ _FDS_PER_REQUEST = 2
 class Zygote:
     """Serves one control socket: forks on request, reaps, reports."""
 
-    def __init__(self, control: socket.socket, runner: entry.Runner) -> None:
+    def __init__(
+        self, control: socket.socket, runner: entry.Runner, walls: confinement.Walls
+    ) -> None:
         self._control = control
         self._runner = runner
+        self._walls = walls
         self._pids: dict[int, int] = {}  # by pidfd
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -69,9 +72,13 @@ class Zygote:
             entry.live(
                 self._runner,
                 fds=(fds[0], fds[1]),
-                limits=request.limits,
-                label=request.label,
-                zygote_pid=zygote_pid,
+                birth=entry.Birth(
+                    limits=request.limits,
+                    label=request.label,
+                    zygote_pid=zygote_pid,
+                    mode=request.confinement,
+                    walls=self._walls,
+                ),
             )
         self._announce(request.request_id, pid)
 
@@ -134,10 +141,11 @@ def main(argv: Sequence[str]) -> None:
     gc.disable()  # garbage collected between here and the freeze would leave holes in shared pages
     warmth.warm(arguments.modules)
     runner = _find_runner(arguments.runner)
+    walls = confinement.prepare()
     gc.collect()
     gc.freeze()
     descriptors.raise_soft_limit()  # one pidfd a child
-    Zygote(socket.socket(fileno=arguments.control_fd), runner).serve()
+    Zygote(socket.socket(fileno=arguments.control_fd), runner, walls).serve()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import gc
 import json
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -128,6 +127,11 @@ def _descriptors() -> list[int]:
     return found
 
 
+def count_descriptors(channel: framing.Channel) -> None:
+    channel.send(json.dumps(_descriptors()).encode())
+    channel.receive()
+
+
 def write_a_file(channel: framing.Channel) -> None:
     Path("/tmp/strategy-engine-child").write_text("x")
 
@@ -135,4 +139,4 @@ def write_a_file(channel: framing.Channel) -> None:
 def open_many(channel: framing.Channel) -> None:
     held = []
     while True:
-        held.append(socket.socketpair())
+        held.append(os.dup(0))
