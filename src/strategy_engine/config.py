@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from strategy_engine.core.errors import InvalidError
+from strategy_engine.sandbox.model import ConfinementMode
 
 STAGES = (
     "syntax_check",
@@ -52,6 +53,9 @@ class Settings(BaseSettings):
     workers: int = Field(default=os.cpu_count() or 1, ge=1, validation_alias="STRATEGY_WORKERS")
     m4_max_optimized: bool = Field(default=False, validation_alias="M4_MAX_OPTIMIZED")
 
+    sandbox: ConfinementMode = Field(
+        default=ConfinementMode.REQUIRE, validation_alias="STRATEGY_SANDBOX"
+    )
     child_memory_bytes: Annotated[int, NoDecode] = Field(
         default=256 << 20, validation_alias="STRATEGY_CHILD_MEMORY"
     )

@@ -40,7 +40,7 @@ async def _run(settings: Settings) -> None:
     kept = database.Database(database.ledger_url(data_dir))
     ledger = Ledger(database.ledger_url(data_dir))
     registry = Registry(opened, clock)
-    zygotes = Zygotes()
+    zygotes = Zygotes(confinement=settings.sandbox)
     wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
     tools = Tools(
         journal=Journal(opened, registry, clock, node_id=NODE_ID),

@@ -141,9 +141,12 @@ def run(settings: Settings) -> int:
         # Imported here, once, after the environment is set; both processes inherit the pages.
         from strategy_engine import control, node  # noqa: PLC0415
         from strategy_engine.infra import migrate  # noqa: PLC0415
+        from strategy_engine.sandbox import probe  # noqa: PLC0415
 
         migrate.upgrade(settings.data_dir)
-        started_at = SystemClock().now()
+        birth = control.Birth(
+            listener=listener, started_at=SystemClock().now(), wall=probe.probe(settings.sandbox)
+        )
         gc.collect()
         gc.freeze()
         host, port = listener.getsockname()[:2]
@@ -152,7 +155,7 @@ def run(settings: Settings) -> int:
         return Supervisor(
             [
                 Process(name="node", main=lambda: node.main(settings)),
-                Process(name="control", main=lambda: control.main(settings, listener, started_at)),
+                Process(name="control", main=lambda: control.main(settings, birth)),
             ]
         ).run()
 

@@ -1,5 +1,5 @@
 """The control process: every service of it is built here, once."""
 
-from strategy_engine.control.process import main
+from strategy_engine.control.process import Birth, main
 
-__all__ = ["main"]
+__all__ = ["Birth", "main"]

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -35,6 +36,7 @@ from strategy_engine.rollout.service import Rollouts
 from strategy_engine.rollout.steps import Steps
 from strategy_engine.rollout.workflows import Workflows
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
+from strategy_engine.sandbox.model import ConfinementReport
 from strategy_engine.venue.service import Records
 
 GRACE_S = 2
@@ -43,15 +45,24 @@ EXECUTOR = "control"
 _log = logs.get("control")
 
 
-def main(settings: Settings, listener: socket.socket, started_at: datetime) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """What the supervisor knows when it forks control: its socket, since when, behind what wall."""
+
+    listener: socket.socket
+    started_at: datetime
+    wall: ConfinementReport
+
+
+def main(settings: Settings, birth: Birth) -> int:
     """Serve until SIGTERM. What is unfinished then goes on at the next start."""
     logs.configure(as_json=settings.log_json)
-    uvloop.run(_serve(settings, listener, started_at))
+    uvloop.run(_serve(settings, birth))
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket, started_at: datetime) -> None:
-    control = Control(settings, started_at)
+async def _serve(settings: Settings, birth: Birth) -> None:
+    control = Control(settings, birth)
     app = api_app.build(control.services, api_key=settings.api_key, lifespan=control.lifespan)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -63,7 +74,7 @@ async def _serve(settings: Settings, listener: socket.socket, started_at: dateti
             lifespan="on",
         )
     )
-    await server.serve(sockets=[listener])
+    await server.serve(sockets=[birth.listener])
     # A pipeline in the middle of a stage is not wound down but cut off: it resumes from its last
     # finished step. Winding it down would tell it that its child died, and it would fail.
     sys.stderr.flush()
@@ -94,11 +105,11 @@ def refuse_when_full(max_memory_bytes: int | None, child_bytes: int) -> None:
 class Control:
     """Every service of the control process."""
 
-    def __init__(self, settings: Settings, started_at: datetime) -> None:
+    def __init__(self, settings: Settings, birth: Birth) -> None:
         data_dir = settings.data_dir
         clock = SystemClock()
         self._settings = settings
-        self._zygotes = Zygotes()
+        self._zygotes = Zygotes(confinement=settings.sandbox)
         opened = database.Database(database.control_url(data_dir))
         ledger = database.Database(database.ledger_url(data_dir))
         registry = Registry(opened, clock)
@@ -163,7 +174,8 @@ class Control:
                 pipeline=pipeline,
                 executions=executions,
                 clock=clock,
-                started_at=started_at,
+                started_at=birth.started_at,
+                wall=birth.wall,
             ),
             clock=clock,
         )

@@ -18,6 +18,7 @@ from strategy_engine.registry.model import LIVE, Status
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.model import Outcome
 from strategy_engine.rollout.service import Rollouts, Tally
+from strategy_engine.sandbox.model import ConfinementReport
 
 LATELY = timedelta(hours=24)
 HEALTH_S = 2.0
@@ -36,6 +37,7 @@ class Telemetry:
     executions: Executions
     clock: Clock
     started_at: datetime
+    wall: ConfinementReport
 
     async def health(self) -> Health:
         """Return the engine's health; a database that does not answer makes it not serve."""
@@ -102,9 +104,11 @@ class Telemetry:
         tally = await self.rollouts.tally(LATELY)
         return Health(
             serving=True,
-            parts=(Part(name="database", healthy=True), *(_node(each, now) for each in nodes))
-            if nodes
-            else (_NO_NODE,),
+            parts=(
+                Part(name="database", healthy=True),
+                *([_node(each, now) for each in nodes] or [_NO_NODE]),
+                await self._confinement(),
+            ),
             strategies_deployed=sum(versions.get(each, 0) for each in LIVE),
             pipelines_executed=tally.validated,
             tests_completed=await self.pipeline.tests_completed(),
@@ -113,6 +117,16 @@ class Telemetry:
             uptime_seconds=self._uptime().total_seconds(),
             messagebus_connected=True,  # the in-process bus cannot be away
         )
+
+    async def _confinement(self) -> Part:
+        """Return the weakest wall that any strategy stands behind, or would."""
+        missing = {each.name: each.why for each in self.wall.missing}
+        for execution in await self.executions.list(UNENDED):
+            for layer in (execution.confinement or {}).get("layers", []):
+                if not layer["is_on"]:
+                    missing.setdefault(layer["name"], layer["why"])
+        reason = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        return Part(name="confinement", healthy=not missing, reason=reason)
 
     def _uptime(self) -> timedelta:
         return self.clock.now() - self.started_at

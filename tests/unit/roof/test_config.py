@@ -3,6 +3,7 @@ import pytest
 from strategy_engine import config, serve
 from strategy_engine.control import process
 from strategy_engine.core.errors import InvalidError, UnavailableError
+from strategy_engine.sandbox.model import ConfinementMode
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ def test_settings_have_the_names_of_the_contract(monkeypatch):
         "STRATEGY_MAX_CPU": "1.0",
         "STRATEGY_WORKERS": "4",
         "M4_MAX_OPTIMIZED": "1",
+        "STRATEGY_SANDBOX": "prefer",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -51,6 +53,7 @@ def test_settings_have_the_names_of_the_contract(monkeypatch):
     assert settings.max_cpu == 1.0
     assert settings.workers == 4
     assert settings.m4_max_optimized is True
+    assert settings.sandbox is ConfinementMode.PREFER
 
 
 def test_an_unknown_stage_is_refused_with_those_that_exist(monkeypatch):
