@@ -81,10 +81,10 @@ _RULES: tuple[Rule, ...] = (
     Rule(name="mremap", tests=(_within(3, _MREMAP_MAYMOVE, WIDE),)),
     # NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE
     *_any_of("madvise", 2, (0, 1, 2, 3, 4, 8, 14, 15)),
-    # Files: reading only, and Landlock says which. What has a path but no content (stat, access)
+    # Files: reading only, and Landlock says which. What has a path but no content (stat, chdir)
     # cannot be told apart here, and imports need it: a known leak.
     *_plain("close close_range fstat lseek pread64 readv writev getdents64 getcwd"),
-    *_plain("stat lstat newfstatat statx access faccessat faccessat2"),
+    *_plain("stat lstat newfstatat statx access faccessat faccessat2 chdir"),
     *_plain("dup dup2 dup3"),
     # DUPFD, GETFD, SETFD, GETFL, DUPFD_CLOEXEC; SETFL without ASYNC
     *_any_of("fcntl", 1, (0, 1, 2, 3, 1030)),
