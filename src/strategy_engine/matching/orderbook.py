@@ -282,12 +282,13 @@ class OrderBook:
         tried: set[int] = set()
         start = bar[0]
         for end in rules.path(bar, market.position.lots):
-            while (working := self._nearest(symbol, (start, end), tried)) is not None:
+            rises, price = end > start, start
+            while (working := self._nearest(symbol, (price, end), tried, rises=rises)) is not None:
                 tried.add(working.seq)
-                start = working.level or end
-                market.see(start, start)
-                self._pit.touch(working, start)
-                self._bear(start, bar)
+                price = working.level or end
+                market.see(price, price)
+                self._pit.touch(working, price)
+                self._bear(price, bar)
             start = end
         market.see(bar[3], bar[3])
         for working in self._pit.of(symbol):
@@ -295,8 +296,9 @@ class OrderBook:
                 self._pit.touch(working, working.level or bar[3])
                 self._bear(bar[3], bar)
 
-    def _nearest(self, symbol: str, leg: tuple[int, int], tried: set[int]) -> Working | None:
-        start, end = leg
+    def _nearest(
+        self, symbol: str, leg: tuple[int, int], tried: set[int], *, rises: bool
+    ) -> Working | None:
         low, high = min(leg), max(leg)
         best: tuple[int, tuple[int, int]] | None = None
         found = None
@@ -304,8 +306,8 @@ class OrderBook:
             level = working.level
             if level is None or working.seq in tried or not self._meets_inside(working):
                 continue
-            if low <= level <= high and working.rises is (end > start):
-                turn = abs(level - start), working.rank()
+            if low <= level <= high and working.rises is rises:
+                turn = abs(level - leg[0]), working.rank()
                 if best is None or turn < best:
                     best, found = turn, working
         return found

@@ -310,3 +310,11 @@ def test_a_fill_is_kept_as_any_fill(exchange):
     fill = as_fill(event)
     assert (fill.order_id, fill.side, fill.lots, fill.lots_after) == ("a", Side.BUY, 10, 10)
     assert (fill.fee_nanos, fill.pnl_nanos, fill.opens) == (100_000_000, 0, True)
+
+
+def test_orders_at_the_very_extreme_of_a_bar_all_fill(both_ways):
+    traded = both_ways()
+    for name in ("a", "b"):
+        traded.buy(name, "STOP_MARKET", trigger_ticks=10_100)
+    events = traded.bar(10_000, 10_100, 9_990, 10_000)
+    assert traded.fills(events) == [("a", 10, 10_100), ("b", 10, 10_100)]
