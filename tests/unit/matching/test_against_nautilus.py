@@ -15,6 +15,7 @@ What NautilusTrader does otherwise, and why we do not (the mixes below leave it 
   fill a share of the bar's volume, and the rest at the next bar.
 * A stop-limit that fills moves the market to its limit for the other orders of that instant; here
   limits in a mix lie at their trigger, and further only in an order alone.
+* It cancels the reduce-only exits of an entry that turned a position over. We let them reduce it.
 * One price meets arrivals after what rests. We let market orders go first, as the signal path does.
 """
 
@@ -252,8 +253,8 @@ def single(
     )
 
 
-def bracket(random: np.random.Generator, name: str, price: int) -> list[Ticket]:
-    side, other = list(Side) if random.random() < 0.5 else list(Side)[::-1]
+def bracket(random: np.random.Generator, name: str, price: int, side: Side) -> list[Ticket]:
+    other = Side.SELL if side is Side.BUY else Side.BUY
     up = 1 if side is Side.BUY else -1
     near, far = (int(each) for each in random.integers(1, 10, 2))
     names = name, f"{name}-stop", f"{name}-target"
@@ -376,8 +377,9 @@ def test_brackets_fill_the_same(seed):
     random = np.random.default_rng(seed)
     bars = bars_of(random, 12, gap=0)
     asked: list[list[Instruction]] = [[] for _ in bars[:-1]]
-    for index in range(0, len(asked), 4):  # one at a time: both engines net what is held
-        asked[index] += bracket(random, f"b{index}", bars[index][3])
+    side = list(Side)[random.integers(2)]
+    for index in range(0, len(asked), 3):
+        asked[index] += bracket(random, f"b{index}", bars[index][3], side)
     same(Session(bars=bars, asked=asked))
 
 
