@@ -138,7 +138,7 @@ class Gate(ExecutionClient):  # type: ignore[misc]  # compiled, without stubs
             if not isinstance(event, ticket.Executed):
                 return
             order = self._external(event)
-        if not order.is_closed or isinstance(event, ticket.ModifyRejected | ticket.CancelRejected):
+        if not order.is_closed:  # what comes late, a cancel that missed, is news of nothing
             self._tell(order, event)
 
     def adopt(self, made: Ticket) -> None:

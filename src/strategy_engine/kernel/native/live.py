@@ -127,7 +127,8 @@ class Live:
             self._desk.doors.tell(event)
 
     def _news(self) -> bytes | None:
-        state = _encoded(self._desk.strategy.save())
+        with failures.reported(failures.HOOK):
+            state = _encoded(self._desk.strategy.save())
         if state == self._state:
             return None
         self._state = state

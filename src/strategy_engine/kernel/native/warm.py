@@ -3,16 +3,22 @@
 import gc
 import sys
 
+import msgspec
 import numpy as np
 
 from strategy_engine.core.money import NANOS
-from strategy_engine.kernel.native import share
+from strategy_engine.kernel.native import orders, share
 from strategy_engine.kernel.native.conversation import Native
 from strategy_engine.kernel.native.source import MODULE
+from strategy_engine.kernel.native.venue import Venue
+from strategy_engine.matching.model import Rules, Terms
+from strategy_engine.matching.ticket import Instruction
 from strategy_engine.sandbox.protocol import messages
 
 _HOUR_NS = 3_600 * NANOS
 _BARS = 40
+_CAPITAL_NANOS = 100_000 * NANOS
+_TICK_NANOS = NANOS // 100_000
 _SYMBOL = "EUR/USD.SIM"
 _SOURCE = """
 from decimal import Decimal
@@ -43,7 +49,18 @@ class WarmUp(Strategy):
         self.register_indicator_for_bars(self.config.bar_type, self.range)
         self.subscribe_bars(self.config.bar_type)
 
+    def refused(self):
+        order = self.order_factory.limit(
+            instrument_id=self.config.instrument_id,
+            order_side=OrderSide.BUY,
+            quantity=self.instrument.make_qty(self.config.size),
+            price=self.instrument.make_price(2.0),
+            post_only=True,
+        )
+        self.submit_order(order)
+
     def on_bar(self, bar) -> None:
+        self.refused()
         instrument_id = self.config.instrument_id
         quantity = self.instrument.make_qty(self.config.size)
         if self.portfolio.is_flat(instrument_id):
@@ -81,9 +98,11 @@ def _run_once() -> None:
     native = Native(_load_message())
     native.loaded()
     native.answer(messages.NativeBacktest(bars=[bars]))
-    native.answer(messages.NativeWarmUp(start_ns=0, bars=[bars], balance_nanos=100_000 * NANOS))
-    for index in range(_BARS):
-        native.answer(_live_bar(_BARS + index))
+    start_ns = _BARS * _HOUR_NS
+    native.answer(
+        messages.NativeWarmUp(start_ns=start_ns, bars=[bars], balance_nanos=_CAPITAL_NANOS)
+    )
+    _trade(native)
     native.stop()
     del native, sys.modules[MODULE]
     gc.collect()
@@ -91,7 +110,7 @@ def _run_once() -> None:
 
 def _load_message() -> messages.LoadNative:
     engine = messages.Engine(
-        capital_nanos=100_000 * NANOS,
+        capital_nanos=_CAPITAL_NANOS,
         position_size_ppb=0,
         stop_loss_ppb=None,
         take_profit_ppb=None,
@@ -101,7 +120,7 @@ def _load_message() -> messages.LoadNative:
         max_trades_per_day=None,
         max_position_nanos=None,
     )
-    contract = messages.Contract(symbol=_SYMBOL, tick_nanos=NANOS // 100_000, lot_nanos=NANOS)
+    contract = messages.Contract(symbol=_SYMBOL, tick_nanos=_TICK_NANOS, lot_nanos=NANOS)
     return messages.LoadNative(
         code=_SOURCE,
         parameters={},
@@ -130,11 +149,26 @@ def _bars() -> messages.Bars:
     )
 
 
-def _live_bar(index: int) -> messages.NativeBar:
-    price = _price(index)
-    return messages.NativeBar(
-        symbol=_SYMBOL,
-        open_ns=index * _HOUR_NS,
-        close_ns=(index + 1) * _HOUR_NS,
-        ohlcv=(price, price + 0.005, price - 0.005, price, 1.0),
-    )
+def _trade(native: Native) -> None:
+    terms = Terms(symbol=_SYMBOL, tick_nanos=_TICK_NANOS, lot_nanos=NANOS)
+    venue = Venue(_CAPITAL_NANOS, [terms], Rules(allow_short=True))
+    for index in range(_BARS, 2 * _BARS):
+        open_ns, price = index * _HOUR_NS, _price(index)
+        prices = price, price + 0.005, price - 0.005, price
+        middle = round(price * NANOS / _TICK_NANOS)
+        ticks = middle, middle + 500, middle - 500, middle
+        events = venue.meet(_SYMBOL, (open_ns, open_ns + _HOUR_NS), ticks, 1)
+        answer = native.answer(
+            messages.NativeBar(
+                symbol=_SYMBOL,
+                open_ns=open_ns,
+                close_ns=open_ns + _HOUR_NS,
+                ohlcv=(*prices, 1.0),
+                events=msgspec.Raw(orders.encode(events)),
+            )
+        )
+        if isinstance(answer, messages.NativeActed):
+            venue.ask((each.ts_ns, _instruction(each.instruction)) for each in answer.asked)
+
+
+_instruction = msgspec.msgpack.Decoder(Instruction).decode
