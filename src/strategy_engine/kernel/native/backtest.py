@@ -27,6 +27,7 @@ from strategy_engine.kernel.native.venue import Prices, Venue
 from strategy_engine.matching.model import Rules
 from strategy_engine.sandbox.protocol import messages
 
+_ITEM_BYTES = 8
 _START = -1  # the index of the bar before the first
 
 
@@ -134,6 +135,9 @@ def run(
         If the strategy raised.
     """
     started_ns = time.thread_time_ns()
+    if all(len(each.open_ns) // _ITEM_BYTES <= how.warm_up for each in how.bars):
+        nothing = msgspec.Raw(msgspec.msgpack.encode([]))
+        return messages.NativeBacktested(steps=[], stopping=[], seen=nothing, notices=[], cpu_ns=0)
     bench = _Bench(plan, listings, how, money)
     try:
         bench.run()
@@ -234,8 +238,6 @@ class _Bench:
             if len(bars) > how.warm_up:
                 self.engine.add_data(bars[how.warm_up :], sort=False)
                 starts.append(bars[how.warm_up].ts_init - columns.duration_ns)
-        if not starts:
-            raise ValueError(f"no bar is left after a warm-up of {how.warm_up}")
         self.engine.sort_data()
         return min(starts)
 
