@@ -303,6 +303,25 @@ async def test_a_kill_from_outside_is_not_taken_for_the_engines(zygote: launcher
     assert (await child.exit).kind is ExitKind.SIGNAL
 
 
+async def test_what_an_open_child_forked_dies_with_it(open_zygote: launcher.Zygote) -> None:
+    child = await play(open_zygote, "leave_a_grandchild")
+    grandchild = int(await child.receive(TIMEOUT_S))
+    assert not watching.is_gone(grandchild)
+
+    await child.close()
+
+    await watching.until(lambda: watching.is_gone(grandchild))
+
+
+@pytest.mark.parametrize("act", ["end_as_if_unconfined", "close_everything"])
+async def test_a_child_that_ran_cannot_say_that_it_never_did(
+    zygote: launcher.Zygote, act: str
+) -> None:
+    ended = await end_of(zygote, act)
+
+    assert "never ran" not in ended.reason
+
+
 async def test_a_killed_child_tells_why(zygote: launcher.Zygote) -> None:
     child = await play(zygote, "loop_for_ever")
 

@@ -1,5 +1,6 @@
 """How failures and walls are told. Pure."""
 
+import signal
 from typing import Any
 
 from strategy_engine.core.errors import EngineError, UnavailableError
@@ -9,9 +10,15 @@ _SHOWN_LOG_LINES = 10
 
 
 def is_engines_fault(error: EngineError) -> bool:
-    """Whether the strategy has no part in an error, so that its execution may be claimed again."""
+    """Whether the strategy may have no part in an error, so that its execution is claimed again.
+
+    A process killed from outside (by a person, or by the kernel for want of memory) is one; what
+    the engine itself kills, for silence or a limit, has a kind of its own.
+    """
     if isinstance(error, ChildDiedError):
-        return error.exit.kind is ExitKind.KILLED
+        ended = error.exit
+        is_from_outside = ended.kind is ExitKind.SIGNAL and ended.status == -signal.SIGKILL
+        return ended.kind is ExitKind.KILLED or is_from_outside
     return isinstance(error, UnavailableError)
 
 

@@ -363,6 +363,7 @@ class Child:
                 limits=self.limits,
                 killed=self._killed,
                 log_tail=self._log.tail,
+                has_run=self._report is not None,
             )
             self._exit.set_result(told)
             self._let_go()

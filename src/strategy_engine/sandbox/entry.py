@@ -69,6 +69,7 @@ def live(
     try:
         channel, report = _shut_in(fds, birth)
         if report.is_complete or birth.mode is not ConfinementMode.REQUIRE:
+            code = rules.EXIT_EXCEPTION  # unless it ends otherwise; it may close what it is told by
             code = _run(runner, channel)
     except BaseException as error:  # noqa: BLE001  (a process's edge: nothing may get past it)
         _tell(error)

@@ -20,7 +20,13 @@ _HEARD = {ExitKind.BAD_FRAME, ExitKind.OVERSIZED_FRAME, ExitKind.LOG_FLOOD}
 
 
 def tell_exit(
-    label: str, remains: Remains, *, limits: ChildLimits, killed: Kill | None, log_tail: bytes
+    label: str,
+    remains: Remains,
+    *,
+    limits: ChildLimits,
+    killed: Kill | None,
+    log_tail: bytes,
+    has_run: bool = True,
 ) -> ChildExit:
     """Return how a child ended, for its user.
 
@@ -36,9 +42,12 @@ def tell_exit(
         Why the engine killed it, if it did.
     log_tail : bytes
         The last that it printed.
+    has_run : bool
+        Whether it had reported its wall; from then on what it says is the strategy's word.
     """
     lines = log_lines(log_tail)
-    why = explain_exit(remains, limits=limits, killed=killed, last_line=lines[-1] if lines else "")
+    last_line = lines[-1] if lines else ""
+    why = explain_exit(remains, limits=limits, killed=killed, last_line=last_line, has_run=has_run)
     return ChildExit(
         kind=why.kind,
         reason=f"{label}: {why.reason}",
@@ -50,7 +59,12 @@ def tell_exit(
 
 
 def explain_exit(
-    remains: Remains, *, limits: ChildLimits, killed: Kill | None, last_line: str
+    remains: Remains,
+    *,
+    limits: ChildLimits,
+    killed: Kill | None,
+    last_line: str,
+    has_run: bool = True,
 ) -> Kill:
     """Return what ended a child, and why.
 
@@ -63,6 +77,9 @@ def explain_exit(
         return Kill(kind=ExitKind.KILLED, reason="it died, and its zygote died before it could say")
     if status < 0:
         return _explain_signal(-status, cpu_s=remains.cpu_s, limits=limits)
+    if status == EXIT_CONFINEMENT and not has_run:
+        why = f"it could not be confined, so it never ran: {last_line}"
+        return Kill(kind=ExitKind.EXCEPTION, reason=why)
     return _explain_code(status, limits=limits, last_line=last_line)
 
 
@@ -80,9 +97,6 @@ def _explain_code(code: int, *, limits: ChildLimits, last_line: str) -> Kill:
         return Kill(kind=ExitKind.EXCEPTION, reason=f"it raised {raised}")
     if code == EXIT_MEMORY:
         return _out_of_memory(limits)
-    if code == EXIT_CONFINEMENT:
-        why = f"it could not be confined, so it never ran: {last_line}"
-        return Kill(kind=ExitKind.EXCEPTION, reason=why)
     return Kill(
         kind=ExitKind.EXITED,
         reason=f"it ended itself with exit code {code}; a strategy must return instead",

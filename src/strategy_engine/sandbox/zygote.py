@@ -6,10 +6,12 @@ answers out. When the engine closes it, or dies, the zygote ends and its childre
 """
 
 import argparse
+import contextlib
 import gc
 import importlib
 import os
 import select
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -91,6 +93,10 @@ class Zygote:
     def _reap(self, pidfd: int) -> None:
         self._poll.unregister(pidfd)
         pid = self._pids.pop(pidfd)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(
+                pid, signal.SIGKILL
+            )  # what it forked; its number is not free until it is reaped
         _, status, usage = os.wait4(pid, 0)
         os.close(pidfd)
         remains = Remains(

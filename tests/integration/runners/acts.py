@@ -140,3 +140,21 @@ def open_many(channel: framing.Channel) -> None:
     held = []
     while True:
         held.append(os.dup(0))
+
+
+def leave_a_grandchild(channel: framing.Channel) -> None:
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+        os._exit(0)
+    channel.send(b"%d" % pid)
+    channel.receive()
+
+
+def end_as_if_unconfined(channel: framing.Channel) -> None:
+    os._exit(72)
+
+
+def close_everything(channel: framing.Channel) -> None:
+    os.closerange(0, 100)
+    raise ValueError("nobody hears this")

@@ -26,7 +26,6 @@ def kind_of(
         (3, 0.0, ExitKind.EXITED),
         (255, 0.0, ExitKind.EXITED),
         (rules.EXIT_EXCEPTION, 0.0, ExitKind.EXCEPTION),
-        (rules.EXIT_CONFINEMENT, 0.0, ExitKind.EXCEPTION),
         (rules.EXIT_MEMORY, 0.0, ExitKind.OUT_OF_MEMORY),
         (-signal.SIGXCPU, 3.0, ExitKind.CPU_LIMIT),
         (-signal.SIGKILL, 4.0, ExitKind.CPU_LIMIT),
@@ -164,3 +163,21 @@ def test_a_zygote_that_ended_says_how_and_its_last_line() -> None:
 
 def test_a_signal_without_a_name_is_told_by_its_number() -> None:
     assert rules.signal_name(40) == "signal 40"
+
+
+@pytest.mark.parametrize(
+    ("has_run", "kind"), [(False, ExitKind.EXCEPTION), (True, ExitKind.EXITED)]
+)
+def test_only_a_child_that_never_ran_is_believed_that_it_was_not_confined(
+    *, has_run: bool, kind: ExitKind
+) -> None:
+    told = rules.explain_exit(
+        Remains(status=rules.EXIT_CONFINEMENT),
+        limits=LIMITS,
+        killed=None,
+        last_line="no Landlock",
+        has_run=has_run,
+    )
+
+    assert told.kind is kind
+    assert ("never ran: no Landlock" in told.reason) is not has_run

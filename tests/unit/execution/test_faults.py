@@ -1,0 +1,43 @@
+import signal
+
+import pytest
+
+from strategy_engine.core.errors import InvalidError, UnavailableError
+from strategy_engine.execution import faults
+from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ExitKind
+
+
+def died(kind, status):
+    return ChildDiedError(
+        ChildExit(
+            kind=kind,
+            reason="it ended",
+            status=status,
+            rss_bytes=0,
+            cpu_s=0.0,
+            log_lines=("a", "b"),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (died(ExitKind.KILLED, -signal.SIGKILL), True),
+        (died(ExitKind.KILLED, None), True),
+        (died(ExitKind.SIGNAL, -signal.SIGKILL), True),
+        (died(ExitKind.SIGNAL, -signal.SIGSEGV), False),
+        (died(ExitKind.SILENT, -signal.SIGKILL), False),
+        (died(ExitKind.CPU_LIMIT, -signal.SIGKILL), False),
+        (died(ExitKind.OUT_OF_MEMORY, 71), False),
+        (died(ExitKind.EXCEPTION, 70), False),
+        (UnavailableError("no zygote"), True),
+        (InvalidError("its own"), False),
+    ],
+)
+def test_only_what_a_strategy_has_no_part_in_is_claimed_again(error, expected):
+    assert faults.is_engines_fault(error) is expected
+
+
+def test_a_failure_is_one_line_and_below_it_what_was_printed():
+    assert faults.explain(died(ExitKind.SILENT, -9)) == "it ended\na\nb"
