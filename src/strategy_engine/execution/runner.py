@@ -329,6 +329,10 @@ class Runner:
         if self._tools.ledger.waiting > _UNKEPT_BARS:
             await self._last_kept
 
+    async def _flush(self) -> None:
+        if self._last_kept is not None:
+            await self._last_kept
+
     async def _obey(self, desk: Desk, talk: Conversation) -> _End | None:
         if self._is_draining:
             return _End.DRAINED
@@ -343,6 +347,7 @@ class Runner:
                 await talk.warm_up(desk.history.frames_between(self._seen, _before(desk)), None)
                 self._seen = _before(desk)
             self._is_paused = not self._is_paused
+            await self._flush()  # a pause that is confirmed has all that was before it on the disk
             trigger = Trigger.PAUSE if self._is_paused else Trigger.RESUME
             if await self._tools.journal.move(self._mine, trigger) is None:
                 return _End.DRAINED
@@ -361,8 +366,7 @@ class Runner:
         self, mine: Execution, desk: Desk, talk: Conversation | None, end: _End
     ) -> Outcome:
         if end is _End.DRAINED:
-            if self._last_kept is not None:
-                await self._last_kept
+            await self._flush()
             return Outcome.HANDED_BACK
         error = None if talk is None else await _say_stop(talk)
         await self._keep(desk.close())
