@@ -114,6 +114,14 @@ def test_nothing_happens_where_no_bar_follows_the_warm_up(bars: Any, floor: Any)
     assert (run.steps, run.fills) == ({}, [])
 
 
+def test_a_run_that_the_strategy_ends_early_is_a_failure(bars: Any, floor: Any) -> None:
+    text = HEAD + "class My(Base):\n    def on_bar(self, bar):\n        self.shutdown_system()\n"
+    answer = floor(text).talk().answer(messages.NativeBacktest(bars=[bars(5)]))
+    assert isinstance(answer, messages.Failed)
+    assert answer.message.startswith("NautilusTrader ended the run after 1 of 5 bars")
+    assert len(floor(HEAD + ONCE).backtest(bars(5)).fills) == 1  # and the next run is whole again
+
+
 def test_bars_that_are_not_in_it_change_no_decision(bars: Any, floor: Any) -> None:
     text = HEAD + TIMED
     whole = floor(text).backtest(bars(60))

@@ -197,6 +197,7 @@ class _Bench:
                 warnings.filterwarnings("ignore", r"Timestamp\.utcnow is deprecated")
                 self.engine.run(start=self._start_ns, streaming=True)
                 self.replay.conclude()
+                self._refuse_part_of_it()
                 self.engine.end()
         except BaseException as error:
             met = self.replay.bars
@@ -207,6 +208,15 @@ class _Bench:
                     bar_index=met - 1 if met else None,
                 )
             ) from error
+
+    def _refuse_part_of_it(self) -> None:
+        # The engine ends a run without a word; what was asked for until then would look whole.
+        met, all_bars = self.replay.bars, len(self.engine.data)
+        if met < all_bars:
+            raise RuntimeError(
+                f"NautilusTrader ended the run after {met} of {all_bars} bars: the strategy shut"
+                " the system down, or its account fell below zero"
+            )
 
     def _connect(self, listings: Listings, capital_nanos: int) -> None:
         kernel = self.engine.kernel
