@@ -17,6 +17,9 @@ look at the ask, sells at the bid.
 Limits fill at their level or, beyond a gap, at the better open: without slippage. Everything else
 slips. Fills may take `max_volume_share_ppm` of what a bar, quote or trade offers; the rest of the
 order goes on working.
+
+A session that ends with the feed's day is known to have ended only when the next one's first price
+comes; who ends a feed says so by `on_session_end`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -32,7 +32,7 @@ from strategy_engine.matching.working import Phase, Working
 
 _LINKED = frozenset({Contingency.OCO, Contingency.OUO})
 # How many ended orders are remembered, so that a child that comes late finds its parent's fate.
-_REMEMBERED = 64
+_REMEMBERED = 32
 
 type _Trade = tuple[int, int, int]  # lots, fill price and price before slippage, ticks
 
@@ -108,7 +108,7 @@ class Pit:
         if refusal is not None:
             self._reject(working, refusal.code, refusal.message)
             return
-        working.is_held, working.is_late = False, self.is_inside
+        working.is_held = False
         working.accepted_ns = self.ts_ns
         self.events.append(Accepted(client_order_id=working.order_id, ts_ns=self.ts_ns))
         price = self.markets[working.ticket.symbol].price_for(working.ticket.side)
@@ -275,7 +275,8 @@ class Pit:
             self._updated(working)
         for child in self._children(working):
             self.begin(child)
-            if self.works(child):
+            if self.works(child) and child.ticket.symbol == working.ticket.symbol:
+                child.is_late = self.is_inside
                 self.born.append(child)
         self._settle_linked(working)
         self._settle_flat(working)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from strategy_engine.matching.model import Conditions
+from strategy_engine.matching.model import NANOS, Conditions, Terms
 from strategy_engine.matching.ticket import Cancelled, Rejected, Updated
 
 HALF = Conditions(max_volume_share_ppm=500_000)
@@ -198,3 +198,24 @@ def test_a_reduce_only_order_is_cut_to_the_position(both_ways, said):
     events = traded.flat_bar()
     assert said(events) == ["out updated", "out executed"]
     assert (events[0].lots, events[1].lots, events[1].leaves_lots, traded.lots) == (4, 4, 0, 0)
+
+
+def test_a_child_in_another_instrument_meets_that_instruments_prices(exchange, said):
+    pair = [Terms(symbol=symbol, tick_nanos=10_000_000, lot_nanos=NANOS) for symbol in "XY"]
+    traded = exchange(terms=pair)
+    traded.flat_bar()
+    traded.flat_bar(5_000, symbol="Y")
+    traded.buy("x", "LIMIT", limit_ticks=9_950, contingency="OTO", linked_ids=("y",))
+    traded.buy("y", "LIMIT", limit_ticks=4_900, symbol="Y", parent_id="x")
+    assert said(traded.bar(10_000, 10_000, 4_000, 10_000)) == ["x executed", "y accepted"]
+    events = traded.bar(5_000, 5_010, 4_890, 5_000, symbol="Y")
+    assert traded.fills(events) == [("y", 10, 4_900)]
+
+
+def test_only_the_last_ended_orders_are_remembered(exchange):
+    traded = exchange()
+    traded.flat_bar()
+    for count in range(100):
+        traded.buy(f"a{count}", time_in_force="IOC")
+        traded.cancel(f"a{count}")
+    assert len(traded.book.dump()["ended"]) == 32

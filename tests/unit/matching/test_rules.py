@@ -155,3 +155,17 @@ def test_a_tenth_of_a_hundred_thousand_by_hand() -> None:
     assert rules.lots_for(PPB // 10, 100_000 * NANOS, 3_333, cents, limited) == 150
     assert rules.lots_for(PPB // 10, -1, 3_333, cents, Rules()) == 0
     assert rules.lots_for(PPB // 10, 100_000 * NANOS, 0, cents, Rules()) == 0
+
+
+@pytest.mark.parametrize(
+    ("lots", "opened", "way"),
+    [
+        (5, 100, (90, 120, 110)),  # long: the low is adverse
+        (-5, 100, (120, 90, 110)),
+        (0, 100, (90, 120, 110)),  # flat: the nearer extreme
+        (0, 106, (120, 90, 110)),
+        (0, 105, (90, 120, 110)),  # both as near
+    ],
+)
+def test_the_adverse_extreme_comes_first(lots, opened, way):
+    assert rules.path((opened, 120, 90, 110), lots) == way
