@@ -67,6 +67,14 @@ def test_an_order_good_till_a_date_meets_no_bar_that_opens_then(both_ways, said)
     assert traded.fills(traded.bar(9_800, 9_900, 9_700, 9_800)) == []
 
 
+def test_time_passes_without_a_price_too(both_ways, said):
+    traded = both_ways()
+    expire_ns = traded.now_ns + 10
+    traded.buy("a", "LIMIT", limit_ticks=9_900, time_in_force="GTD", expire_ns=expire_ns)
+    assert said(traded.book.expire(expire_ns - 1)) == []
+    assert said(traded.book.expire(expire_ns)) == ["a expired"]
+
+
 @pytest.mark.parametrize(("opened", "fills"), [(10_000, []), (9_890, [("a", 10, 9_890)])])
 def test_an_order_that_expires_inside_a_bar_meets_its_open_only(both_ways, opened, fills):
     traded = both_ways()
