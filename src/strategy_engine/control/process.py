@@ -106,79 +106,89 @@ class Control:
     """Every service of the control process."""
 
     def __init__(self, settings: Settings, birth: Birth) -> None:
-        data_dir = settings.data_dir
-        clock = SystemClock()
         self._settings = settings
+        self._clock = SystemClock()
         self._zygotes = Zygotes(confinement=settings.sandbox)
-        opened = database.Database(database.control_url(data_dir))
-        ledger = database.Database(database.ledger_url(data_dir))
-        registry = Registry(opened, clock)
-        catalogue = Catalogue(data_dir)
-        records = Records(ledger)
-        executions = Executions(
-            database=opened,
-            registry=registry,
-            catalogue=catalogue,
-            clock=clock,
-            poke=partial(wakeup.poke, wakeup.path_of(data_dir, "node")),
+        self._database = database.Database(database.control_url(settings.data_dir))
+        ledger = database.Database(database.ledger_url(settings.data_dir))
+        self._registry = Registry(self._database, self._clock)
+        self._catalogue = Catalogue(settings.data_dir)
+        self._records = Records(ledger)
+        self._executions = self._make_executions()
+        pipeline = self._make_pipeline()
+        self.rollouts, self._workflows = self._make_rollouts(pipeline)
+        self.services = Services(
+            registry=self._registry,
+            rollouts=self.rollouts,
+            pipeline=pipeline,
+            executions=self._executions,
+            records=self._records,
+            snapshots=Snapshots(ledger),
+            catalogue=self._catalogue,
+            telemetry=Telemetry(
+                database=self._database,
+                registry=self._registry,
+                rollouts=self.rollouts,
+                pipeline=pipeline,
+                executions=self._executions,
+                clock=self._clock,
+                started_at=birth.started_at,
+                wall=birth.wall,
+            ),
+            clock=self._clock,
+        )
+
+    def _make_executions(self) -> Executions:
+        settings = self._settings
+        return Executions(
+            database=self._database,
+            registry=self._registry,
+            catalogue=self._catalogue,
+            clock=self._clock,
+            poke=partial(wakeup.poke, wakeup.path_of(settings.data_dir, "node")),
             admit=partial(refuse_when_full, settings.max_memory_bytes, settings.child_memory_bytes),
         )
-        limits = ChildLimits(
-            memory_bytes=settings.child_memory_bytes, cpu_s=settings.pipeline_timeout_s
-        )
-        pipeline = Pipeline(
-            opened,
-            Tools(
-                children=Children(
-                    self._zygotes,
-                    limits=limits,
-                    workers=settings.workers,
-                    decision_timeout_s=settings.decision_timeout_s,
-                ),
-                catalogue=catalogue,
-                run_paper=PaperRuns(executions, records),
-                running_returns=RunningNow(executions, records, registry),
-                clock=clock,
+
+    def _make_pipeline(self) -> Pipeline:
+        settings = self._settings
+        children = Children(
+            self._zygotes,
+            limits=ChildLimits(
+                memory_bytes=settings.child_memory_bytes, cpu_s=settings.pipeline_timeout_s
             ),
-            Timeouts(pipeline_s=settings.pipeline_timeout_s),
-            clock,
+            workers=settings.workers,
+            decision_timeout_s=settings.decision_timeout_s,
         )
-        journal = Journal(opened, registry, clock)
-        line = Line(registry=registry, executions=executions, records=records, clock=clock)
+        tools = Tools(
+            children=children,
+            catalogue=self._catalogue,
+            run_paper=PaperRuns(self._executions, self._records),
+            running_returns=RunningNow(self._executions, self._records, self._registry),
+            clock=self._clock,
+        )
+        timeouts = Timeouts(pipeline_s=settings.pipeline_timeout_s)
+        return Pipeline(self._database, tools, timeouts, self._clock)
+
+    def _make_rollouts(self, pipeline: Pipeline) -> tuple[Rollouts, Workflows]:
+        settings = self._settings
+        journal = Journal(self._database, self._registry, self._clock)
+        line = Line(
+            registry=self._registry,
+            executions=self._executions,
+            records=self._records,
+            clock=self._clock,
+        )
         defaults = Defaults(
             stages=settings.stages,
             approval_required=settings.approval_required,
             auto_rollback=settings.auto_rollback,
         )
         steps = Steps(journal=journal, pipeline=pipeline, line=line, defaults=defaults)
-        self._workflows = Workflows(steps)
-        self.rollouts = Rollouts(
-            journal=journal,
-            pipeline=pipeline,
-            line=line,
-            carrier=self._workflows,
-            defaults=defaults,
+        workflows = Workflows(steps)
+        rollouts = Rollouts(
+            journal=journal, pipeline=pipeline, line=line, carrier=workflows, defaults=defaults
         )
-        self.services = Services(
-            registry=registry,
-            rollouts=self.rollouts,
-            pipeline=pipeline,
-            executions=executions,
-            records=records,
-            snapshots=Snapshots(ledger),
-            catalogue=catalogue,
-            telemetry=Telemetry(
-                database=opened,
-                registry=registry,
-                rollouts=self.rollouts,
-                pipeline=pipeline,
-                executions=executions,
-                clock=clock,
-                started_at=birth.started_at,
-                wall=birth.wall,
-            ),
-            clock=clock,
-        )
+        return rollouts, workflows
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
