@@ -31,13 +31,11 @@ async def create(
     refused.
     """
     content = Content(**body.model_dump())
-    versions = await given.registry.line(content.strategy_name)
-    existed = any(each.content.version == content.version for each in versions)
-    strategy = await given.registry.create(content, actor=actor)
-    response.status_code = 200 if existed else 201
+    strategy, is_new = await given.registry.create(content, actor=actor)
+    response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/strategies/{strategy.strategy_id}"
     return answers.Created(
-        status="exists" if existed else "created",
+        status="created" if is_new else "exists",
         strategy_id=strategy.strategy_id,
         strategy_name=strategy.content.strategy_name,
         version=strategy.content.version,

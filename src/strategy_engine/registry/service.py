@@ -31,8 +31,8 @@ class Registry:
         self._database = database
         self._clock = clock
 
-    async def create(self, content: Content, *, actor: str) -> Strategy:
-        """Register a version; the same content again answers the version that exists.
+    async def create(self, content: Content, *, actor: str) -> tuple[Strategy, bool]:
+        """Register a version; return it, and whether it is new: the same content again is not.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class Registry:
         async with self._database.write() as connection:
             existing = await store.find_version(connection, content.strategy_name, content.version)
             if existing is not None:
-                return _same_or_refuse(existing, content)
+                return _same_or_refuse(existing, content), False
             now = self._clock.now()
             strategy = Strategy(
                 strategy_id=ids.new_id(ids.STRATEGY),
@@ -56,7 +56,7 @@ class Registry:
             )
             await store.insert(connection, strategy)
             await self._audit(connection, strategy, actor=actor, action="create")
-            return strategy
+            return strategy, True
 
     async def get(self, strategy_id: str) -> Strategy:
         """Return one version.

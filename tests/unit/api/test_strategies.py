@@ -1,5 +1,6 @@
 """Registering, reading, editing and testing versions over HTTP."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,15 @@ async def test_the_same_content_again_answers_the_same_id(
     assert answer.status_code == 200
     assert answer.json()["status"] == "exists"
     assert answer.json()["strategy_id"] == strategy_id
+
+
+async def test_of_many_who_register_the_same_at_once_one_is_told_that_it_is_new(
+    client: httpx.AsyncClient, content: dict[str, Any]
+) -> None:
+    answers = await asyncio.gather(*(client.post("/strategies", json=content) for _ in range(10)))
+
+    told = sorted((each.status_code, each.json()["status"]) for each in answers)
+    assert told == [(200, "exists")] * 9 + [(201, "created")]
 
 
 async def test_the_same_version_with_other_content_is_a_conflict(

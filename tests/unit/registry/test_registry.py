@@ -56,7 +56,7 @@ async def registry(tmp_path):
 
 
 async def at(registry: Registry, status: Status) -> Strategy:
-    strategy = await registry.create(CONTENT, actor="ada")
+    strategy, _ = await registry.create(CONTENT, actor="ada")
     for trigger in WAY_TO[status]:
         strategy = await registry.move(strategy.strategy_id, trigger, actor="ada")
     assert strategy.status is status
@@ -83,9 +83,11 @@ def test_every_state_can_be_reached_and_left():
 
 
 async def test_the_same_content_answers_the_same_strategy(registry):
-    first = await registry.create(CONTENT, actor="ada")
-    again = await registry.create(replace(CONTENT, parameters={"a": 2, "b": 1}), actor="bob")
+    first, is_new = await registry.create(CONTENT, actor="ada")
+    reordered = replace(CONTENT, parameters={"a": 2, "b": 1})
+    again, is_new_again = await registry.create(reordered, actor="bob")
     assert again == first
+    assert (is_new, is_new_again) == (True, False)
     assert (await registry.page(offset=0)).total == 1
 
 
@@ -99,7 +101,7 @@ async def test_the_same_content_answers_the_same_strategy(registry):
     ],
 )
 async def test_the_same_version_with_other_content_is_refused(registry, change):
-    first = await registry.create(CONTENT, actor="ada")
+    first, _ = await registry.create(CONTENT, actor="ada")
     with pytest.raises(ConflictError, match="other content") as caught:
         await registry.create(replace(CONTENT, **change), actor="ada")
     assert caught.value.facts["strategy_id"] == first.strategy_id
@@ -107,7 +109,8 @@ async def test_the_same_version_with_other_content_is_refused(registry, change):
 
 async def test_creating_at_once_makes_one_strategy(registry):
     made = await asyncio.gather(*(registry.create(CONTENT, actor="ada") for _ in range(20)))
-    assert len({each.strategy_id for each in made}) == 1
+    assert len({strategy.strategy_id for strategy, _ in made}) == 1
+    assert sum(is_new for _, is_new in made) == 1
 
 
 async def test_every_change_of_state_is_an_audit_row(registry):
