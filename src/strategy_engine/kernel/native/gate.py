@@ -151,7 +151,7 @@ class Gate(ExecutionClient):  # type: ignore[misc]  # compiled, without stubs
         name = f"HELD-{listing.terms.symbol}"
         side = Side.BUY if lots > 0 else Side.SELL
         order = self._added(_market(name, listing.terms.symbol, side, abs(lots)))
-        self._fill(order, listing, (f"{name}-1", abs(lots), entry_ticks, 0), is_maker=False)
+        self._fill(order, listing, ("T-HELD", abs(lots), entry_ticks, 0), is_maker=False)
 
     def _tell(self, order: Order, event: ticket.OrderEvent) -> None:  # noqa: C901  (one arm an event)
         whom = _whom(order)
@@ -176,8 +176,7 @@ class Gate(ExecutionClient):  # type: ignore[misc]  # compiled, without stubs
                 self.generate_order_expired(*whom, event.ts_ns)
             case ticket.Executed():
                 listing = self._listings.by_id[order.instrument_id]
-                trade = f"{event.client_order_id}-{event.trade_no}"
-                told = trade, event.lots, event.price_ticks, event.fee_nanos
+                told = f"T-{event.trade_no}", event.lots, event.price_ticks, event.fee_nanos
                 self._fill(order, listing, told, is_maker=event.is_maker, ts_ns=event.ts_ns)
             case _:
                 assert_never(event)
