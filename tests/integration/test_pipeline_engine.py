@@ -57,7 +57,8 @@ class Engine:
 
     async def register(self, code: str, name: str = "RSI", **content: object) -> Strategy:
         base = Content(strategy_name=name, version="1.0.0", code=code, risk_limits=LIMITS)
-        return await self.registry.create(replace(base, **content), actor="test")
+        strategy, _ = await self.registry.create(replace(base, **content), actor="test")
+        return strategy
 
     async def validate(
         self, strategy: Strategy, pipeline_id: str = "pipe_1", request: Request | None = None

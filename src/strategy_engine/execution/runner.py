@@ -13,7 +13,6 @@ from strategy_engine.execution.conversation import (
     Conversation,
     Launcher,
     Process,
-    StrategyFailedError,
 )
 from strategy_engine.execution.desk import Desk, Kept
 from strategy_engine.execution.history import History, Series
@@ -48,16 +47,12 @@ _log = logs.get("execution")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
-    """What a node's executions run under.
-
-    `requires_confinement`: a child whose wall lacks a layer is refused.
-    """
+    """What a node's executions run under."""
 
     decision_timeout_s: float = 5.0
     metrics_interval_s: float = 10.0
     replay_speed: float = 1.0
     limits: ChildLimits = field(default_factory=lambda: ChildLimits(cpu_s=None))
-    requires_confinement: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +178,9 @@ class Runner:
         if self._wants(Desired.STOP):
             desk = await self._open(mine, settings, histories.begin(series, mine.config, 0))
             return await self._end(mine, desk, None, _End.STOPPED)
-        process = await self._fork(mine)
+        process = await self._tools.launcher.child(
+            LEAN, self._tools.settings.limits, mine.execution_id
+        )
         try:
             return await self._live(mine, content, settings, series, process)
         finally:
@@ -208,16 +205,6 @@ class Runner:
             return Outcome.SUPERSEDED
         end = await self._play(desk, talk, self._bars(mine, desk))
         return await self._end(mine, desk, talk, end)
-
-    async def _fork(self, mine: Execution) -> Process:
-        settings = self._tools.settings
-        process = await self._tools.launcher.child(LEAN, settings.limits, mine.execution_id)
-        missing = process.report.missing
-        if missing and settings.requires_confinement:
-            await process.close()
-            names = ", ".join(f"{each.name} ({each.why})" for each in missing)
-            raise StrategyFailedError(f"its process is not shut in: {names} missing; nothing ran")
-        return process
 
     async def _open(self, mine: Execution, settings: Settings, past: History) -> Desk:
         """Return the desk as the ledger has it; the ledger takes this epoch first."""
