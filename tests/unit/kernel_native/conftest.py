@@ -1,5 +1,6 @@
 """A floor for native strategies: a child's conversation, and an engine that matches its orders."""
 
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,51 @@ LOT_NANOS = 10**9
 
 _instruction = msgspec.msgpack.Decoder(Instruction).decode
 _executed = msgspec.msgpack.Decoder(list[Executed]).decode
+
+BASE = """
+from datetime import timedelta
+from nautilus_trader.config import StrategyConfig
+from nautilus_trader.indicators import ExponentialMovingAverage
+from nautilus_trader.model.data import BarType
+from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.trading.strategy import Strategy
+
+
+class MyConfig(StrategyConfig, frozen=True):
+    instrument_id: InstrumentId
+    bar_type: BarType
+
+
+class Base(Strategy):
+    def __init__(self, config: MyConfig) -> None:
+        super().__init__(config)
+        self.heard = []
+        self.order = None
+
+    @property
+    def pair(self):
+        return self.cache.instrument(self.config.instrument_id)
+
+    def on_start(self):
+        self.subscribe_bars(self.config.bar_type)
+
+    def submit(self, kind, *prices, side=OrderSide.BUY, **more):
+        make = getattr(self.order_factory, kind)
+        order = make(self.config.instrument_id, side, self.pair.make_qty(1000),
+                     *(self.pair.make_price(each) for each in prices), **more)
+        self.submit_order(order)
+        return order
+
+    def say(self, *words):
+        self.heard.append(" ".join(str(each) for each in words))
+
+    def on_save(self):
+        return {"heard": chr(10).join(self.heard).encode()}
+
+    def on_load(self, state):
+        self.heard = state["heard"].decode().splitlines()
+"""
 
 type Given = list[tuple[int, Instruction]]
 
@@ -228,3 +274,24 @@ def session() -> Callable[[Floor, messages.Bars], Session]:
 @pytest.fixture
 def raw() -> Callable[[object], msgspec.Raw]:
     return encoded
+
+
+@pytest.fixture
+def acting(floor: Callable[..., Floor]) -> Callable[[str], Floor]:
+    """Return a floor for a strategy of which only some methods are told."""
+
+    def acting(body: str) -> Floor:
+        return floor(f"{BASE}\nclass My(Base):\n{textwrap.indent(body.strip(), '    ')}\n")
+
+    return acting
+
+
+@pytest.fixture
+def said() -> Callable[[bytes | None], list[str]]:
+    """Return what such a strategy has noted, from the state that it saved."""
+
+    def said(state: bytes | None) -> list[str]:
+        assert state is not None
+        return msgspec.msgpack.decode(state, type=dict[str, bytes])["heard"].decode().splitlines()
+
+    return said

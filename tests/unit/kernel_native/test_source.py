@@ -159,7 +159,8 @@ class My(Strategy):
     assert isinstance(config, StrategyConfig)
 
 
-def test_a_config_is_found_by_its_name_among_several() -> None:
+@pytest.mark.parametrize("name", ["config", "cfg"])
+def test_a_config_is_found_by_its_name_among_several(name: str) -> None:
     text = f"""{HEAD}
 class OtherConfig(StrategyConfig, frozen=True):
     other: int
@@ -168,15 +169,36 @@ class MyConfig(StrategyConfig, frozen=True):
     period: int
 
 class My(Strategy):
-    def __init__(self, config) -> None:
-        super().__init__(config)
+    def __init__(self, {name}) -> None:
+        super().__init__({name})
 """
-    assert config_of(text, period=4).period == 4
+    assert source.plan(text, {"period": 4}, ONE).arguments[name].period == 4
 
 
 def test_the_base_of_a_strategy_is_not_a_second_one() -> None:
     text = code("period: int = 3", rest="\nclass Better(My):\n    pass\n")
     assert source.plan(text, {}, ONE).kind.__name__ == "Better"
+
+
+def test_a_config_that_could_be_any_of_several_must_be_annotated() -> None:
+    text = f"""{HEAD}
+class OneConfig(StrategyConfig, frozen=True):
+    pass
+
+class TwoConfig(StrategyConfig, frozen=True):
+    pass
+
+class My(Strategy):
+    def __init__(self, config) -> None:
+        super().__init__(config)
+"""
+    assert failure_of(text).startswith("My may take any of OneConfig, TwoConfig; annotate")
+
+
+def test_annotations_kept_as_text_are_read_too() -> None:
+    text = "from __future__ import annotations\n" + code("period: PositiveInt", "of: InstrumentId")
+    config = config_of(text, period=3)
+    assert (config.period, config.of) == (3, ONE.instrument_ids[0])
 
 
 def test_two_strategies_are_one_too_many() -> None:

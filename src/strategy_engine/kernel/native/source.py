@@ -150,10 +150,12 @@ def find_config(kind: type[Strategy], module: types.ModuleType) -> type[Strategy
     accepted = _accepted(kind)
     if not accepted:
         return None
-    for option in _options(_hints(kind).get(accepted[0].name)):
+    first = accepted[0]
+    for option in _options(_hints(kind).get(first.name)):
         if isinstance(option, type) and issubclass(option, StrategyConfig):
             return option
-    return _config_by_name(kind, module) if [each.name for each in accepted] == ["config"] else None
+    is_bare = len(accepted) == 1 and first.annotation is first.empty
+    return _config_by_name(kind, module) if is_bare or first.name == "config" else None
 
 
 def _accepted(kind: type[Strategy]) -> list[inspect.Parameter]:
