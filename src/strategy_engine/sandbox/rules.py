@@ -116,6 +116,12 @@ def _explain_signal(number: int, *, cpu_s: float, limits: ChildLimits) -> Kill:
             reason="it was killed (SIGKILL) from outside the engine: by the kernel for lack of"
             " memory on this machine (see dmesg), or by a person",
         )
+    if number == signal.SIGSYS:
+        return Kill(
+            kind=ExitKind.SIGNAL,
+            reason="it was ended by SIGSYS: it called the kernel by another architecture's numbers,"
+            " which no strategy has a reason to do",
+        )
     return Kill(
         kind=ExitKind.SIGNAL,
         reason=f"it was ended by {signal_name(number)}; compiled code in it may be at fault, or"
