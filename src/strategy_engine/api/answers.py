@@ -66,11 +66,11 @@ class HistoryEntry(shapes.Answer):
     """Who did what, and how the state changed."""
 
     at: shapes.Time
-    actor: shapes.Text
+    actor: shapes.Line
     action: str
     from_state: str | None
     to_state: str | None
-    details: shapes.Json
+    details: shapes.Shown
 
 
 class History(shapes.Answer):
@@ -87,8 +87,8 @@ class Finding(shapes.Answer):
     """One thing a stage noticed; `level` is error, warning or note."""
 
     level: str
-    message: shapes.Text
-    where: shapes.MaybeText = None
+    message: shapes.Line
+    where: shapes.MaybeLine = None
 
 
 class StageResult(shapes.Answer):
@@ -99,7 +99,7 @@ class StageResult(shapes.Answer):
     passed: bool
     duration_ms: shapes.Number
     verdict: str
-    message: shapes.Text
+    message: shapes.Line
     findings: list[Finding]
 
 
@@ -140,7 +140,7 @@ class DeploymentSummary(shapes.Answer):
     current_stage: str | None
     status: str
     outcome: str | None
-    message: shapes.Text
+    message: shapes.Line
     created_at: shapes.Time
     started_at: shapes.Time | None
     ended_at: shapes.Time | None
@@ -169,15 +169,15 @@ class DeploymentStatus(DeploymentSummary):
 class DetailedResult(StageResult):
     """How a stage ended, with all that it measured."""
 
-    evidence: shapes.Json
+    evidence: shapes.Shown
 
 
 class ApprovalGiven(shapes.Answer):
     """A person's answer to a deployment that asked."""
 
     approved: bool
-    actor: shapes.Text
-    comment: shapes.Text
+    actor: shapes.Line
+    comment: shapes.Lines
     at: shapes.Time
 
 
@@ -188,7 +188,7 @@ class Deployment(DeploymentSummary):
 
     stages_completed: int
     results: dict[str, DetailedResult]
-    requested_by: shapes.Text
+    requested_by: shapes.Line
     revalidates: bool
     options: shapes.Json
     approval: ApprovalGiven | None

@@ -1,6 +1,7 @@
 """Values as JSON can hold them, going out and coming in. Pure."""
 
 import math
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -15,6 +16,9 @@ MOST_VALUES = 100_000
 LARGEST_INT = 2**63 - 1
 
 _PAST_DEEPEST = "…"
+# Unicode's control characters (C0, C1, DEL), and the two separators that end a line as well.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_LINE_END = re.compile(r"\r\n|[\n\v\f\r\x85\u2028\u2029]")
 
 
 class UnfitError(ValueError):
@@ -40,6 +44,20 @@ def text(value: Any) -> str:
     return str(value).encode(errors="replace").decode()
 
 
+def lines(value: Any) -> str:
+    """Return a text that cannot steer what shows it: control characters become question marks.
+
+    What a strategy says of itself may be anything; only its line ends and tabs stay.
+    """
+    return _CONTROL.sub("?", _LINE_END.sub("\n", text(value)))
+
+
+def line(value: Any) -> str:
+    """Return a text as one line that cannot steer what shows it."""
+    parts = (each.strip() for each in lines(value).replace("\t", " ").split("\n"))
+    return " ".join(each for each in parts if each)
+
+
 def utc(moment: datetime) -> datetime:
     """Return an aware time in UTC; it is written with a Z."""
     return moment.astimezone(UTC)
@@ -62,6 +80,11 @@ def plain(value: Any, depth: int = 0) -> Any:
             return _nested(value, depth)
 
 
+def shown(value: Any) -> Any:
+    """Return a value as `plain` does, its texts unable to steer what shows them."""
+    return _tamed(plain(value))
+
+
 def echo(value: Any) -> Any:
     """Return a value short enough to be named in an error, whatever a caller has sent."""
     if value is None or isinstance(value, bool):
@@ -69,15 +92,15 @@ def echo(value: Any) -> Any:
     if isinstance(value, int | float) and abs(value) <= LARGEST_INT:
         return plain(value)
     whole = value if isinstance(value, str) else reprlib.repr(value)
-    return text(whole if len(whole) <= LONGEST_ECHO else f"{whole[:LONGEST_ECHO]}…")
+    return lines(whole if len(whole) <= LONGEST_ECHO else f"{whole[:LONGEST_ECHO]}…")
 
 
 def sentence(value: str) -> str:
-    """Return a message short enough to answer; a long one loses its middle, not what to do."""
+    """Return a message as one line; a long one loses its middle, not what to do."""
     if len(value) <= LONGEST_SENTENCE:
-        return text(value)
+        return line(value)
     half = LONGEST_SENTENCE // 2
-    return text(f"{value[:half]} … {value[-half:]}")
+    return line(f"{value[:half]} … {value[-half:]}")
 
 
 def check_body(body: Any) -> None:
@@ -135,6 +158,18 @@ def _members(value: Any) -> list[tuple[str, Any]]:
 
 def _join(where: str, name: str) -> str:
     return f"{where}.{name}"[:LONGEST_ECHO] if where else name
+
+
+def _tamed(value: Any) -> Any:
+    match value:
+        case str():
+            return lines(value)
+        case dict():
+            return {lines(name): _tamed(each) for name, each in value.items()}
+        case list():
+            return [_tamed(each) for each in value]
+        case _:
+            return value
 
 
 def _nested(value: Any, depth: int) -> Any:

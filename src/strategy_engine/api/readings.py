@@ -33,7 +33,7 @@ class Moved(shapes.Answer):
     execution_status: str | None
     duration_minutes: shapes.Number
     executions: list[str]
-    message: str
+    message: shapes.Line
 
 
 class PerformanceMetrics(shapes.Answer):
@@ -73,8 +73,8 @@ class Execution(shapes.Answer):
     end_time: shapes.Time | None
     fill_count: int
     final_pnl: shapes.MaybeNumber
-    error: shapes.MaybeText
-    end_reason: shapes.MaybeText
+    error: shapes.MaybeLines
+    end_reason: shapes.MaybeLine
     config: shapes.Json
     confinement: shapes.MaybeJson
 
@@ -163,7 +163,7 @@ class Instrument(shapes.Answer):
     calendar: str
     default_timeframe: str
     timeframes: list[str]
-    note: shapes.Text
+    note: shapes.Line
 
 
 class Instruments(shapes.Answer):
@@ -205,7 +205,7 @@ class Part(shapes.Answer):
 
     name: str
     status: Literal["healthy", "degraded"]
-    reason: shapes.Text
+    reason: shapes.Line
 
 
 class Health(shapes.Answer):

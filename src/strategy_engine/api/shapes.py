@@ -1,4 +1,8 @@
-"""What every answer is made of: numbers are finite, texts are Unicode, times are UTC."""
+"""What every answer is made of: numbers are finite, texts are Unicode, times are UTC.
+
+`Text` and `Json` are as they were sent (code, parameters). What the engine or a strategy says is a
+`Line`, `Lines` or `Shown`: it holds no control characters.
+"""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,11 +14,17 @@ from strategy_engine.api import examples, plain
 Number = Annotated[float, BeforeValidator(plain.number)]
 MaybeNumber = Annotated[float | None, BeforeValidator(plain.maybe_number)]
 Text = Annotated[str, BeforeValidator(plain.text)]
-MaybeText = Annotated[
-    str | None, BeforeValidator(lambda value: None if value is None else plain.text(value))
+Line = Annotated[str, BeforeValidator(plain.line)]
+MaybeLine = Annotated[
+    str | None, BeforeValidator(lambda value: None if value is None else plain.line(value))
+]
+Lines = Annotated[str, BeforeValidator(plain.lines)]
+MaybeLines = Annotated[
+    str | None, BeforeValidator(lambda value: None if value is None else plain.lines(value))
 ]
 Time = Annotated[datetime, AfterValidator(plain.utc)]
 Json = Annotated[dict[str, Any], BeforeValidator(plain.plain)]
+Shown = Annotated[dict[str, Any], BeforeValidator(plain.shown)]
 MaybeJson = Annotated[dict[str, Any] | None, BeforeValidator(plain.plain)]
 
 

@@ -64,7 +64,7 @@ def whole_result(result: StageResult) -> answers.StageResult:
 def detailed_result(result: StageResult) -> answers.DetailedResult:
     """Return how a stage ended, with its evidence as a member of its own."""
     return answers.DetailedResult(
-        **_fields_beside(result, result.headline()), evidence=plain.plain(result.evidence)
+        **_fields_beside(result, result.headline()), evidence=result.evidence
     )
 
 
@@ -219,7 +219,7 @@ def _strategy_fields(strategy: Strategy) -> dict[str, Any]:
 
 
 def _fields_beside(result: StageResult, measured: Any) -> dict[str, Any]:
-    shown = {name: plain.plain(value) for name, value in measured.items()}
+    shown: dict[str, Any] = plain.shown(measured)
     findings = [answers.Finding.model_validate(each) for each in result.findings]
     return shown | {
         "passed": result.passed,

@@ -222,3 +222,45 @@ async def test_what_the_rollout_cannot_do_is_said(
     answer = await client.post(f"/strategies/{strategy_id}/deploy")
     assert answer.status_code == status
     assert answer.json()["detail"] == str(error)
+
+
+STEERS = "boo\r\n\x1b[2J gone\x00"
+TAMED = "boo ?[2J gone?"
+
+
+async def test_what_a_strategy_says_stays_on_its_line(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    pipeline_id = await deploy(client, strategy_id)
+    put(world, pipeline_id, message=STEERS)
+    finding = pipeline.Finding(level=pipeline.Level.ERROR, message=STEERS, where=STEERS)
+    world.rollouts.kept[pipeline_id].results = [
+        replace(RESULTS[0], message=STEERS, findings=(finding,), evidence={"said": [STEERS]})
+    ]
+
+    body = (await client.get(f"/deployments/{pipeline_id}")).json()
+
+    stage = body["results"]["syntax_check"]
+    assert body["message"] == stage["message"] == TAMED
+    assert stage["findings"] == [{"level": "error", "message": TAMED, "where": TAMED}]
+    assert stage["evidence"] == {"said": ["boo\n?[2J gone?"]}
+
+
+async def test_a_listed_deployment_says_its_message_in_one_line(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    put(world, await deploy(client, strategy_id), message=STEERS)
+
+    body = (await client.get("/deployments")).json()
+
+    assert body["deployments"][0]["message"] == TAMED
+
+
+async def test_a_problem_says_what_happened_in_one_line(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    world.rollouts.error = UnavailableError(STEERS)
+
+    answer = await client.post(f"/strategies/{strategy_id}/deploy")
+
+    assert answer.json()["detail"] == TAMED

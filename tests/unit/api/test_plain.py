@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
@@ -35,6 +36,40 @@ class Colour(StrEnum):
 def test_anything_becomes_json_that_utf8_carries(value: Any) -> None:
     shown = plain.plain(value)
     assert json.loads(json.dumps(shown, allow_nan=False, ensure_ascii=False).encode()) == shown
+
+
+@given(st.text(st.characters()))
+def test_lines_hold_no_control_character_but_line_ends_and_tabs(value: str) -> None:
+    assert not {each for each in plain.lines(value) if is_control(each)} - {"\n", "\t"}
+
+
+@given(st.text(st.characters()))
+def test_a_line_is_one_and_holds_no_control_character(value: str) -> None:
+    shown = plain.line(value)
+    assert len(shown.splitlines()) <= 1
+    assert not any(is_control(each) for each in shown)
+
+
+@given(ANYTHING)
+def test_what_is_shown_holds_no_control_character(value: Any) -> None:
+    assert not {each for each in leaves(plain.shown(value)) if is_control(each)} - {"\n", "\t"}
+
+
+@given(st.lists(st.text("abc äöü 漢字 € 😀", min_size=1)))
+def test_ordinary_lines_stay_as_they_are(parts: list[str]) -> None:
+    assert plain.lines("\n".join(parts)) == "\n".join(parts)
+
+
+def is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
+
+
+def leaves(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(name + leaves(each) for name, each in value.items())
+    if isinstance(value, list):
+        return "".join(leaves(each) for each in value)
+    return str(value)
 
 
 @given(ANYTHING)
