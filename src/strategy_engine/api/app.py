@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from strategy_engine.api import (
     deployments,
+    doors,
     edges,
     executions,
     market,
@@ -37,13 +38,14 @@ def build(services: Services, *, api_key: str | None, lifespan: Lifespan | None 
     Parameters
     ----------
     api_key : str or None
-        What every caller must hold but those of `/health` and `/metrics`; None lets all in.
+        What every caller must hold but those of `/health` and `/metrics`. None lets all in.
     """
     app = FastAPI(
         title="Strategy Engine",
         version=version("strategy-engine"),
         lifespan=lifespan,
         redirect_slashes=False,
+        dependencies=[doors.unfit_targets],
     )
     app.state.services = services
     app.state.has_key = api_key is not None

@@ -7,12 +7,16 @@ from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 from pydantic import AfterValidator
 
+from strategy_engine.api import targets
 from strategy_engine.api.services import Services
 from strategy_engine.core import clock
 from strategy_engine.infra import audit
 
 KEY_HOLDER = "api-key"
-FIRST_YEAR, LAST_YEAR = 1970, 2200  # int64 nanoseconds end in 2262
+# Bars and fills are kept by int64 nanoseconds: nothing is outside of these.
+EARLIEST = datetime(1678, 1, 1, tzinfo=UTC)
+LATEST = datetime(2262, 1, 1, tzinfo=UTC)
+NOT_NUL = r"^[^\x00]*$"
 MOST_OFFSET = 1_000_000_000
 
 bearer = Security(HTTPBearer(auto_error=False, description="The engine's key, if it has one."))
@@ -27,12 +31,17 @@ def _actor(request: Request) -> str:
     return KEY_HOLDER if request.app.state.has_key else audit.LOCAL
 
 
+async def _unfit_targets(request: Request) -> None:
+    targets.check_query(request.scope["query_string"])
+    targets.check_path(request.scope.get("raw_path") or b"", request.path_params)
+
+
 def _in_utc(moment: datetime) -> datetime:
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"year {moment.year} is not between {FIRST_YEAR} and {LAST_YEAR}")
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return max(EARLIEST, min(LATEST, aware)).astimezone(UTC)
 
 
+unfit_targets = Depends(_unfit_targets)
 Given = Annotated[Services, Depends(_services)]
 Actor = Annotated[str, Depends(_actor)]
 
@@ -50,8 +59,9 @@ Moment = Annotated[
     datetime | None,
     AfterValidator(lambda value: None if value is None else _in_utc(value)),
 ]
-Start = Annotated[Moment, Query(description="From this time on, ISO 8601; UTC unless it says.")]
-End = Annotated[Moment, Query(description="Before this time, ISO 8601; UTC unless it says.")]
+_HOW_TIMES = "ISO 8601, in UTC unless it says. Nothing is kept before 1678 or after 2261."
+Start = Annotated[Moment, Query(description=f"From this time on, {_HOW_TIMES}")]
+End = Annotated[Moment, Query(description=f"Before this time, {_HOW_TIMES}")]
 
 
 def nanos(moment: datetime | None) -> int | None:

@@ -15,6 +15,7 @@ Symbol = Annotated[
     str,
     Path(
         max_length=100,
+        pattern=doors.NOT_NUL,
         description="Name and venue; a slash in it may be written as it is, or as %2F.",
         examples=["EUR/USD.SIM"],
     ),
@@ -35,7 +36,11 @@ async def bars(
     given: doors.Given,
     timeframe: Annotated[
         str | None,
-        Query(max_length=60, description="1-HOUR-LAST-EXTERNAL, or short: 5m, 1h, 1d."),
+        Query(
+            max_length=60,
+            pattern=doors.NOT_NUL,
+            description="1-HOUR-LAST-EXTERNAL, or short: 5m, 1h, 1d.",
+        ),
     ] = None,
     start: doors.Start = None,
     end: doors.End = None,

@@ -1,5 +1,6 @@
 """Errors become RFC 9457 problem details here, and nowhere else."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ MEDIA_TYPE = "application/problem+json"
 STATUS = {
     "malformed": 400,
     "unauthorized": 401,
+    "foreign-origin": 403,
+    "foreign-host": 403,
     "not-found": 404,
     "method-not-allowed": 405,
     "conflict": 409,
@@ -46,13 +49,13 @@ def answer(
 ) -> JSONResponse:
     """Return the answer that tells a problem; the error's facts are members of it."""
     status = STATUS.get(kind, STATUS["internal"])
-    told = {plain.text(name): _fact(value) for name, value in (facts or {}).items()}
+    told = {plain.line(name): _fact(value) for name, value in (facts or {}).items()}
     body = told | {
         "type": f"/problems/{kind}",
         "title": title_of(kind),
         "status": status,
         "detail": plain.sentence(detail),
-        "instance": plain.text(instance),
+        "instance": plain.line(instance),
     }
     challenge = CHALLENGE if status == STATUS["unauthorized"] else {}
     return JSONResponse(
@@ -117,27 +120,46 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
             headers = {"Allow": ", ".join(allowed)}
             return answer("method-not-allowed", detail, instance=path, facts=facts, headers=headers)
         case 400:
-            detail = "the body cannot be read; send JSON as UTF-8"
-            return answer("malformed", detail, instance=path, facts={"field": "body"})
+            kind, detail = _unread(error.__cause__)
+            return answer(kind, detail, instance=path, facts={"field": "body"})
         case _:
             kind = kind_of(error.status_code)
             return answer(kind, str(error.detail), instance=path, headers=error.headers)
 
 
+def _unread(cause: BaseException | None) -> tuple[str, str]:
+    """Return the kind and the words for a body that the JSON reader gave up on."""
+    match cause:
+        case RecursionError():
+            return "invalid", f"the body is nested deeper than {plain.DEEPEST} levels"
+        case UnicodeDecodeError():
+            where = f"byte {cause.start} is none"
+            return "malformed", f"the body is no UTF-8 text ({where}); send JSON as UTF-8"
+        case ValueError():  # Python's own bound on the digits that it converts
+            digits = sys.get_int_max_str_digits()
+            detail = (
+                f"the body holds an integer of more than {digits:,} digits; the most is 64 bits"
+            )
+            return "invalid", detail
+        case _:
+            return "malformed", "the body cannot be read; send JSON as UTF-8"
+
+
 def _allowed(request: Request) -> list[str]:
     routes = request.app.router.routes
-    return [
+    allowed = [
         method
         for method in _METHODS
         if any(
             route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
         )
     ]
+    return allowed + (["HEAD"] if "GET" in allowed else [])
 
 
 def _fact(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {plain.text(name): _fact(each) for name, each in list(value.items())[:MOST_ERRORS]}
+        return {plain.line(name): _fact(each) for name, each in list(value.items())[:MOST_ERRORS]}
     if isinstance(value, list | tuple):
         return [_fact(each) for each in value[: MOST_ERRORS * 5]]
     return plain.echo(plain.plain(value))

@@ -47,7 +47,12 @@ async def page(
     given: doors.Given,
     status: Annotated[Status | None, Query(description="Only those in this state.")] = None,
     name: Annotated[
-        str | None, Query(max_length=100, description="Only those whose name holds this.")
+        str | None,
+        Query(
+            max_length=100,
+            pattern=doors.NOT_NUL,
+            description="Only those whose name holds this.",
+        ),
     ] = None,
     limit: doors.Limit = 50,
     offset: doors.Offset = 0,

@@ -288,11 +288,37 @@ async def test_an_unknown_execution_is_not_found(client: httpx.AsyncClient, path
     assert (await client.get(f"/executions/exec_nobody{path}")).status_code == 404
 
 
-@pytest.mark.parametrize("moment", ["1900-01-01", "9999-12-31T23:59:59-12:00", "soon"])
-async def test_a_time_that_cannot_be_counted_is_refused(
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+12:00", "1900-01-01", "9999-12-31T23:59:59-12:00"]
+)
+async def test_a_time_before_or_after_all_that_is_kept_is_no_error(
     world: Any, client: httpx.AsyncClient, moment: str
 ) -> None:
     world.executions.add()
-    answer = await client.get("/executions/exec_0/equity", params={"start": moment})
+    answer = await client.get("/executions/exec_0/equity", params={"start": moment, "end": moment})
+    assert answer.status_code == 200
+    (asked,) = world.services.records.asked
+    assert asked["start_ns"] == asked["end_ns"]
+    assert -(2**63) <= asked["start_ns"] < 2**63
+
+
+async def test_a_time_that_is_none_is_refused(world: Any, client: httpx.AsyncClient) -> None:
+    world.executions.add()
+    answer = await client.get("/executions/exec_0/equity", params={"start": "soon"})
     assert answer.status_code == 422
     assert answer.json()["field"] == "start"
+
+
+async def test_the_log_in_an_execution_s_error_keeps_its_lines_and_nothing_that_steers(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add(
+        status=ExecutionStatus.ERROR,
+        error="boom\n  \x1b[31mred\r\n\tend\x07",
+        end_reason="a\nb\x1b",
+    )
+
+    body = (await client.get("/executions/exec_0")).json()
+
+    assert body["error"] == "boom\n  ?[31mred\n\tend?"
+    assert body["end_reason"] == "a b?"

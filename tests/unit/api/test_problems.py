@@ -40,11 +40,11 @@ async def test_an_unknown_route_is_a_problem(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/strategies", {"GET", "POST"}),
-        ("PATCH", "/strategies/strat_x", {"GET", "PUT", "DELETE"}),
+        ("DELETE", "/strategies", {"GET", "HEAD", "POST"}),
+        ("PATCH", "/strategies/strat_x", {"GET", "HEAD", "PUT", "DELETE"}),
         ("GET", "/strategies/strat_x/deploy", {"POST"}),
-        ("POST", "/health", {"GET"}),
-        ("POST", "/instruments/EUR/USD.SIM/bars", {"GET"}),
+        ("POST", "/health", {"GET", "HEAD"}),
+        ("POST", "/instruments/EUR/USD.SIM/bars", {"GET", "HEAD"}),
     ],
 )
 async def test_a_wrong_method_tells_all_the_right_ones(
@@ -67,6 +67,28 @@ async def test_a_body_that_is_no_json_is_refused(client: httpx.AsyncClient, body
         "/strategies", content=body, headers={"content-type": "application/json"}
     )
     assert told(answer)["status"] in {400, 422}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" * 50_000 + b"]" * 50_000, "nested deeper than 32 levels"),
+        (b'{"a": ' * 100_000 + b"1" + b"}" * 100_000, "nested deeper than 32 levels"),
+        (b'{"version": ' + b"9" * 5_000 + b"}", "integer of more than 4,300 digits"),
+        (b'{"version": "\xff"}', "no UTF-8 text (byte 13 is none)"),
+    ],
+    ids=["list", "object", "integer", "latin"],
+)
+async def test_a_body_that_cannot_be_read_says_what_is_wrong_with_it(
+    client: httpx.AsyncClient, body: bytes, words: str
+) -> None:
+    answer = await client.post(
+        "/strategies", content=body, headers={"content-type": "application/json"}
+    )
+    problem = told(answer)
+    assert words in problem["detail"]
+    assert ("UTF-8" in problem["detail"]) is (b"\xff" in body)
+    assert problem["field"] == "body"
 
 
 async def test_a_body_of_another_type_says_what_is_accepted(client: httpx.AsyncClient) -> None:
@@ -167,6 +189,40 @@ async def test_an_identifier_that_cannot_exist_is_refused(
     assert problem["field"] == "strategy_id"
 
 
+QUERIES = [
+    ("/strategies", "name"),
+    ("/strategies", "status"),
+    ("/deployments", "strategy_id"),
+    ("/deployments", "status"),
+    ("/executions", "strategy_id"),
+    ("/executions", "status"),
+    ("/executions/exec_0/equity", "start"),
+    ("/executions/exec_0/metrics", "end"),
+    ("/instruments/AAPL.SIM/bars", "timeframe"),
+    ("/instruments", "nobody-reads-this"),
+]
+
+
+@pytest.mark.parametrize("value", ["%00", "a%00b", "%ED%A0%80", "a%FF", "%C0%80"])
+@pytest.mark.parametrize(("path", "name"), QUERIES)
+async def test_a_query_that_is_no_text_is_refused_and_named(
+    client: httpx.AsyncClient, path: str, name: str, value: str
+) -> None:
+    problem = told(await client.get(f"{path}?limit=5&{name}={value}"))
+    assert (problem["status"], problem["field"]) == (422, name)
+
+
+@pytest.mark.parametrize("symbol", ["%00", "A%00.SIM", "%ED%A0%80.SIM", "%FF"])
+async def test_a_symbol_that_is_no_text_is_refused(client: httpx.AsyncClient, symbol: str) -> None:
+    problem = told(await client.get(f"/instruments/{symbol}/bars"))
+    assert (problem["status"], problem["field"]) == (422, "symbol")
+
+
+@pytest.mark.parametrize("value", ["", "%F0%9F%98%80", "+", "%EF%BF%BD", "a&b=c", "%C3%A9=%26"])
+async def test_a_query_of_any_text_is_taken(client: httpx.AsyncClient, value: str) -> None:
+    assert (await client.get(f"/strategies?name={value}")).status_code == 200
+
+
 async def test_a_rule_of_the_registry_keeps_its_facts(
     client: httpx.AsyncClient, content: dict[str, Any]
 ) -> None:
@@ -207,6 +263,16 @@ def test_every_kind_of_error_in_the_core_has_a_status() -> None:
         if issubclass(each, errors.EngineError) and each is not errors.EngineError
     }
     assert kinds <= set(problems.STATUS)
+
+
+def test_a_problem_cannot_steer_what_shows_it() -> None:
+    facts = {"value": "\x1b[2J", "accepted": ["a\x07"], "deep": {"\x9b": "b"}}
+    answer = problems.answer(
+        "strategy-failed", "it said\r\n \x1b[31mboo\x00\n", instance="/\x1b\n", facts=facts
+    )
+    body = json.loads(bytes(answer.body))
+    assert (body["detail"], body["instance"]) == ("it said ?[31mboo?", "/?")
+    assert (body["value"], body["accepted"], body["deep"]) == ("?[2J", ["a?"], {"?": "b"})
 
 
 def test_an_unauthorized_answer_carries_its_challenge() -> None:
