@@ -38,7 +38,8 @@ def build(services: Services, *, api_key: str | None, lifespan: Lifespan | None 
     Parameters
     ----------
     api_key : str or None
-        What every caller must hold but those of `/health` and `/metrics`. None lets all in.
+        What every caller must hold but those of `/health` and `/metrics`. None lets all in who ask
+        for a loopback name, and are no page of elsewhere in a browser.
     """
     app = FastAPI(
         title="Strategy Engine",
@@ -54,7 +55,10 @@ def build(services: Services, *, api_key: str | None, lifespan: Lifespan | None 
     problems.install(app)
     openapi.install(app)
     app.add_middleware(edges.BodyLimit)
-    if api_key is not None:
+    if api_key is None:
+        app.add_middleware(edges.OriginGuard)
+    else:
         app.add_middleware(edges.KeyGuard, api_key=api_key)
     app.add_middleware(edges.LastResort)
+    app.add_middleware(edges.Heads)
     return app

@@ -14,8 +14,10 @@ Take a trading strategy from source code through validation to live paper execut
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems: `detail` says what happened,
 the value, the limit and what to do; `field`, `value` and `accepted` say the same to a program.
-Times are ISO 8601 in UTC, ratios are fractions, money is in account currency. When the engine has
-a key, send it as `Authorization: Bearer KEY`; `/health` and `/metrics` need none.
+Times are ISO 8601 in UTC, ratios are fractions, money is in account currency. HEAD answers as GET
+does, without the body. When the engine has a key, send it as `Authorization: Bearer KEY`; `/health`
+and `/metrics` need none. An engine without a key answers only on this machine, as `localhost` or
+`127.0.0.1`, and refuses the pages of other origins.
 """
 TAGS = [
     {"name": "strategies", "description": "Versions: register, read, edit, archive, test."},
@@ -28,6 +30,7 @@ TAGS = [
 _MEANING = {
     400: "The body cannot be read as JSON.",
     401: "The key is missing or wrong.",
+    403: "The engine has no key, and a page or a host name of elsewhere asks.",
     404: "There is no such thing.",
     409: "It contradicts what exists, or the state has no such arrow.",
     413: "A value or the body is beyond a size limit.",
@@ -36,8 +39,9 @@ _MEANING = {
     501: "The contract names it; this version does not do it yet.",
     503: "A part of the engine cannot serve now; try again later.",
 }
-_ALWAYS = (401, 500, 503)
-_WITH_BODY = (400, 413, 422)
+_ALWAYS = (401, 403, 422, 500, 503)
+_KEYLESS = (403, 422, 500)
+_WITH_BODY = (400, 413)
 _REF = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -49,7 +53,7 @@ def errors(*statuses: int, body: bool = False) -> Responses:
 
 def keyless(*statuses: int) -> Responses:
     """Return the error answers of a route that needs no key."""
-    return {status: _error(status) for status in sorted({*statuses, 500})}
+    return {status: _error(status) for status in sorted({*statuses, *_KEYLESS})}
 
 
 def install(app: FastAPI) -> None:

@@ -341,7 +341,7 @@ class World:
 
     def client(self, app: FastAPI | None = None, **options: Any) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app or self.build())
-        return httpx.AsyncClient(transport=transport, base_url="http://engine", **options)
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700", **options)
 
 
 @pytest.fixture

@@ -168,9 +168,106 @@ async def test_the_life_of_the_application_passes_every_edge(world: Any) -> None
     async def lifespan_app(scope: Any, receive: Any, send: Any) -> None:
         lived.append(scope["type"])
 
-    app = edges.LastResort(edges.KeyGuard(edges.BodyLimit(lifespan_app), api_key=KEY))
+    guarded = edges.KeyGuard(edges.OriginGuard(edges.BodyLimit(lifespan_app)), api_key=KEY)
+    app = edges.Heads(edges.LastResort(guarded))
     await app({"type": "lifespan"}, None, None)
     assert lived == ["lifespan"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "https://127.0.0.1:8701",
+        "http://localhost:8700",
+        "http://127.0.0.1",
+        "http://127.0.0.1:8700.evil.example",
+        "http://evil.example/127.0.0.1:8700",
+        "file://127.0.0.1:8700",
+        "null",
+        "",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+async def test_without_a_key_a_page_of_elsewhere_is_refused(
+    world: Any, client: httpx.AsyncClient, content: dict[str, Any], *, method: str, origin: str
+) -> None:
+    headers = {"origin": origin}
+    answer = await client.request(method, "/strategies", json=content, headers=headers)
+
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "/problems/foreign-origin"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (await world.services.registry.page(offset=0)).total == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8700", "localhost:8700", "LOCALHOST", "[::1]:8700"])
+@pytest.mark.parametrize("own", [True, False])
+async def test_without_a_key_its_own_page_and_programs_are_served(
+    client: httpx.AsyncClient, content: dict[str, Any], *, host: str, own: bool
+) -> None:
+    headers = {"host": host} | ({"origin": f"http://{host.lower()}"} if own else {})
+
+    assert (await client.post("/strategies", json=content, headers=headers)).status_code == 201
+    assert (await client.get("/health", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1.evil.example:8700", "192.0.2.1:8700", "0.0.0.0:8700", "", "[::1"],
+)
+@pytest.mark.parametrize("path", ["/strategies", "/health", "/metrics", "/openapi.json"])
+async def test_without_a_key_a_name_that_was_made_to_lead_here_is_refused(
+    client: httpx.AsyncClient, host: str, path: str
+) -> None:
+    headers = {"host": host, "origin": f"http://{host}"}
+    answer = await client.get(path, headers=headers)
+
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "/problems/foreign-host"
+    assert "STRATEGY_API_KEY" in answer.json()["detail"]
+
+
+async def test_with_a_key_any_name_and_any_origin_may_ask(guarded: httpx.AsyncClient) -> None:
+    headers = {
+        "authorization": f"Bearer {KEY}",
+        "host": "engine.example",
+        "origin": "https://desk.example",
+    }
+    assert (await guarded.get("/strategies", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/strategies", "/health", "/metrics", "/instruments/EUR/USD.SIM/bars", "/openapi.json"],
+)
+async def test_a_head_is_what_a_get_would_answer_without_its_body(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    head, whole = await client.head(path), await client.get(path)
+
+    assert head.status_code == 200
+    assert head.content == b""
+    assert head.headers == whole.headers
+    assert int(head.headers["content-length"]) == len(whole.content)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/nowhere", 404), ("/strategies/strat_x", 404), ("/strategies/strat_x/stop", 405)],
+)
+async def test_a_head_of_what_cannot_be_read_fails_without_a_body(
+    client: httpx.AsyncClient, path: str, status: int
+) -> None:
+    answer = await client.head(path)
+
+    assert (answer.status_code, answer.content) == (status, b"")
+
+
+async def test_a_head_without_the_key_is_refused(guarded: httpx.AsyncClient) -> None:
+    answer = await guarded.head("/strategies")
+
+    assert (answer.status_code, answer.content) == (401, b"")
 
 
 def scope(method: str, path: str) -> dict[str, Any]:
