@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from strategy_engine.kernel.native.conversation import Native
 
 _NATIVE = (
-    messages.NativeBacktest | messages.NativeWarmUp | messages.NativeBar | messages.OrderEvents
+    messages.NativeBacktest
+    | messages.NativeWarmUp
+    | messages.NativeBar
+    | messages.NativeQuote
+    | messages.NativeTrade
+    | messages.OrderEvents
 )
 type _Signal = (
     messages.Load

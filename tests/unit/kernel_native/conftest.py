@@ -125,6 +125,7 @@ class Floor:
         self.parameters = parameters
         self.rules = rules
         self.symbols = [SYMBOL]
+        self.offers: list[str] = []
 
     def load_message(self) -> messages.LoadNative:
         how = self.rules
@@ -142,6 +143,7 @@ class Floor:
             engine=engine,
             contracts=contracts,
             timeframe="1-HOUR-LAST-EXTERNAL",
+            offers=self.offers,
         )
 
     def talk(self) -> Conversation:
@@ -213,13 +215,15 @@ class Session:
         times = self._open_ns[index], self._open_ns[index] + HOUR_NS
         row = self._prices[index]
         ticks = np.rint(row[:4] * 1e9 / TICK_NANOS).astype(int).tolist()
-        events = self.venue.meet(SYMBOL, times, tuple(ticks), int(row[4]))
+        if "events" not in fields:
+            met = self.venue.meet(SYMBOL, times, tuple(ticks), int(row[4]))
+            fields = {"events": encoded(met)} | fields
         message = messages.NativeBar(
             symbol=SYMBOL,
             open_ns=times[0],
             close_ns=times[1],
             ohlcv=tuple(row.tolist()),
-            **{"events": encoded(events)} | fields,
+            **fields,
         )
         return self.hear(self.talk.answer(message), index)
 

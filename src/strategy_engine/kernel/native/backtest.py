@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +14,19 @@ from nautilus_trader.backtest.modules import SimulationModule
 from nautilus_trader.config import LoggingConfig
 from nautilus_trader.core.data import Data
 from nautilus_trader.examples.algorithms.twap import TWAPExecAlgorithm
-from nautilus_trader.model.data import Bar
+from nautilus_trader.model.data import Bar, QuoteTick, TradeTick
 from nautilus_trader.model.enums import AccountType, OmsType
 from nautilus_trader.model.identifiers import Venue as VenueId
 
 from strategy_engine.kernel import failures
-from strategy_engine.kernel.native import desk
+from strategy_engine.kernel.native import desk, ticks
 from strategy_engine.kernel.native.desk import Doors
 from strategy_engine.kernel.native.instruments import Listing, Listings
 from strategy_engine.kernel.native.record import Record, Wiring, packed
 from strategy_engine.kernel.native.source import Plan
 from strategy_engine.kernel.native.venue import Prices, Venue
 from strategy_engine.matching.model import Rules
+from strategy_engine.matching.ticket import OrderEvent
 from strategy_engine.sandbox.protocol import messages
 
 _ITEM_BYTES = 8
@@ -49,9 +51,8 @@ class Ear(SimulationModule):  # type: ignore[misc]  # compiled, without stubs
         self._replay = replay
 
     def pre_process(self, data: Data) -> None:
-        """Let the venue meet a bar."""
-        if isinstance(data, Bar):
-            self._replay.meet(data)
+        """Let the venue meet a bar or a tick."""
+        self._replay.meet(data)
 
     def process(self, ts_now: int) -> None:
         """Do nothing: all is done before the bar."""
@@ -80,35 +81,41 @@ class Replay:
         self._seen = dict.fromkeys(series, 0)
         self._last = next(iter(series)), _START
         self._last_ns = 0
+        self.ticked: set[str] = set()  # whose quotes or trades are the market, not the bars
+        self.met = 0
         self.steps: list[messages.Step] = []
 
     def open(self, start_ns: int) -> None:
         """Begin at a time: what is given until then belongs to the start."""
         self._last_ns = start_ns
 
-    @property
-    def bars(self) -> int:
-        """Return how many bars have been met."""
-        return sum(self._seen.values())
-
-    def meet(self, bar: Bar) -> None:
-        """Let the venue meet a bar, and tell what came of it."""
-        found = self._series.get(bar.bar_type)
-        if found is None:
-            return
-        name, series = found
+    def meet(self, data: Data) -> None:
+        """Let the venue meet a bar or a tick, and tell what came of it."""
         self.conclude()
+        self._last_ns = data.ts_init
+        self.met += 1
+        for event in self._bar(data) if isinstance(data, Bar) else self._tick(data):
+            self._doors.tell(event)
+
+    def _bar(self, bar: Bar) -> list[OrderEvent]:
+        name, series = self._series[bar.bar_type]
         index = self._seen[name]
         self._seen[name] = index + 1
-        self._last, self._last_ns = (name, index), bar.ts_init
-        events = self._venue.meet(
-            name,
-            (series.open_ns[index], bar.ts_init),
-            series.prices[index],
-            series.volume_lots[index],
-        )
-        for event in events:
-            self._doors.tell(event)
+        self._last = name, index
+        if name in self.ticked:
+            return []
+        times = series.open_ns[index], bar.ts_init
+        return self._venue.meet(name, times, series.prices[index], series.volume_lots[index])
+
+    def _tick(self, tick: QuoteTick | TradeTick) -> list[OrderEvent]:
+        listing = self._doors.listings.by_id[tick.instrument_id]
+        name = listing.terms.symbol
+        if isinstance(tick, TradeTick):
+            price, lots = listing.ticks(tick.price), listing.lots(tick.size)
+            return self._venue.meet_trade(name, tick.ts_init, price or 0, lots or 0)
+        prices = listing.ticks(tick.bid_price) or 0, listing.ticks(tick.ask_price) or 0
+        sizes = listing.lots(tick.bid_size) or 0, listing.lots(tick.ask_size) or 0
+        return self._venue.meet_quote(name, tick.ts_init, prices, sizes)
 
     def conclude(self) -> None:
         """End a step: what was given until its bar closed is its own, the rest the next one's."""
@@ -200,7 +207,7 @@ class _Bench:
                 self._refuse_part_of_it()
                 self.engine.end()
         except BaseException as error:
-            met = self.replay.bars
+            met = self.replay.met
             raise failures.StrategyFailedError(
                 failures.describe(
                     error,
@@ -211,10 +218,10 @@ class _Bench:
 
     def _refuse_part_of_it(self) -> None:
         # The engine ends a run without a word; what was asked for until then would look whole.
-        met, all_bars = self.replay.bars, len(self.engine.data)
-        if met < all_bars:
+        met, everything = self.replay.met, len(self.engine.data)
+        if met < everything:
             raise RuntimeError(
-                f"NautilusTrader ended the run after {met} of {all_bars} bars: the strategy shut"
+                f"NautilusTrader ended the run after {met} of {everything} bars: the strategy shut"
                 " the system down, or its account fell below zero"
             )
 
@@ -248,8 +255,21 @@ class _Bench:
             if len(bars) > how.warm_up:
                 self.engine.add_data(bars[how.warm_up :], sort=False)
                 starts.append(bars[how.warm_up].ts_init - columns.duration_ns)
+        for data in filter(None, self._ticks(listings, how)):
+            self.engine.add_data(data, sort=False)
+            starts.append(data[0].ts_init)
         self.engine.sort_data()
         return min(starts)
+
+    def _ticks(
+        self, listings: Listings, how: messages.NativeBacktest
+    ) -> Iterator[list[QuoteTick] | list[TradeTick]]:
+        for quotes in how.quotes:
+            self.replay.ticked.add(quotes.symbol)
+            yield ticks.quotes(listings.by_symbol[quotes.symbol], quotes)
+        for trades in how.trades:
+            self.replay.ticked.add(trades.symbol)
+            yield ticks.trades(listings.by_symbol[trades.symbol], trades)
 
 
 def _config() -> BacktestEngineConfig:

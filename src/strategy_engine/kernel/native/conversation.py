@@ -14,7 +14,12 @@ from strategy_engine.sandbox.protocol import messages
 DEFAULT_LOOKBACK = 512  # bars of history that a strategy may ask for at its start
 
 type Question = (
-    messages.NativeBacktest | messages.NativeWarmUp | messages.NativeBar | messages.OrderEvents
+    messages.NativeBacktest
+    | messages.NativeWarmUp
+    | messages.NativeBar
+    | messages.NativeQuote
+    | messages.NativeTrade
+    | messages.OrderEvents
 )
 
 
@@ -29,7 +34,9 @@ class Native:
 
     def __init__(self, message: messages.LoadNative) -> None:
         with failures.reported(failures.CONSTRUCT):
-            self._listings = Listings(message.contracts, message.timeframe)
+            self._listings = Listings(
+                message.contracts, message.timeframe, frozenset(message.offers)
+            )
         self._plan = source.plan(message.code, message.parameters, self._listings.market)
         parts = msgspec.structs.asdict(message.engine)
         self._money = parts.pop("capital_nanos"), Rules(**parts)
@@ -53,8 +60,8 @@ class Native:
                 return backtest.run(self._plan, self._listings, message, self._money)
             case messages.NativeWarmUp():
                 return self._live.warm_up(message)
-            case messages.NativeBar():
-                return self._live.on_bar(message)
+            case messages.NativeBar() | messages.NativeQuote() | messages.NativeTrade():
+                return self._live.on_market(message)
             case messages.OrderEvents():
                 return self._live.on_events(message)
             case _:

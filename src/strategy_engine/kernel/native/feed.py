@@ -1,4 +1,4 @@
-"""The data client: bars, with their history; for anything else it says once that there is none."""
+"""The data client: bars with their history, and ticks; what it lacks it says once."""
 
 from typing import Any
 
@@ -78,9 +78,12 @@ class Feed(MarketDataClient):  # type: ignore[misc]  # compiled, without stubs
             )
 
     def _lacks(self, what: str, command: SubscribeData | RequestData) -> None:
+        if what in self._listings.offers:
+            return
         of = getattr(command, "instrument_id", None)
+        has = " and ".join(["bars", *sorted(self._listings.offers)])
         self._record.notice(
-            f"it wants {what}{f' of {of}' if of else ''}; this feed has bars only, so it gets none"
+            f"it wants {what}{f' of {of}' if of else ''}; this feed has {has} only, so it gets none"
         )
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
-from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.identifiers import InstrumentId, Symbol
+from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
+from nautilus_trader.model.enums import AggressorSide
+from nautilus_trader.model.identifiers import InstrumentId, Symbol, TradeId
 from nautilus_trader.model.instruments import CurrencyPair, Equity, Instrument
 from nautilus_trader.model.objects import FIXED_PRECISION, Currency, Money, Price, Quantity
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ _PAIR = 2  # a name with one slash: base and quote
 _MOST_VOLUME = 1e12  # a quantity has a largest value, a data vendor's volume has none
 _HOME = "SIM"  # the venue of a name that says none
 _NO_MARGIN = Decimal(0)  # leverage is the gate's to limit; here it would lock up balances
+
+
+type Quote = tuple[float, float, float, float]  # bid, ask, and the size at each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +105,43 @@ class Listing:
             close_ns,
         )
 
+    def near(self, price: float) -> int:
+        """Return the ticks of a price from outside, as every room reads it."""
+        return round(price * NANOS / self.terms.tick_nanos)
+
+    def whole(self, size: float) -> int:
+        """Return the whole lots of a size from outside."""
+        return int(min(size, _MOST_VOLUME) * NANOS // self.terms.lot_nanos)
+
+    def quote(self, ts_ns: int, quote: Quote) -> QuoteTick:
+        """Return a quote as NautilusTrader's."""
+        bid, ask = (self.price(self.near(each)) for each in quote[:2])
+        sizes = (self.quantity(self.whole(each)) for each in quote[2:])
+        return QuoteTick(self.id, bid, ask, *sizes, ts_ns, ts_ns)
+
+    def trade(self, ts_ns: int, price: float, size: float) -> TradeTick:
+        """Return a trade as NautilusTrader's; whose it was is not known."""
+        return TradeTick(
+            self.id,
+            self.price(self.near(price)),
+            self.quantity(max(1, self.whole(size))),
+            AggressorSide.NO_AGGRESSOR,
+            TradeId(str(ts_ns)),
+            ts_ns,
+            ts_ns,
+        )
+
 
 class Listings:
     """The instruments of an execution, by our symbol and by NautilusTrader's identifier."""
 
-    def __init__(self, contracts: Iterable[messages.Contract], timeframe: str) -> None:
+    def __init__(
+        self,
+        contracts: Iterable[messages.Contract],
+        timeframe: str,
+        offers: frozenset[str] = frozenset(),
+    ) -> None:
+        self.offers = offers  # what there is beside bars
         self.all = tuple(_listing(each, timeframe) for each in contracts)
         self.by_symbol = {each.terms.symbol: each for each in self.all}
         self.by_id = {each.id: each for each in self.all}

@@ -4,15 +4,18 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from nautilus_trader.core.data import Data
 
 from strategy_engine.kernel import failures
 from strategy_engine.kernel.failures import ContractError
 from strategy_engine.kernel.native import orders
 from strategy_engine.kernel.native.desk import Desk
-from strategy_engine.kernel.native.instruments import Listings
+from strategy_engine.kernel.native.instruments import Listing, Listings
 from strategy_engine.kernel.native.record import Record, packed
 from strategy_engine.kernel.native.source import Plan
 from strategy_engine.sandbox.protocol import messages
+
+type Market = messages.NativeBar | messages.NativeQuote | messages.NativeTrade
 
 
 class Live:
@@ -23,7 +26,7 @@ class Live:
         self._record = Record()
         self._desk = Desk(plan.construct(), listings, self._record)
         self._state: bytes | None = None
-        self._bars = 0
+        self._seen = 0
         self._is_started = False
 
     def warm_up(self, message: messages.NativeWarmUp) -> messages.NativeActed:
@@ -35,9 +38,9 @@ class Live:
             return self._act(lambda: self._catch_up(message))
         return self._act(lambda: self._start(message))
 
-    def on_bar(self, message: messages.NativeBar) -> messages.NativeActed:
-        """Tell what became of the orders, then the bar, then what is due at its close."""
-        return self._act(lambda: self._live_bar(message))
+    def on_market(self, message: Market) -> messages.NativeActed:
+        """Tell what became of the orders, then the bar or tick, then what is due at its time."""
+        return self._act(lambda: self._on_market(message))
 
     def on_events(self, message: messages.OrderEvents) -> messages.NativeActed:
         """Tell what became of the orders between two bars."""
@@ -67,8 +70,8 @@ class Live:
         )
 
     def _failure(self, error: BaseException) -> failures.StrategyFailedError:
-        bar_index = self._bars - 1 if self._bars else None
-        phase = failures.DECIDE if self._bars else failures.HOOK
+        bar_index = self._seen - 1 if self._seen else None
+        phase = failures.DECIDE if self._seen else failures.HOOK
         return failures.StrategyFailedError(failures.describe(error, phase, bar_index=bar_index))
 
     def _start(self, message: messages.NativeWarmUp) -> None:
@@ -108,12 +111,13 @@ class Live:
             self._desk.settle()
         self._record.take()  # what it would have asked for in the pause is not asked for
 
-    def _live_bar(self, message: messages.NativeBar) -> None:
+    def _on_market(self, message: Market) -> None:
         desk, listing = self._desk, self._listings.by_symbol[message.symbol]
-        desk.advance(message.close_ns)
+        at_ns = message.close_ns if isinstance(message, messages.NativeBar) else message.ts_ns
+        desk.advance(at_ns)
         self._tell(message.events)
-        self._bars += 1
-        desk.data.process(listing.bar(message.ohlcv, message.close_ns))
+        self._seen += 1
+        desk.data.process(_as_data(message, listing))
         if message.is_last:
             desk.settle()
 
@@ -133,6 +137,16 @@ class Live:
             return None
         self._state = state
         return state
+
+
+def _as_data(message: Market, listing: Listing) -> Data:
+    match message:
+        case messages.NativeBar():
+            return listing.bar(message.ohlcv, message.close_ns)
+        case messages.NativeQuote():
+            return listing.quote(message.ts_ns, message.quote)
+        case messages.NativeTrade():
+            return listing.trade(message.ts_ns, message.price, message.size)
 
 
 def _encoded(state: object) -> bytes | None:

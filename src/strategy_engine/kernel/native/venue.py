@@ -1,4 +1,4 @@
-"""The venue of a backtest: our order book, asked between two bars and met by each bar. No clock."""
+"""The venue of a backtest: our order book, asked between two prices and met by each. No clock."""
 
 from collections.abc import Iterable
 
@@ -8,6 +8,7 @@ from strategy_engine.matching.orderbook import OrderBook
 from strategy_engine.matching.ticket import Executed, Instruction, OrderEvent
 
 type Times = tuple[int, int]  # when a bar opened and closed
+type Pair = tuple[int, int]  # of the bid and of the ask
 type Prices = tuple[int, int, int, int]  # its open, high, low and close, ticks
 
 
@@ -32,18 +33,30 @@ class Venue:
 
     def meet(self, symbol: str, times: Times, prices: Prices, volume_lots: int) -> list[OrderEvent]:
         """Give the book what has arrived by the bar's open, then the bar; return what happened."""
-        events = [each for event in self._arrived(times[0]) for each in event]
-        events += self._book.on_bar(symbol, times, prices, volume_lots)
+        events = self._arrived(times[0])
+        return self._kept(events + self._book.on_bar(symbol, times, prices, volume_lots))
+
+    def meet_quote(self, symbol: str, ts_ns: int, quote: Pair, lots: Pair) -> list[OrderEvent]:
+        """Give the book what has arrived by now, then a quote."""
+        return self._kept(self._arrived(ts_ns) + self._book.on_quote(symbol, ts_ns, quote, lots))
+
+    def meet_trade(self, symbol: str, ts_ns: int, price: int, lots: int) -> list[OrderEvent]:
+        """Give the book what has arrived by now, then a trade."""
+        return self._kept(self._arrived(ts_ns) + self._book.on_trade(symbol, ts_ns, price, lots))
+
+    def _kept(self, events: list[OrderEvent]) -> list[OrderEvent]:
         self.seen.extend(each for each in events if isinstance(each, Executed))
         return events
 
-    def _arrived(self, now_ns: int) -> Iterable[list[OrderEvent]]:
+    def _arrived(self, now_ns: int) -> list[OrderEvent]:
         waiting, self._waiting = self._waiting, []
+        events: list[OrderEvent] = []
         for given_ns, instruction in waiting:
             if given_ns + self._latency_ns <= now_ns:
-                yield submit(self._book, instruction, given_ns + self._latency_ns)
+                events += submit(self._book, instruction, given_ns + self._latency_ns)
             else:
                 self._waiting.append((given_ns, instruction))
+        return events
 
 
 def submit(book: OrderBook, instruction: Instruction, now_ns: int) -> list[OrderEvent]:

@@ -130,7 +130,8 @@ class RunTests(msgspec.Struct, tag="run_tests", frozen=True, kw_only=True):
 class LoadNative(msgspec.Struct, tag="load_native", frozen=True, kw_only=True):
     """Compile a NautilusTrader strategy and build its config; answered by `Loaded`.
 
-    `timeframe` is the bars' in NautilusTrader's words, such as `1-HOUR-LAST-EXTERNAL`.
+    `timeframe` is the bars' in NautilusTrader's words, such as `1-HOUR-LAST-EXTERNAL`. `offers`
+    is what the feed has beside bars: `quotes`, `trades`.
     """
 
     code: str
@@ -139,6 +140,27 @@ class LoadNative(msgspec.Struct, tag="load_native", frozen=True, kw_only=True):
     contracts: list[Contract]
     timeframe: str
     lookback: int | None = None
+    offers: list[str] = []
+
+
+class Quotes(msgspec.Struct, frozen=True, kw_only=True):
+    """Quotes of one instrument as raw little-endian columns: int64 times, the others float64."""
+
+    symbol: str
+    ts_ns: bytes
+    bid: bytes
+    ask: bytes
+    bid_size: bytes
+    ask_size: bytes
+
+
+class Trades(msgspec.Struct, frozen=True, kw_only=True):
+    """Trades of one instrument as raw little-endian columns: int64 times, the others float64."""
+
+    symbol: str
+    ts_ns: bytes
+    price: bytes
+    size: bytes
 
 
 class NativeBacktest(msgspec.Struct, tag="native_backtest", frozen=True, kw_only=True):
@@ -146,12 +168,15 @@ class NativeBacktest(msgspec.Struct, tag="native_backtest", frozen=True, kw_only
 
     The first `warm_up` bars of each instrument are history: a strategy gets them by asking for
     them. What was asked of the venue before a bar, and `latency_ns` before its open or earlier,
-    reaches the venue before that bar does.
+    reaches the venue before that bar does. Quotes and trades of an instrument are its market,
+    where there are any: orders meet them, and its bars are there to look at.
     """
 
     bars: list[Bars]
     warm_up: int = 0
     latency_ns: int = 0
+    quotes: list[Quotes] = []
+    trades: list[Trades] = []
 
 
 class NativeHolding(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -195,6 +220,27 @@ class NativeBar(msgspec.Struct, tag="native_bar", frozen=True, kw_only=True):
     is_last: bool = True
 
 
+class NativeQuote(msgspec.Struct, tag="native_quote", frozen=True, kw_only=True):
+    """One live quote after what became of the orders; answered by `NativeActed`."""
+
+    symbol: str
+    ts_ns: int
+    quote: tuple[float, float, float, float]  # bid, ask, and the size at each
+    events: msgspec.Raw = msgspec.Raw(b"\x90")
+    is_last: bool = True
+
+
+class NativeTrade(msgspec.Struct, tag="native_trade", frozen=True, kw_only=True):
+    """One live trade of somebody's after what became of the orders; answered by `NativeActed`."""
+
+    symbol: str
+    ts_ns: int
+    price: float
+    size: float
+    events: msgspec.Raw = msgspec.Raw(b"\x90")
+    is_last: bool = True
+
+
 class OrderEvents(msgspec.Struct, tag="order_events", frozen=True, kw_only=True):
     """What became of orders between two bars, and the time; answered by `NativeActed`."""
 
@@ -213,6 +259,8 @@ type ToChild = (
     | NativeBacktest
     | NativeWarmUp
     | NativeBar
+    | NativeQuote
+    | NativeTrade
     | OrderEvents
 )
 
