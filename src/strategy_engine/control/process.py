@@ -24,10 +24,12 @@ from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import database, durable, logs, memory, wakeup
 from strategy_engine.market.service import Catalogue
+from strategy_engine.matching import settings as matching
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.pipeline.children import Children
 from strategy_engine.pipeline.service import Pipeline, Timeouts
 from strategy_engine.pipeline.stages import Tools
+from strategy_engine.registry.model import Content
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.handover import Line
 from strategy_engine.rollout.journal import Journal
@@ -102,6 +104,17 @@ def refuse_when_full(max_memory_bytes: int | None, child_bytes: int) -> None:
         )
 
 
+def check_trading(content: Content) -> None:
+    """Refuse parameters and limits that the engine could not trade by.
+
+    Raises
+    ------
+    InvalidError
+        With the field, its value and what is accepted.
+    """
+    matching.settings(content.parameters, content.risk_limits, {})
+
+
 class Control:
     """Every service of the control process."""
 
@@ -111,7 +124,7 @@ class Control:
         self._zygotes = Zygotes(confinement=settings.sandbox)
         self._database = database.Database(database.control_url(settings.data_dir))
         ledger = database.Database(database.ledger_url(settings.data_dir))
-        self._registry = Registry(self._database, self._clock)
+        self._registry = Registry(self._database, self._clock, check_trading)
         self._catalogue = Catalogue(settings.data_dir)
         self._records = Records(ledger)
         self._executions = self._make_executions()

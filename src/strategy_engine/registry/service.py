@@ -1,5 +1,6 @@
 """The registry's shell: register, edit, move and archive versions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,11 +26,23 @@ class Page:
 
 
 class Registry:
-    """What every door and workflow asks about strategies."""
+    """What every door and workflow asks about strategies.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    Parameters
+    ----------
+    check_trading : callable
+        Raises if the engine could not trade by a content's parameters and limits.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        check_trading: Callable[[Content], object] = lambda _content: None,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._check_trading = check_trading
 
     async def create(self, content: Content, *, actor: str) -> tuple[Strategy, bool]:
         """Register a version; return it, and whether it is new: the same content again is not.
@@ -42,6 +55,7 @@ class Registry:
             If the line has this version number with other content.
         """
         rules.check(content)
+        self._check_trading(content)
         async with self._database.write() as connection:
             existing = await store.find_version(connection, content.strategy_name, content.version)
             if existing is not None:
@@ -108,6 +122,7 @@ class Registry:
             _refuse_unless_draft(strategy)
             content = replace(strategy.content, **changes)
             rules.check(content)
+            self._check_trading(content)
             await _refuse_taken(connection, strategy, content)
             edited = replace(strategy, content=content, updated_at=self._clock.now())
             await store.update(connection, edited)

@@ -3,6 +3,7 @@ import pytest
 from strategy_engine import config, serve
 from strategy_engine.control import process
 from strategy_engine.core.errors import InvalidError, UnavailableError
+from strategy_engine.registry.model import Content
 from strategy_engine.sandbox.model import ConfinementMode
 
 
@@ -104,3 +105,26 @@ def test_fast_processors_are_preferred_only_where_they_are_told_apart(tmp_path, 
         (tmp_path / f"cpu{cpu}" / "cpu_capacity").write_text(f"{capacity}\n")
     assert serve.prefer_fast_cpus(tmp_path) == "M4_MAX: kept on the 1 fastest of 2 processors"
     assert kept == [{1}]
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"parameters": {"position_size": "lots"}}, "position_size"),
+        ({"parameters": {"stop_loss": [1]}}, "stop_loss"),
+        ({"parameters": {"symbols": 7}}, "symbols"),
+        ({"parameters": {"allow_short": "yes"}}, "allow_short"),
+        ({"risk_limits": {"max_position_size": "much"}}, "max_position_size"),
+    ],
+)
+def test_parameters_that_the_engine_could_not_trade_by_are_refused_by_their_name(content, field):
+    with pytest.raises(InvalidError) as caught:
+        process.check_trading(Content(strategy_name="x", version="1.0.0", code="x", **content))
+    assert caught.value.facts["field"] == field
+    assert caught.value.facts["accepted"]
+
+
+def test_parameters_of_the_strategys_own_are_its_own_affair():
+    process.check_trading(
+        Content(strategy_name="x", version="1.0.0", code="x", parameters={"rsi_period": "soon"})
+    )
