@@ -137,6 +137,9 @@ def _decimal(text: str | None, option: str) -> Decimal | None:
     if text is None:
         return None
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         raise InvalidError(f"{option} {text!r} is no number; write it like 0.00001") from None
+    if not number.is_finite():
+        raise InvalidError(f"{option} {text!r} is no finite number; write it like 0.00001")
+    return number

@@ -67,8 +67,14 @@ def read(path: Path) -> Source:
     NotFoundError
         If there is no such file.
     InvalidError
-        If it is not such a file, or a column is missing or there twice.
+        If it is a directory or no such file, or a column is missing or there twice.
     """
+    if path.is_dir():
+        raise InvalidError(
+            f"{path} is a directory; name one CSV or Parquet file in it",
+            field="path",
+            value=str(path),
+        )
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}", field="path", value=str(path))
     try:

@@ -124,6 +124,7 @@ class Calendar(StrEnum):
 
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_:^=+ -]{0,63}\.[A-Za-z0-9_]{1,32}")
 _NANO = Decimal("1e-9")
+_LARGEST_STEP = Decimal(1_000_000_000)  # in billionths, int64 holds it nine times
 
 
 def venue_of(symbol: str) -> str:
@@ -185,11 +186,11 @@ def check_step(name: str, size: Decimal) -> None:
     Raises
     ------
     InvalidError
-        If it is not a positive multiple of 1e-9.
+        If it is not a positive multiple of 1e-9, or beyond a billion.
     """
-    if not size.is_finite() or size <= 0 or size % _NANO:
+    if not size.is_finite() or not 0 < size <= _LARGEST_STEP or size % _NANO:
         raise InvalidError(
-            f"{name} {size} must be a positive multiple of 0.000000001",
+            f"{name} {size} must be a positive multiple of 0.000000001, at most {_LARGEST_STEP:,}",
             field=name,
             value=str(size),
         )

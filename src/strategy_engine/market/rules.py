@@ -164,8 +164,8 @@ def merge(old: Bars, new: Bars) -> Bars:
         first = moment(int(new.ts_ns[np.flatnonzero(~same)[0]]))
         raise ConflictError(
             f"{int((~same).sum()):,} bars differ from those already stored, the first at {first}; "
-            "an import without replace may repeat stored bars exactly and add later ones; "
-            "import with replace=True to take this file instead",
+            "an import without --replace may repeat stored bars exactly and add later ones; "
+            "import with --replace to take this file instead",
             field="replace",
             first=first,
         )

@@ -251,7 +251,7 @@ def _refuse_changes(stored: Instrument, declared: _Declared) -> None:
         if said is not None and said != held:
             raise ConflictError(
                 f"{stored.symbol} is stored with {name} {held}, not {said}; leave it out to keep "
-                "it, or import with replace=True to change it",
+                "it, or import with --replace to change it",
                 field=name,
                 value=str(said),
                 accepted=str(held),

@@ -213,7 +213,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _damaged(path: Path, error: Exception) -> UnavailableError:
     return UnavailableError(
-        f"{path} cannot be read ({error}); import its bars again with replace",
+        f"{path} cannot be read ({error}); import its bars again with --replace",
         field="path",
         value=str(path),
     )

@@ -79,3 +79,37 @@ def test_the_samples_are_listed_with_their_warnings(run: Any, tmp_path: Path) ->
 
     assert "EUR/USD.SIM" in told
     assert "One good year is luck" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("option", ["--tick-size", "--lot-size"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-Infinity", "sNaN", "1e400", "1e30", "-1", "0"])
+def test_a_step_that_is_no_usable_number_is_asked_wrongly(
+    import_: Any, option: str, number: str
+) -> None:
+    told = import_(GOOD, option, number)
+
+    assert told.exit_code == 2
+    assert option.strip("-").replace("-", "_") in told.stderr.replace("-", "_")
+    assert "fault of this program" not in told.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--tick-size", "0.25"]], ids=["bars", "tick"])
+def test_a_conflict_with_what_is_stored_names_the_option_that_resolves_it(
+    import_: Any, options: list[str]
+) -> None:
+    import_(GOOD)
+
+    told = import_(GOOD.replace("100.5,10\n", "100.0,10\n"), *options)
+
+    assert told.exit_code == 1
+    assert "--replace" in told.stderr
+    assert "replace=True" not in told.stderr
+
+
+def test_a_directory_is_called_one(run: Any, tmp_path: Path) -> None:
+    where = ["--symbol", "BTC/USDT.TEST", "--timeframe", "1h", "--data-dir", str(tmp_path)]
+
+    told = run("data", "import", str(tmp_path), *where)
+
+    assert told.exit_code == 2
+    assert f"{tmp_path} is a directory" in told.stderr

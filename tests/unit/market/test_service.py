@@ -147,7 +147,7 @@ def test_later_bars_are_added_and_repeated_ones_are_not_doubled(
 def test_bars_that_differ_need_replace(catalogue: Catalogue, tmp_path: Path) -> None:
     catalogue.import_file(bars_csv(tmp_path, range(30)), "X.SIM", "1h")
     other = bars_csv(tmp_path, range(10), price=2.5)
-    with pytest.raises(ConflictError, match="replace=True"):
+    with pytest.raises(ConflictError, match="import with --replace to take"):
         catalogue.import_file(other, "X.SIM", "1h")
     assert len(catalogue.bars("X.SIM")) == 30
     report = catalogue.import_file(other, "X.SIM", "1h", replace=True)
