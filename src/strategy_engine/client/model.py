@@ -147,11 +147,16 @@ class Started(TypedDict):
 
 
 class Moved(TypedDict):
-    """`POST /strategies/{id}/stop`, `/pause`, `/resume`; `message` says what is not done yet."""
+    """`POST /strategies/{id}/stop`, `/pause`, `/resume`; `message` says what is not done yet.
+
+    `execution_id` is None where there was nothing to stop.
+    """
 
     status: str
-    execution_id: str
+    execution_id: str | None
     strategy_id: str
+    execution_status: NotRequired[str | None]
+    executions: NotRequired[list[str]]
     message: NotRequired[str]
     duration_minutes: NotRequired[float]
 
