@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from strategy_engine.cli import edge, engine, rules
+from strategy_engine.cli import edge, engine, options, rules
 from strategy_engine.core.errors import EngineError
 
 SPEED = 200.0
@@ -22,7 +22,13 @@ def demo(
         bool, typer.Option("--once", help="End after three closed trades, with a summary.")
     ] = False,
     speed: Annotated[
-        float, typer.Option(min=0.1, max=100_000, help="Bars a second of the replayed market.")
+        float,
+        typer.Option(
+            min=0.1,
+            max=100_000,
+            callback=options.finite,
+            help="Bars a second of the replayed market.",
+        ),
     ] = SPEED,
 ) -> None:
     """See it all: an RSI strategy validated, deployed and trading.

@@ -52,6 +52,12 @@ def deploy(
     profile: Annotated[
         str | None, typer.Option(help="Gates to pass: default or production.")
     ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Validate on the most recent days of the history; all if not given."
+        ),
+    ] = None,
     approval_required: Annotated[
         bool, typer.Option("--approval-required", help="Wait for a person after the last stage.")
     ] = False,
@@ -92,6 +98,7 @@ def deploy(
     # Not sent unless asked for: the engine's own settings decide then.
     wanted |= {"approval_required": True} if approval_required else {}
     wanted |= {"validation_profile": profile} if profile else {}
+    wanted |= {"duration_days": days} if days else {}
     with options.client(url) as client:
         created = client.create_strategy(content)
         accepted = client.deploy(created["strategy_id"], wanted)

@@ -52,10 +52,14 @@ def start(
     strategy_id: _Strategy,
     *,
     capital: Annotated[
-        float | None, typer.Option(help="Paper money to trade with.", show_default="100,000")
+        float | None,
+        typer.Option(
+            callback=options.finite, help="Paper money to trade with.", show_default="100,000"
+        ),
     ] = None,
     position_size: Annotated[
-        float | None, typer.Option(help="Share of the equity a position takes.")
+        float | None,
+        typer.Option(callback=options.finite, help="Share of the equity a position takes."),
     ] = None,
     max_trades_per_day: Annotated[int | None, typer.Option(help="New entries a day.")] = None,
     symbol: Annotated[
@@ -63,7 +67,10 @@ def start(
     ] = None,
     timeframe: Annotated[str | None, typer.Option(help="Length of a bar, such as 1h.")] = None,
     speed: Annotated[
-        float | None, typer.Option(help="Bars a second of the replay feed; 0 for all it can.")
+        float | None,
+        typer.Option(
+            callback=options.finite, help="Bars a second of the replay feed; 0 for all it can."
+        ),
     ] = None,
     url: options.Url = options.DEFAULT_URL,
     as_json: options.AsJson = False,
@@ -125,9 +132,10 @@ def resume(
 def _tell(moved: "model.Moved", *, as_json: bool) -> None:
     if as_json:
         return options.print_json(moved)
-    minutes = moved.get("duration_minutes")
+    minutes = moved.get("duration_minutes") if moved["execution_id"] else None
     after = "" if minutes is None else f" after {minutes:,.1f} minutes"
-    print(f"{moved['status'].replace('_', ' ')}: {moved['execution_id']}{after}")
+    which = moved["execution_id"] or "no execution"
+    print(f"{moved['status'].replace('_', ' ')}: {which}{after}")
     if message := moved.get("message"):
         print(rules.printable(message))
     return None

@@ -1,6 +1,7 @@
 """Options that several commands share, and the client they describe."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,19 @@ DataDir = Annotated[
     ),
 ]
 DEFAULT_URL = address.DEFAULT_URL
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse `nan` and `inf`, which Python reads as numbers and JSON cannot carry.
+
+    Raises
+    ------
+    BadParameter
+        Typer tells the option's name with it.
+    """
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number; give one that is")
+    return value
 
 
 def client(url: str) -> "Client":

@@ -2,10 +2,12 @@ import errno
 import json
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from strategy_engine.api import examples
@@ -368,6 +370,42 @@ def test_start_sends_only_the_settings_that_were_given(run: Any, fake: Any) -> N
     }
 
 
+def float_options() -> list[tuple[list[str], str]]:
+    commands = [([name], command) for name, command, _ in main.COMMANDS]
+    commands += [(["data", name], command) for name, command, _ in main.DATA_COMMANDS]
+    return [
+        (words, f"--{name.replace('_', '-')}")
+        for words, command in commands
+        for name, hint in typing.get_type_hints(command).items()
+        if float in {hint, *typing.get_args(hint)}
+    ]
+
+
+def test_the_float_options_are_those_that_are_known() -> None:
+    options = {option for _, option in float_options()}
+
+    assert options == {"--capital", "--position-size", "--speed"}
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(("words", "option"), float_options(), ids=str)
+def test_a_number_that_json_cannot_carry_is_asked_wrongly(
+    run: Any, fake: Any, words: list[str], option: str, *, number: str
+) -> None:
+    told = run(*words, *([STRATEGY] if words == ["start"] else []), f"{option}={number}")
+
+    assert told.exit_code == 2
+    assert option in told.stderr
+    assert fake.asked == []
+
+
+def test_a_stop_of_what_did_not_run_says_so(run: Any, fake: Any) -> None:
+    answer = {**examples.STOPPED, "execution_id": None, "executions": [], "duration_minutes": 0.0}
+    fake.answers_to(f"POST /strategies/{STRATEGY}/stop", answer)
+
+    assert run("stop", STRATEGY).stdout == "execution stopped: no execution\n"
+
+
 def test_a_stop_that_is_not_confirmed_yet_says_so(run: Any, fake: Any) -> None:
     answer = {**examples.STOPPED, "message": "the node has not confirmed it yet"}
     fake.answers_to(f"POST /strategies/{STRATEGY}/stop", answer)
@@ -394,8 +432,6 @@ def raising(error: BaseException) -> Any:
 
 
 def run_guarded(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Any:
-    import typer
-
     monkeypatch.delenv(edge.TRACEBACK, raising=False)
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(raising(error))
