@@ -1,0 +1,43 @@
+"""What both kernels are told of instruments, of money and of bars."""
+
+import msgspec
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """One instrument as the child needs it."""
+
+    symbol: str
+    tick_nanos: int
+    lot_nanos: int
+    currency: str = "USD"
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters that the engine takes, as `matching.Rules` holds them, and the capital."""
+
+    capital_nanos: int
+    position_size_ppb: int
+    stop_loss_ppb: int | None
+    take_profit_ppb: int | None
+    slippage_ppm: int
+    fee_ppm: int
+    allow_short: bool
+    max_trades_per_day: int | None
+    max_position_nanos: int | None
+
+
+class Bars(msgspec.Struct, frozen=True, kw_only=True):
+    """Bars of one instrument as raw little-endian columns.
+
+    `open_ns` is int64, the others float64; all have the same length. `duration_ns` is the length
+    of a bar: a bar is known at `open_ns + duration_ns`.
+    """
+
+    symbol: str
+    duration_ns: int
+    open_ns: bytes
+    open: bytes
+    high: bytes
+    low: bytes
+    close: bytes
+    volume: bytes
