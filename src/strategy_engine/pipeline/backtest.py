@@ -1,21 +1,21 @@
 """The engine's own account of a backtest: fills, equity and metrics from decisions alone. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from strategy_engine.core import money
 from strategy_engine.matching.account import Account
-from strategy_engine.matching.model import Action, Decision, Fill, RoundTrip, Rules
+from strategy_engine.matching.model import Fill, RoundTrip, Rules
 from strategy_engine.matching.settings import Settings
 from strategy_engine.performance import formulas, measure
 from strategy_engine.performance import model as performance
 from strategy_engine.pipeline import history as histories
+from strategy_engine.pipeline import replays
 from strategy_engine.pipeline.decisions import Choices, Chosen
 from strategy_engine.pipeline.history import Floats, History, Ints, Series
-
-type Event = tuple[str, tuple[int, int], tuple[int, int, int, int], Decision, int, int]
+from strategy_engine.pipeline.replays import Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,28 +70,18 @@ def replay(chosen: Chosen, part: History, settings: Settings) -> Ledgered:
     """
     account = Account(settings.capital_nanos, [each.terms for each in part.series], settings.rules)
     times = part.timeline()
-    equity = [settings.capital_nanos] * times.size
-    held = {each.symbol: np.zeros(len(each.bars), dtype=np.int64) for each in part.series}
-    fills: list[Fill] = []
-    slots: list[int] = []
-    for symbol, when, ticks, decision, index, slot in _events(chosen, part, times):
-        for fill in account.on_bar(symbol, when, ticks):
-            fills.append(fill)
-            slots.append(slot)
-        if decision.action is not Action.HOLD:
-            account.submit(account.plan(symbol, decision, when[1]))
-        held[symbol][index] = account.books[symbol].lots
-        equity[slot] = account.equity()
-    trips = [(each.round_trip, at) for each, at in zip(fills, slots, strict=True)]
+    lanes = [Lane(each, chosen[each.symbol], account, times) for each in part.series]
+    fills = replays.play(lanes, account)
+    trips = [(each.fill.round_trip, each.slot) for each in fills]
     return Ledgered(
         capital=settings.capital_nanos / money.NANOS,
         close_ns=times,
-        equity=np.array(equity, dtype=np.float64) / money.NANOS,
-        fills=tuple(fills),
-        fill_slots=tuple(slots),
+        equity=replays.equity(lanes, fills, settings.capital_nanos, times),
+        fills=tuple(each.fill for each in fills),
+        fill_slots=tuple(each.slot for each in fills),
         round_trips=tuple(trip for trip, _ in trips if trip is not None),
         trip_slots=tuple(at for trip, at in trips if trip is not None),
-        held=held,
+        held={each.symbol: each.held() for each in lanes},
     )
 
 
@@ -181,29 +171,4 @@ def _metrics(
         benchmark_price=benchmark[span],
         periods=part.calendar.periods_per_year,
         benchmark_start=float(benchmark[start - 1]) if start else 1.0,
-    )
-
-
-def _events(chosen: Chosen, part: History, times: Ints) -> Iterator[Event]:
-    # As in the child: by closing time, and by symbol where two close together.
-    events: list[Event] = []
-    for each in part.series:
-        events.extend(_events_of(each, chosen[each.symbol].listed(), times))
-    if len(part.series) > 1:
-        events.sort(key=lambda event: (event[1][1], event[0]))
-    return iter(events)
-
-
-def _events_of(each: Series, listed: list[Decision], times: Ints) -> Iterator[Event]:
-    bars = each.bars
-    closes = bars.close_ns
-    size = len(bars)
-    return zip(
-        [each.symbol] * size,
-        zip(bars.ts_ns.tolist(), closes.tolist(), strict=True),
-        zip(*(column.tolist() for column in each.ticks()), strict=True),
-        listed,
-        range(size),
-        np.searchsorted(times, closes).tolist(),
-        strict=True,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strategy_engine.core import money
 from strategy_engine.matching.model import Action
@@ -116,9 +117,9 @@ def cuts_at_decisions(chosen: Chosen, part: History, digest: str) -> list[int]:
     There a strategy that knows later bars is caught: the first bar that it used is not there.
     """
     closes = sorted(
-        int(each.bars.close_ns[index])
+        close_ns
         for each in part.series
-        for index in _changes(chosen, each.symbol)
+        for close_ns in each.bars.close_ns[_changes(chosen, each.symbol)].tolist()
     )
     if not closes:
         return []
@@ -155,11 +156,11 @@ def judge_lookahead(found: Sequence[Truncation]) -> Check:
     return check("no_lookahead", message, passed=True)
 
 
-def _changes(chosen: Chosen, symbol: str) -> list[int]:
+def _changes(chosen: Chosen, symbol: str) -> NDArray[np.intp]:
     actions = chosen[symbol].actions
     before = np.concatenate(([np.int8(Action.HOLD)], actions[:-1]))
     changed = np.flatnonzero((actions != before) & (actions != Action.HOLD))
-    return [int(each) for each in changed] or [int(each) for each in chosen[symbol].acting()]
+    return changed if changed.size else chosen[symbol].acting()
 
 
 def _difference(chosen: Chosen, truncated: Chosen | StrategyFailedError, part: History) -> str:
