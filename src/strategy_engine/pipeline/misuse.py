@@ -48,8 +48,44 @@ _SEEDABLE = frozenset(
     }
 )
 _NOT_CHANCE = frozenset({"numpy.random.Generator", "numpy.random.BitGenerator"})
+# Doors from any object into the interpreter, and from there to everything that is loaded.
 _INTERPRETER = frozenset(
-    {"__subclasses__", "__globals__", "__builtins__", "__code__", "__closure__", "__loader__"}
+    {
+        "__builtins__",
+        "__closure__",
+        "__code__",
+        "__globals__",
+        "__import__",
+        "__loader__",
+        "__reduce_ex__",
+        "__spec__",
+        "__subclasses__",
+        "cr_frame",
+        "f_back",
+        "f_builtins",
+        "f_globals",
+        "f_locals",
+        "gi_frame",
+        "tb_frame",
+    }
+)
+# Modules that others have loaded: `dataclasses.sys` is sys, allowed or not.
+_MODULES = frozenset(
+    {
+        "builtins",
+        "ctypes",
+        "importlib",
+        "inspect",
+        "modules",
+        "os",
+        "pickle",
+        "posix",
+        "shutil",
+        "socket",
+        "subprocess",
+        "sys",
+        "threading",
+    }
 )
 
 
@@ -60,8 +96,9 @@ def find(nodes: list[ast.AST]) -> Iterator[tuple[int, bool, str]]:
     seeded = _seeded_modules(calls.values(), names)
     assigned = names.keys() | set(_own_names(nodes))
     for node in nodes:
-        if isinstance(node, ast.Attribute) and node.attr in _INTERPRETER:
-            yield node.lineno, False, f"reaches into the interpreter by {node.attr}"
+        for line, name in _reached(node):
+            message = f"reaches into the interpreter by {name}, which a strategy may not"
+            yield line, True, message
         if isinstance(node, ast.Name) and node.id in _BUILTINS and node.id not in assigned:
             message = f"{node.id} {_BUILTINS[node.id]}, which a strategy may not"
             yield node.lineno, True, message
@@ -69,6 +106,30 @@ def find(nodes: list[ast.AST]) -> Iterator[tuple[int, bool, str]]:
             path = _path(node, names)
             if path is not None and (message := _misuse(path, calls.get(id(node)), seeded)):
                 yield node.lineno, True, message
+
+
+def _reached(node: ast.AST) -> Iterator[tuple[int, str]]:
+    match node:
+        case ast.Attribute(attr=name) if name in _INTERPRETER:
+            yield node.lineno, name
+        case ast.Attribute(attr=name, value=value) if _is_module(name) and not _is_own(value):
+            yield node.lineno, name
+        case ast.ImportFrom(names=parts):
+            yield from ((node.lineno, each.name) for each in parts if _is_module(each.name))
+        case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str(name)), *_]):
+            if name in _INTERPRETER or _is_module(name):
+                yield node.lineno, name
+        case _:
+            return
+
+
+def _is_module(name: str) -> bool:
+    return name.removeprefix("_") in _MODULES
+
+
+def _is_own(node: ast.AST) -> bool:
+    # An attribute of the strategy's own may be called what it likes.
+    return isinstance(node, ast.Name) and node.id in {"self", "cls"}
 
 
 def _own_names(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -137,11 +137,35 @@ def test_what_is_seeded_or_of_one_s_own_is_fine(head, use):
     assert errors(code) == []
 
 
-def test_reaching_into_the_interpreter_is_a_warning():
-    code = FINE.replace("return 'HOLD'", "return ().__class__.__base__.__subclasses__()")
-    (found,) = syntax.check(code)
-    assert found.level is Level.WARNING
-    assert "__subclasses__" in found.message
+@pytest.mark.parametrize(
+    ("head", "use", "door"),
+    [
+        ("import dataclasses", "dataclasses.sys.modules['os'].getpid()", "sys"),
+        ("import dataclasses as d", "d.sys", "sys"),
+        ("import random", "random._os.getpid()", "_os"),
+        ("import numpy as np", "np.array([1]).ctypes.data", "ctypes"),
+        ("import math", "getattr(math, '__loader__')", "__loader__"),
+        ("import collections", "getattr(collections, '_sys')", "_sys"),
+        ("from dataclasses import sys", "1", "sys"),
+        ("import math", "().__class__.__base__.__subclasses__()", "__subclasses__"),
+        ("import math", "math.__loader__", "__loader__"),
+        ("import functools", "functools.wraps.__globals__", "__globals__"),
+        ("import math", "KeyError().__traceback__.tb_frame", "tb_frame"),
+    ],
+)
+def test_a_door_into_the_interpreter_is_an_error_with_its_line(head, use, door):
+    code = f"{head}\n{FINE}".replace("return 'HOLD'", f"x = {use}\n        return 'HOLD'")
+    found = errors(code)
+    line = 1 if use == "1" else 4
+    assert f"line {line}: reaches into the interpreter by {door}, which a strategy may not" in found
+
+
+@pytest.mark.parametrize(
+    "use", ["self.modules", "self.os", "self.__dict__", "type(self).__name__", "getattr(self, 'x')"]
+)
+def test_an_attribute_of_one_s_own_may_be_called_what_it_likes(use):
+    code = FINE.replace("return 'HOLD'", f"x = {use}\n        return 'HOLD'")
+    assert syntax.check(code) == []
 
 
 def test_the_parser_s_own_warnings_are_told():
