@@ -1,22 +1,32 @@
 """Validation children: at most so many at once, asked within their time, believed in nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import math
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import msgspec
 
 from strategy_engine.core.errors import UnavailableError
 from strategy_engine.matching.settings import Settings
+from strategy_engine.pipeline import stage_clock
 from strategy_engine.pipeline.decisions import Choices, unpack
 from strategy_engine.pipeline.history import History
-from strategy_engine.pipeline.model import ForgedAnswerError, Job, StrategyFailedError
-from strategy_engine.sandbox.launcher import ChildLimits, ConfinementReport
+from strategy_engine.pipeline.model import (
+    ForgedAnswerError,
+    Job,
+    KilledFromOutsideError,
+    StrategyFailedError,
+)
+from strategy_engine.sandbox.launcher import ChildDiedError, ChildLimits, ConfinementReport
+from strategy_engine.sandbox.model import ExitKind
 from strategy_engine.sandbox.protocol import messages
 
 LEAN, TESTS = "lean", "tests"
 SLOWEST_BAR_S = 0.02  # an evaluation may take 8 ms; a history gets more than twice that a bar
+PACE_FACTOR = 10.0
 LONGEST_LOOKBACK = 100_000
 _LONGEST_SHOWN = 500
 _LONGEST_NAME = 200
@@ -77,15 +87,36 @@ class Children:
         self._decision_timeout_s = decision_timeout_s
 
     @asynccontextmanager
-    async def open(self, kind: str, label: str) -> AsyncIterator["Conversation"]:
-        """Open a child, and close it after. Never wait in it for another one: both may be last."""
-        async with self._free:
-            child = await self._launcher.child(kind, self._limits, label)
+    async def open(
+        self, kind: str, label: str, pace: "Pace | None" = None
+    ) -> AsyncIterator["Conversation"]:
+        """Open a child, and close it after. Never wait in it for another one: both may be last.
+
+        Parameters
+        ----------
+        pace : Pace, optional
+            What is known of the strategy's speed already; it learns from this child too.
+        """
+        child = await self._fork(kind, label)
+        try:
+            with stage_clock.holding():
+                try:
+                    self._check_wall(child)
+                    yield Conversation(child, self._decision_timeout_s, pace or Pace())
+                finally:
+                    await child.close()
+        finally:
+            self._free.release()
+
+    async def _fork(self, kind: str, label: str) -> Forked:
+        with stage_clock.waiting():
+            await self._free.acquire()
             try:
-                self._check_wall(child)
-                yield Conversation(child, self._decision_timeout_s)
-            finally:
-                await child.close()
+                with _deaths_told():
+                    return await self._launcher.child(kind, self._limits, label)
+            except BaseException:
+                self._free.release()
+                raise
 
     def _check_wall(self, child: Forked) -> None:
         if not self._requires_confinement or child.report.is_complete:
@@ -96,12 +127,33 @@ class Children:
         )
 
 
+class Pace:
+    """How fast a strategy has decided so far: what it may take for more of the same follows.
+
+    The longest history it was asked about counts, because a short one measures the asking.
+    """
+
+    def __init__(self) -> None:
+        self._bars = 0
+        self._bar_s = SLOWEST_BAR_S
+
+    def learn(self, bars: int, taken_s: float) -> None:
+        """Take in how long so many bars took."""
+        if bars >= self._bars > 0 or bars > 0 == self._bars:
+            self._bars, self._bar_s = bars, taken_s / bars
+
+    def allowance_s(self, bars: int) -> float:
+        """Return how long so many bars may take, beside the first decision's time."""
+        return bars * min(SLOWEST_BAR_S, PACE_FACTOR * self._bar_s)
+
+
 class Conversation:
     """What a stage says to one child, and hears from it."""
 
-    def __init__(self, child: Forked, decision_timeout_s: float) -> None:
+    def __init__(self, child: Forked, decision_timeout_s: float, pace: Pace) -> None:
         self._child = child
         self._decision_timeout_s = decision_timeout_s
+        self._pace = pace
 
     async def load(
         self, job: Job, part: History, *, lookback: int | None = None
@@ -129,10 +181,12 @@ class Conversation:
         StrategyFailedError, ForgedAnswerError, ChildDiedError
             If the strategy raises, an answer is malformed or illegal, or the child dies.
         """
-        frames = await asyncio.to_thread(part.frames)
-        message = messages.Backtest(bars=frames, warm_up=warm_up, restart_at=restart_at)
-        timeout_s = self._decision_timeout_s + SLOWEST_BAR_S * part.bar_count()
-        answer = await self._ask(message, messages.Backtested, timeout_s)
+        question = await asyncio.to_thread(_backtest_message, part, warm_up, restart_at)
+        bars, loop = part.bar_count(), asyncio.get_running_loop()
+        timeout_s = math.ceil(10 * (self._decision_timeout_s + self._pace.allowance_s(bars))) / 10
+        asked_at = loop.time()
+        answer = await self._send(question, messages.Backtested, timeout_s)
+        self._pace.learn(bars, loop.time() - asked_at)
         return await asyncio.to_thread(unpack, answer, part, warm_up)
 
     async def run_tests(self, job: Job, timeout_s: float) -> list[messages.TestOutcome]:
@@ -144,7 +198,13 @@ class Conversation:
         self, message: messages.ToChild, expected: type[M], timeout_s: float
     ) -> M:
         question = await asyncio.to_thread(messages.encode, message)
-        body = await self._child.request(question, timeout_s)
+        return await self._send(question, expected, timeout_s)
+
+    async def _send[M: messages.FromChild](
+        self, question: bytes, expected: type[M], timeout_s: float
+    ) -> M:
+        with _deaths_told():
+            body = await self._child.request(question, timeout_s)
         try:
             answer = await asyncio.to_thread(messages.decode_from_child, body)
         except msgspec.MsgspecError as error:
@@ -156,6 +216,30 @@ class Conversation:
         raise ForgedAnswerError(
             f"the child answered {type(answer).__name__} where {expected.__name__} was asked for"
         )
+
+
+@contextmanager
+def _deaths_told() -> Iterator[None]:
+    try:
+        yield
+    except ChildDiedError as error:
+        if is_from_outside(error):
+            raise KilledFromOutsideError(error.exit.reason) from error
+        raise
+
+
+def is_from_outside(error: ChildDiedError) -> bool:
+    """Say whether a child died of what no strategy does: a SIGKILL, or the engine's own going."""
+    ended = error.exit
+    is_kill = ended.kind is ExitKind.SIGNAL and ended.status == -signal.SIGKILL
+    return ended.kind is ExitKind.KILLED or is_kill
+
+
+def _backtest_message(part: History, warm_up: int, restart_at: int | None) -> bytes:
+    # Encoded at once: the frames of a long history are not kept beside it while it is answered.
+    return messages.encode(
+        messages.Backtest(bars=part.frames(), warm_up=warm_up, restart_at=restart_at)
+    )
 
 
 def _load_message(job: Job, part: History, lookback: int | None) -> messages.Load:

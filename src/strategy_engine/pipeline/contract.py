@@ -15,6 +15,7 @@ from strategy_engine.pipeline import decisions, history
 from strategy_engine.pipeline.decisions import Choices, Chosen
 from strategy_engine.pipeline.history import Floats, History, Series
 from strategy_engine.pipeline.model import Check, StrategyFailedError, Verdict
+from strategy_engine.sandbox.model import ChildDiedError, ExitKind
 
 SLICE_BARS = 1_000  # of real prices
 ODD_BARS = 200
@@ -207,6 +208,9 @@ def judge_sharing(
         account is to blame, not the strategy.
     """
     errors = [each for each in (*apart.values(), together) if isinstance(each, EngineError)]
+    if any(is_silent(each) for each in errors):
+        message = f"asked of a second instrument, and of two at once: {errors[0]}"
+        return Check(name=NO_SHARED_STATE, verdict=Verdict.FAILED, message=message)
     if errors:
         return _passed(NO_SHARED_STATE, f"could not be asked of a second instrument: {errors[0]}")
     if together is None or not isinstance(together, Mapping):
@@ -225,6 +229,11 @@ def judge_sharing(
         )
         return Check(name=NO_SHARED_STATE, verdict=Verdict.FAILED, message=message)
     return _passed(NO_SHARED_STATE, "two instances in one process, as each alone")
+
+
+def is_silent(answer: Answer | None) -> bool:
+    """Say whether it gave no answer in time: an endless loop, or much too much work."""
+    return isinstance(answer, ChildDiedError) and answer.exit.kind is ExitKind.SILENT
 
 
 def _passed(name: str, message: str) -> Check:

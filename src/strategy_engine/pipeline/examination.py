@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from strategy_engine.core.errors import EngineError
 from strategy_engine.pipeline import backtest, contract
-from strategy_engine.pipeline.children import LEAN, TESTS, Children, Conversation, both
+from strategy_engine.pipeline.children import LEAN, TESTS, Children, Conversation, Pace, both
 from strategy_engine.pipeline.contract import Answer, Sample
 from strategy_engine.pipeline.decisions import Chosen
 from strategy_engine.pipeline.history import History, Ints
@@ -14,28 +14,70 @@ from strategy_engine.sandbox.launcher import ChildDiedError
 from strategy_engine.sandbox.protocol import messages
 
 _ANSWERS = (StrategyFailedError, ChildDiedError)
+_NOT_RUN = messages.TestOutcome(
+    name="tests",
+    passed=False,
+    skipped=True,
+    message="given up: the strategy hangs or dies at a question of the contract pack",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    apart: dict[str, Answer] = field(default_factory=dict)
+    together: Answer | None = None
+    held: tuple[dict[str, Ints], dict[str, Ints]] = field(default_factory=lambda: ({}, {}))
 
 
 @dataclass(slots=True, kw_only=True)
 class _Heard:
     """What one strategy said, question by question. Grows while it is asked."""
 
+    pace: Pace = field(default_factory=Pace)
     first: asyncio.Event = field(default_factory=asyncio.Event)
     is_answering: bool = False
+    is_stopped: bool = False
     unmade: EngineError | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
+    again: Answer | None = None
+    pair: _Pair = field(default_factory=_Pair)
     restarted: dict[str, Answer] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    apart: dict[str, Answer]
-    together: Answer | None
-    held: tuple[dict[str, Ints], dict[str, Ints]]
+class _StopAskingError(Exception):
+    """What it died of would come at every further question, and cost its time again."""
 
 
-async def examine(job: Job, children: Children, real: History) -> list[Check]:
+async def run(
+    job: Job, children: Children, real: History, tests_s: float
+) -> tuple[list[messages.TestOutcome], list[Check]]:
+    """Return what the user's own tests report, and the checks of the contract pack.
+
+    A strategy that the pack found to hang would hang in its own tests too: they are given up then.
+
+    Raises
+    ------
+    ForgedAnswerError
+        If a child answers nonsense.
+    """
+    heard = _Heard()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tests = group.create_task(run_user_tests(job, children, tests_s))
+            checks = await examine(job, children, real, heard)
+            if heard.is_stopped:
+                tests.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [_NOT_RUN] if tests.cancelled() else tests.result(), checks
+
+
+async def examine(
+    job: Job, children: Children, real: History, heard: _Heard | None = None
+) -> list[Check]:
     """Return the checks of the contract pack, judged on a slice of real bars.
+
+    It ends at the first question that a child dies of without a word.
 
     Raises
     ------
@@ -44,21 +86,19 @@ async def examine(job: Job, children: Children, real: History) -> list[Check]:
     """
     samples = await asyncio.to_thread(contract.odd_samples, real)
     two = await asyncio.to_thread(contract.with_twin, real)
-    heard = _Heard()
-    _, (again, pair) = await both(
-        _listen(job, children, (real, samples), heard),
-        both(_repeat(job, children, real, heard), _beside(job, children, two, heard)),
-    )
-    return await asyncio.to_thread(_checks, heard, samples, real, (again, pair))
+    heard = heard or _Heard()
+    try:
+        await both(
+            _listen(job, children, (real, samples), heard),
+            both(_repeat(job, children, real, heard), _beside(job, children, two, heard)),
+        )
+    except _StopAskingError:
+        heard.is_stopped = True
+    return await asyncio.to_thread(_checks, heard, samples, real)
 
 
-def _checks(
-    heard: _Heard,
-    samples: tuple[Sample, ...],
-    real: History,
-    others: tuple[Answer | None, _Pair],
-) -> list[Check]:
-    again, pair = others
+def _checks(heard: _Heard, samples: tuple[Sample, ...], real: History) -> list[Check]:
+    pair = heard.pair
     through = heard.answers.get(contract.REAL_PRICES)
     sample = Sample(name=contract.REAL_PRICES, what=f"{real.timeline().size:,} bars", part=real)
     return [
@@ -66,7 +106,7 @@ def _checks(
         *(contract.judge_sample(each, heard.answers.get(each.name)) for each in samples),
         contract.judge_sample(sample, through),
         contract.judge_signals(heard.answers),
-        contract.judge_repetition(through, again, real),
+        contract.judge_repetition(through, heard.again, real),
         contract.judge_restarts(through, heard.restarted, real),
         contract.judge_sharing(pair.apart, pair.together, pair.held),
     ]
@@ -92,11 +132,11 @@ async def _listen(
     waiting = [*samples, Sample(name=contract.REAL_PRICES, what="", part=real)]
     try:
         while waiting:
-            async with children.open(LEAN, f"contract of {job.strategy_id}") as talk:
+            label = f"contract of {job.strategy_id}"
+            async with children.open(LEAN, label, heard.pace) as talk:
                 if not await _made(talk, job, real, heard):
                     return
-                if not await _ask_all(talk, waiting, heard):
-                    return
+                await _ask_all(talk, waiting, heard)
                 through = heard.answers.get(contract.REAL_PRICES)
                 if not waiting and isinstance(through, dict):
                     heard.restarted = await _restart(talk, job, real, through)
@@ -109,10 +149,12 @@ async def _made(talk: Conversation, job: Job, real: History, heard: _Heard) -> b
         await talk.load(job, real)
     except _ANSWERS as error:
         heard.unmade = error
+        if isinstance(error, ChildDiedError):
+            raise _StopAskingError from error
     return heard.unmade is None
 
 
-async def _ask_all(talk: Conversation, waiting: list[Sample], heard: _Heard) -> bool:
+async def _ask_all(talk: Conversation, waiting: list[Sample], heard: _Heard) -> None:
     # A strategy that raised has ended its child, and another goes on with the next question. One
     # that hangs or eats its memory would do so at every question: it is asked no more.
     while waiting:
@@ -121,13 +163,12 @@ async def _ask_all(talk: Conversation, waiting: list[Sample], heard: _Heard) -> 
             heard.answers[sample.name] = await talk.backtest(sample.part)
         except StrategyFailedError as error:
             heard.answers[sample.name] = error
-            return True
+            return
         except ChildDiedError as error:
             heard.answers[sample.name] = error
-            return False
+            raise _StopAskingError from error
         heard.is_answering = True
         heard.first.set()
-    return True
 
 
 async def _restart(
@@ -144,43 +185,53 @@ async def _restart(
     return restarted
 
 
-async def _repeat(job: Job, children: Children, real: History, heard: _Heard) -> Answer | None:
+async def _repeat(job: Job, children: Children, real: History, heard: _Heard) -> None:
     # In a process with another past than the first one's: there the odd series came before.
     await heard.first.wait()
     if not heard.is_answering:
-        return None
+        return
     try:
-        async with children.open(LEAN, f"repetition of {job.strategy_id}") as talk:
+        async with children.open(LEAN, f"repetition of {job.strategy_id}", heard.pace) as talk:
             await talk.load(job, real)
             await talk.backtest(
                 real.last(1)
             )  # one that never answers is found out at its first bar
-            return await talk.backtest(real)
+            heard.again = await talk.backtest(real)
     except _ANSWERS as error:
-        return error
+        heard.again = error
+        if contract.is_silent(error):
+            heard.answers.setdefault(contract.REAL_PRICES, error)
+            raise _StopAskingError from error
 
 
-async def _beside(job: Job, children: Children, pair: History, heard: _Heard) -> _Pair:
+async def _beside(job: Job, children: Children, pair: History, heard: _Heard) -> None:
     calm = replace(job, settings=contract.undisturbed(job.settings))
     apart: dict[str, Answer] = {}
-    both: Answer | None = None
+    together: Answer | None = None
     await heard.first.wait()
     if not heard.is_answering:
-        return _Pair(apart={}, together=None, held=({}, {}))
+        return
     try:
-        async with children.open(LEAN, f"instances of {job.strategy_id}") as talk:
+        async with children.open(LEAN, f"instances of {job.strategy_id}", heard.pace) as talk:
             await talk.load(calm, pair)
             for each in pair.series:
                 apart[each.symbol] = await talk.backtest(contract.alone(pair, each.symbol))
-            both = await talk.backtest(pair)
+            together = await talk.backtest(pair)
     except _ANSWERS as error:
-        both = error
-    return await asyncio.to_thread(_held, calm, pair, apart, both)
+        together = error
+        asked = next((each.symbol for each in pair.series if each.symbol not in apart), None)
+        if contract.is_silent(error):
+            if asked in job.settings.symbols:  # its own prices, and alone: as in the first process
+                heard.answers.setdefault(contract.REAL_PRICES, error)
+            else:
+                heard.pair = _Pair(apart=apart, together=error)
+            raise _StopAskingError from error
+    heard.pair = await asyncio.to_thread(_held, calm, pair, apart, together)
 
 
 def _held(job: Job, pair: History, apart: dict[str, Answer], both: Answer | None) -> _Pair:
     if both is None or isinstance(both, EngineError):
-        return _Pair(apart=apart, together=both, held=({}, {}))
+        return _Pair(apart=apart, together=both)
     each_held = {
         symbol: backtest.replay(chosen, contract.alone(pair, symbol), job.settings).held[symbol]
         for symbol, chosen in apart.items()

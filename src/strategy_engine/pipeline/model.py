@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from strategy_engine.core.errors import EngineError
+from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.matching.settings import Settings
 from strategy_engine.pipeline.criteria import Criteria, criteria
 from strategy_engine.registry.model import Content
@@ -19,6 +19,7 @@ __all__ = [
     "Finding",
     "ForgedAnswerError",
     "Job",
+    "KilledFromOutsideError",
     "Level",
     "PaperFill",
     "PaperRun",
@@ -44,6 +45,8 @@ STAGES = (
     RISK_VALIDATION,
     PERFORMANCE_VALIDATION,
 )
+
+ENGINES_FAULT = "engines_fault"
 
 # The fields of a stage's evidence that an answer shows first.
 HEADLINES: dict[str, tuple[str, ...]] = {
@@ -110,6 +113,14 @@ class StageResult:
     findings: Sequence[Finding] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_engines_fault(self) -> bool:
+        """Whether it came to nothing for want of the engine, so that it says nothing of the code.
+
+        Kept with the evidence, because it is asked again after a restart.
+        """
+        return bool(self.evidence.get(ENGINES_FAULT))
+
     def headline(self) -> dict[str, Any]:
         """Return the fields that an answer shows first."""
         return {key: self.evidence[key] for key in HEADLINES[self.stage] if key in self.evidence}
@@ -172,6 +183,8 @@ class PaperRun:
         What the gate denied, code and sentence.
     decision_cpu_ms : float or None
         Median CPU of an evaluation, milliseconds; None if nothing was evaluated.
+    reconciled : bool or None
+        Whether the ledger adds up; None where that was not asked, because the run did not end.
     status : str
         How the run ended: `completed`, or the execution's status.
     """
@@ -180,7 +193,7 @@ class PaperRun:
     trades: tuple[PaperFill, ...]
     round_trips: tuple[PaperTrip, ...]
     denials: tuple[str, ...]
-    reconciled: bool
+    reconciled: bool | None
     decision_cpu_ms: float | None
     status: str
     decisions: tuple[tuple[int, str, str], ...] | None = None
@@ -201,3 +214,21 @@ class ForgedAnswerError(EngineError):
     """A child answered what no honest kernel says."""
 
     kind = "forged-answer"
+
+
+class KilledFromOutsideError(UnavailableError):
+    """A validation process was killed by somebody else than the engine; the code is not to blame.
+
+    Parameters
+    ----------
+    reason : str
+        How it ended.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the process of this stage was killed from outside ({reason}), and nothing is said of"
+            " the strategy; see what killed it (`dmesg` tells when the kernel did for want of"
+            " memory: lower STRATEGY_WORKERS or give the machine more), then deploy or test again",
+            reason=reason,
+        )

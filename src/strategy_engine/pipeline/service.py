@@ -1,8 +1,7 @@
 """The shell around the stages: one job, its time limit, its result saved before it is returned."""
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from strategy_engine.core.clock import Clock
@@ -10,12 +9,13 @@ from strategy_engine.core.errors import EngineError, InvalidError, UnavailableEr
 from strategy_engine.infra import logs
 from strategy_engine.infra.database import Database
 from strategy_engine.matching import settings as matching_settings
-from strategy_engine.pipeline import model, stages, store
+from strategy_engine.pipeline import model, stage_clock, stages, store, wording
 from strategy_engine.pipeline.criteria import criteria, with_declared
 from strategy_engine.pipeline.model import (
     Criteria,
     Finding,
     Job,
+    KilledFromOutsideError,
     Level,
     Request,
     StageResult,
@@ -82,12 +82,12 @@ class Pipeline:
         started = self._clock.monotonic_s()
         try:
             job = await self._job(strategy, wanted, request)
-            result = await self._run(stage, job)
+            result = await self._run_twice(stage, job)
         except UnavailableError as error:
             result = self._broken(stage, error, started, verdict=Verdict.INCONCLUSIVE)
         except EngineError as error:
             result = self._broken(stage, error, started)
-        return await self._save(pipeline_id, strategy, result)
+        return await self._save(pipeline_id, strategy, _tidied(result))
 
     async def results(self, pipeline_id: str) -> list[StageResult]:
         """Return what a pipeline's stages have found so far, in the pipeline's order."""
@@ -111,10 +111,18 @@ class Pipeline:
         async with self._database.read() as connection:
             return await store.durations(connection, bounds_s)
 
+    async def _run_twice(self, stage: str, job: Job) -> StageResult:
+        # Once more where somebody else killed its process: the first time says nothing of the code.
+        try:
+            return await self._run(stage, job)
+        except KilledFromOutsideError as error:
+            _log.warning("stage killed from outside", stage=stage, why=error.facts["reason"])
+        return await self._run(stage, job)
+
     async def _run(self, stage: str, job: Job) -> StageResult:
         limit_s = self._timeouts.of(stage)
         try:
-            async with asyncio.timeout(limit_s) as limit:
+            async with stage_clock.limited(limit_s) as limit:
                 return await _STAGES[stage](job, self._tools)
         except TimeoutError:
             if not limit.expired():
@@ -220,7 +228,9 @@ def _failed(
     lines: Sequence[str] = (),
     verdict: Verdict = Verdict.FAILED,
 ) -> StageResult:
-    level = Level.ERROR if verdict is Verdict.FAILED else Level.WARNING
+    is_engines_fault = verdict is Verdict.INCONCLUSIVE
+    level = Level.WARNING if is_engines_fault else Level.ERROR
+    facts: dict[str, object] = {"log": list(lines)} if lines else {}
     return StageResult(
         stage=stage,
         passed=False,
@@ -228,5 +238,20 @@ def _failed(
         duration_ms=duration_ms,
         message=message,
         findings=(Finding(level=level, message=message, where=where),),
-        evidence={"log": list(lines)} if lines else {},
+        evidence=facts | ({model.ENGINES_FAULT: True} if is_engines_fault else {}),
+    )
+
+
+def _tidied(result: StageResult) -> StageResult:
+    # The one place where what a strategy said is made fit to be shown.
+    return replace(
+        result,
+        message=wording.one_line(result.message),
+        findings=tuple(
+            replace(
+                each, message=wording.one_line(each.message), where=wording.one_line(each.where)
+            )
+            for each in result.findings
+        ),
+        evidence=wording.tidied(result.evidence),
     )

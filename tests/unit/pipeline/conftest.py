@@ -164,12 +164,14 @@ class Scripted:
 LOADED = messages.Loaded(class_name="S", lookback=50, bound=[], unbound=[], hooks=[])
 
 
-def died(reason: str) -> ChildDiedError:
+def died(
+    reason: str, kind: ExitKind = ExitKind.SILENT, status: int | None = None
+) -> ChildDiedError:
     return ChildDiedError(
         ChildExit(
-            kind=ExitKind.SILENT,
+            kind=kind,
             reason=reason,
-            status=None,
+            status=status,
             rss_bytes=0,
             cpu_s=0.0,
             log_lines=("its last words",),

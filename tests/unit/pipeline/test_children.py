@@ -3,9 +3,19 @@ import asyncio
 import pytest
 
 from strategy_engine.core.errors import UnavailableError
-from strategy_engine.pipeline.children import LEAN, Children, both
-from strategy_engine.pipeline.model import ForgedAnswerError, StrategyFailedError
-from strategy_engine.sandbox.model import ChildDiedError, ChildLimits, ConfinementReport, Layer
+from strategy_engine.pipeline.children import LEAN, SLOWEST_BAR_S, Children, Pace, both
+from strategy_engine.pipeline.model import (
+    ForgedAnswerError,
+    KilledFromOutsideError,
+    StrategyFailedError,
+)
+from strategy_engine.sandbox.model import (
+    ChildDiedError,
+    ChildLimits,
+    ConfinementReport,
+    ExitKind,
+    Layer,
+)
 from strategy_engine.sandbox.protocol import messages
 
 
@@ -134,3 +144,75 @@ async def test_the_first_error_of_two_ends_the_other_and_is_raised_itself(make):
     with pytest.raises(ChildDiedError, match="it was silent"):
         await both(waits(), dies())
     assert is_over.is_set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "raised"),
+    [
+        (ExitKind.SIGNAL, -9, KilledFromOutsideError),
+        (ExitKind.KILLED, -9, KilledFromOutsideError),
+        (ExitKind.KILLED, None, KilledFromOutsideError),
+        (ExitKind.SIGNAL, -11, ChildDiedError),
+        (ExitKind.SILENT, -9, ChildDiedError),
+        (ExitKind.OUT_OF_MEMORY, 71, ChildDiedError),
+    ],
+)
+async def test_a_kill_from_outside_is_told_from_an_end_of_the_strategy_s_own(
+    make, kind, status, raised
+):
+    def answer(message):
+        raise make.died("it ended", kind, status)
+
+    with pytest.raises(raised, match="it ended"):
+        await ask(make.Scripted(answer), make.job(), make.history([1.0, 1.1]))
+
+
+async def test_a_child_that_is_not_born_gives_its_worker_back(make):
+    class Barren:
+        async def child(self, kind, limits, label):
+            raise make.died("it died young", ExitKind.SIGNAL, -9)
+
+    pool = children(Barren(), workers=1)
+    for _ in range(2):
+        with pytest.raises(KilledFromOutsideError, match="it died young"):
+            async with pool.open(LEAN, "test"):
+                pass
+
+
+def test_what_a_strategy_may_take_follows_from_what_it_took():
+    pace = Pace()
+    assert pace.allowance_s(1_000) == 1_000 * SLOWEST_BAR_S
+    pace.learn(200, 0.02)
+    assert pace.allowance_s(1_000) == pytest.approx(1.0)
+    pace.learn(1, 0.01)  # a short history measures the asking
+    assert pace.allowance_s(1_000) == pytest.approx(1.0)
+    pace.learn(1_000, 6.0)
+    assert pace.allowance_s(1_000) == 1_000 * SLOWEST_BAR_S
+
+
+async def test_a_fast_strategy_gets_hardly_more_than_one_decision_s_time(make):
+    waits = []
+
+    class Timed(make.Inside):
+        async def child(self, kind, limits, label):
+            born = await super().child(kind, limits, label)
+            asked = born.request
+
+            async def request(body, timeout_s):
+                waits.append(timeout_s)
+                return await asked(body, timeout_s)
+
+            born.request = request
+            return born
+
+    pool = Children(Timed(), limits=ChildLimits(), workers=1, decision_timeout_s=5.0)
+    pace = Pace()
+    part = make.history(make.wave(1_000))
+    async with pool.open(LEAN, "test", pace) as talk:
+        await talk.load(make.job(), part)
+        await talk.backtest(part.last(200))
+    pace.learn(200, 0.002)
+    async with pool.open(LEAN, "test", pace) as talk:
+        await talk.load(make.job(), part)
+        await talk.backtest(part)
+    assert waits == [5.0, 9.0, 5.0, 5.1]

@@ -11,7 +11,14 @@ from strategy_engine.core.errors import InvalidError, UnavailableError
 from strategy_engine.infra import database
 from strategy_engine.infra.database import Database
 from strategy_engine.pipeline import model, service, stages, store
-from strategy_engine.pipeline.model import Finding, Level, Request, StageResult, Verdict
+from strategy_engine.pipeline.model import (
+    Finding,
+    KilledFromOutsideError,
+    Level,
+    Request,
+    StageResult,
+    Verdict,
+)
 from strategy_engine.registry import store as registry
 from strategy_engine.registry.model import Content, Status, Strategy
 
@@ -175,6 +182,60 @@ async def test_a_sandbox_that_cannot_serve_is_no_fault_of_the_strategy(staged):
 
     found = await staged(cannot).run_stage("pipe_1", strategy(), "backtest", Request())
     assert (found.passed, found.verdict) == (False, Verdict.INCONCLUSIVE)
+
+
+async def test_a_stage_whose_process_was_killed_from_outside_is_run_once_more(staged):
+    ends = iter([KilledFromOutsideError("SIGKILL"), None])
+
+    async def killed_once(job):
+        if (error := next(ends)) is not None:
+            raise error
+        return result()
+
+    found = await staged(killed_once).run_stage("pipe_1", strategy(), "backtest", Request())
+    assert found == result()
+    assert len(staged.runs) == 2
+
+
+async def test_a_stage_killed_from_outside_twice_says_nothing_of_the_strategy(staged):
+    async def killed(job):
+        raise KilledFromOutsideError("it was killed (SIGKILL) from outside the engine")
+
+    pipeline = staged(killed)
+    found = await pipeline.run_stage("pipe_1", strategy(), "backtest", Request())
+    assert (found.passed, found.verdict) == (False, Verdict.INCONCLUSIVE)
+    assert "killed from outside (it was killed (SIGKILL)" in found.message
+    assert "lower STRATEGY_WORKERS" in found.message
+    assert len(staged.runs) == 2
+    assert found.is_engines_fault
+    (kept,) = await pipeline.results("pipe_1")
+    assert kept.is_engines_fault
+
+
+async def test_what_a_strategy_fails_of_is_not_the_engine_s_fault(staged, make):
+    async def dies(job):
+        raise make.died("it used 61.0 s of CPU")
+
+    found = await staged(dies).run_stage("pipe_1", strategy(), "backtest", Request())
+    assert not found.is_engines_fault
+    assert len(staged.runs) == 1
+
+
+async def test_what_a_strategy_says_is_kept_on_one_line_that_no_terminal_obeys(staged):
+    wild = "it raised X: a\r\nb\x1b[31m red\u202e\tc (line 1)"
+
+    async def says(job):
+        finding = Finding(level=Level.ERROR, message=wild, where="line 1:\traise X")
+        return result(message=wild, findings=(finding,), evidence={"log": [wild], "n": [1, None]})
+
+    pipeline = staged(says)
+    found = await pipeline.run_stage("pipe_1", strategy(), "backtest", Request())
+    tame = "it raised X: a | b\ufffd[31m red\ufffd c (line 1)"
+    assert found.message == tame
+    assert found.findings[0].message == tame
+    assert found.findings[0].where == "line 1: raise X"
+    assert found.evidence == {"log": [tame], "n": [1, None]}
+    assert await pipeline.results("pipe_1") == [found]
 
 
 async def test_parameters_that_make_no_sense_are_a_failed_result(staged):
