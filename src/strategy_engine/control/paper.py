@@ -71,7 +71,9 @@ class PaperRuns:
                 for order in await self._records.orders(execution_id)
                 if order.status == OrderStatus.DENIED
             ),
-            reconciled=is_complete and (await self._records.reconcile(execution_id)).is_exact,
+            reconciled=(await self._records.reconcile(execution_id)).is_exact
+            if is_complete
+            else None,
             decision_cpu_ms=float(measured) if ended.performance_metrics.get("bar_count") else None,
             status=COMPLETED if is_complete else ended.status.value,
             decisions=tuple(

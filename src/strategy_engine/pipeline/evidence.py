@@ -53,6 +53,17 @@ def length_finding(job: Job, data: Data) -> list[Finding]:
     return [Finding(level=Level.NOTE, message=message)]
 
 
+def window_finding(data: Data) -> list[Finding]:
+    """Say that paper trading plays the end of the hold-out only."""
+    if not data.is_unseen_cut:
+        return []
+    message = (
+        f"plays the last {data.unseen.bar_count():,} bars of the hold-out: paper trading goes"
+        f" through the live path, and takes at most {history.MOST_PAPER_BARS:,} bars a symbol"
+    )
+    return [Finding(level=Level.NOTE, message=message)]
+
+
 def criteria_of(wanted: Criteria) -> dict[str, Any]:
     """Return the limits, and which of them a request replaced."""
     return {"criteria": wanted.to_dict(), "overrides": list(wanted.overrides)}
@@ -75,14 +86,14 @@ def backtest_of(job: Job, data: Data, gated: Gated) -> dict[str, Any]:
     return {
         **{name: full[name] for name in names},
         "trade_count": outcome.segments.full.trade_count,
-        "duration_days": history.span_days(outcome.part),
+        "duration_days": history.span_days(data.seen),
         "requested_days": job.duration_days,
         "initial_capital": outcome.ledgered.capital,
         "final_equity": outcome.ledgered.capital + outcome.ledgered.pnl,
         "fill_count": len(outcome.ledgered.fills),
         "fees": sum(each.fee_nanos for each in outcome.ledgered.fills) / 1e9,
         "lookback": outcome.lookback,
-        "history": bars_of(outcome.part),
+        "history": bars_of(data.seen),
         "hold_out": bars_of(data.unseen),
         "decisions_digest": decisions.digest(outcome.chosen),
         **metrics_of(outcome.segments),

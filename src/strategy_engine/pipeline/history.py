@@ -17,6 +17,7 @@ type Ints = NDArray[np.int64]
 type Floats = NDArray[np.float64]
 
 HOLD_OUT = 0.05  # of the history: for paper trading, unseen by the backtest
+MOST_PAPER_BARS = 20_000  # of a symbol: the live path takes about a millisecond a bar
 IN_SAMPLE = 0.6  # of what the backtest sees
 
 
@@ -151,6 +152,16 @@ def hold_out(whole: History) -> tuple[History, History]:
     seen = max(1, int(times.size * (1.0 - HOLD_OUT)))
     border = int(times[seen - 1])
     return whole.until(border), whole.after(border)
+
+
+def paper_window(unseen: History) -> History:
+    """Return the end of a hold-out that paper trading plays, one range of time for all symbols."""
+    starts = [
+        int(each.bars.close_ns[-MOST_PAPER_BARS - 1])
+        for each in unseen.series
+        if len(each.bars) > MOST_PAPER_BARS
+    ]
+    return unseen.after(max(starts)) if starts else unseen
 
 
 def most_recent(part: History, days: int | None) -> History:

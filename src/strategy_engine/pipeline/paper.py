@@ -58,10 +58,13 @@ def decision_parity(run: PaperRun, chosen: Chosen, part: History) -> Parity | No
     if run.decisions is None:
         return None
     replayed = [
-        (int(each.bars.close_ns[index]), each.symbol, Action(int(own.actions[index])).name)
+        (close_ns, each.symbol, Action(action).name)
         for each in part.series
         for own in (chosen[each.symbol],)
-        for index in own.acting()
+        for at in (own.acting(),)
+        for close_ns, action in zip(
+            each.bars.close_ns[at].tolist(), own.actions[at].tolist(), strict=True
+        )
     ]
     return _parity(list(run.decisions), replayed)
 
@@ -90,28 +93,57 @@ def judge_parity(name: str, what: str, found: Parity) -> Check:
 
 
 def judge_run(run: PaperRun) -> list[Check]:
-    """Judge how a live run went: to its end, without denials, with a ledger that adds up."""
+    """Judge how a live run went: to its end, without denials, with a ledger that adds up.
+
+    Of a run that did not come to its end nothing else is asked: it was cut off in the middle.
+    """
     checks = [
         check(
             "ran_to_the_end",
             f"the run ended as {run.status}" + (f": {run.error}" if run.error else ""),
             passed=run.status == COMPLETED,
-        ),
-        check(
-            "reconciled",
-            "the ledger's trades, positions and cash agree"
-            if run.reconciled
-            else f"the ledger of {run.execution_id} does not add up; nothing of it can be trusted",
-            passed=run.reconciled,
-        ),
+        )
+    ]
+    if run.status != COMPLETED:
+        return [*checks, *map(not_asked, ("reconciled", "no_denials", "decision_cpu"))]
+    return [
+        *checks,
+        _judge_ledger(run),
         check(
             "no_denials",
             f"{len(run.denials)} orders denied by its own limits"
             + (f", the first: {run.denials[0]}; trade within the limits" if run.denials else ""),
             passed=not run.denials,
         ),
+        _judge_speed(run.decision_cpu_ms),
     ]
-    return [*checks, _judge_speed(run.decision_cpu_ms)]
+
+
+def not_asked(name: str) -> Check:
+    """Return the check that a run which was cut off leaves open."""
+    message = "not asked: the run did not come to its end"
+    return Check(name=name, verdict=Verdict.INCONCLUSIVE, message=message)
+
+
+def _judge_ledger(run: PaperRun) -> Check:
+    if run.reconciled is None:
+        return not_asked("reconciled")
+    message = (
+        "the ledger's trades, positions and cash agree"
+        if run.reconciled
+        else f"the ledger of {run.execution_id} does not add up; nothing of it can be trusted"
+    )
+    return check("reconciled", message, passed=run.reconciled)
+
+
+def judge_parities(run: PaperRun, fills: Parity, decided: Parity | None) -> list[Check]:
+    """Judge fills and, where the node kept them, decisions; of a run to its end only."""
+    found = [("fill_parity", "fills", fills)]
+    if decided is not None:
+        found.append(("decision_parity", "decisions", decided))
+    if run.status != COMPLETED:
+        return [not_asked(name) for name, _, _ in found]
+    return [judge_parity(name, what, each) for name, what, each in found]
 
 
 def _judge_speed(median_ms: float | None) -> Check:
@@ -127,6 +159,8 @@ def _judge_speed(median_ms: float | None) -> Check:
 
 def judge_activity(run: PaperRun, bars: int) -> Check:
     """Note how much was traded; a window without a trade passes."""
+    if run.status != COMPLETED:
+        return not_asked("activity")
     if run.trades:
         message = f"{len(run.trades)} fills, {len(run.round_trips)} round trips in {bars:,} bars"
     else:

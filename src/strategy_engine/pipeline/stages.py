@@ -108,10 +108,7 @@ async def unit_tests(job: Job, tools: Tools) -> StageResult:
     started = tools.clock.monotonic_s()
     data = await trial.data_of(job, tools.catalogue)
     real = data.seen.last(contract.SLICE_BARS)
-    outcomes, pack = await both(
-        examination.run_user_tests(job, tools.children, _TESTS_S),
-        examination.examine(job, tools.children, real),
-    )
+    outcomes, pack = await examination.run(job, tools.children, real, _TESTS_S)
     facts = evidence.tests_of(outcomes, pack)
     failed = [each for each in outcomes if not each.passed and not each.skipped]
     checks = [
@@ -169,11 +166,9 @@ async def paper_trading(job: Job, tools: Tools) -> StageResult:
     decided = paper.decision_parity(run, chosen, window)
     checks = [
         *paper.judge_run(run),
-        paper.judge_parity("fill_parity", "fills", fills),
+        *paper.judge_parities(run, fills, decided),
         paper.judge_activity(run, int(times.size)),
     ]
-    if decided is not None:
-        checks.append(paper.judge_parity("decision_parity", "decisions", decided))
     facts = paper.headline(run, window) | {
         "execution_id": run.execution_id,
         "pnl_at_marks": ledgered.pnl,
@@ -190,6 +185,7 @@ async def paper_trading(job: Job, tools: Tools) -> StageResult:
         evidence=facts,
         summary=f"{facts['trades_executed']} fills in {facts['duration_hours']:g} hours of the"
         f" feed, P&L {facts['pnl']:,.2f}, as the backtest of the same bars",
+        extra=evidence.window_finding(data),
     )
 
 
@@ -201,7 +197,7 @@ async def risk_validation(job: Job, tools: Tools) -> StageResult:
         job, data.seen, children=tools.children, outcomes=tools.outcomes
     )
     running = await tools.running_returns(job)
-    checks, facts = await asyncio.to_thread(_risks, job, outcome, running)
+    checks, facts = await asyncio.to_thread(_risks, job, data.seen, outcome, running)
     return rules.conclude(
         model.RISK_VALIDATION,
         checks,
@@ -222,14 +218,14 @@ async def performance_validation(job: Job, tools: Tools) -> StageResult:
     )
     found = outcome.segments
     checks = judgements.judge_merit(found, job.criteria)
-    _, returns = backtest.daily_returns(outcome.ledgered, outcome.part.days())
+    _, returns = backtest.daily_returns(outcome.ledgered, data.seen.days())
     checks += judgements.judge_production(
         found,
         outcome.dearer,
         formulas.moments(returns),
         job.criteria,
         trials=job.trials,
-        duration_days=history.span_days(outcome.part),
+        duration_days=history.span_days(data.seen),
     )
     facts = evidence.performance_of(found) | {
         "trials": job.trials,
@@ -316,9 +312,9 @@ async def _replayed(
 
 
 def _risks(
-    job: Job, outcome: trial.Outcome, running: Sequence[risk.RunningReturns]
+    job: Job, part: History, outcome: trial.Outcome, running: Sequence[risk.RunningReturns]
 ) -> tuple[list[Check], dict[str, Any]]:
-    ledgered, part, wanted = outcome.ledgered, outcome.part, job.criteria
+    ledgered, wanted = outcome.ledgered, job.criteria
     _, returns = backtest.daily_returns(ledgered, part.days())
     tail = var.tail_risk(returns)
     terms = {each.symbol: each.terms for each in part.series}

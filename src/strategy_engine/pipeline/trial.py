@@ -16,7 +16,8 @@ from strategy_engine.pipeline.decisions import Chosen
 from strategy_engine.pipeline.history import History, Series
 from strategy_engine.pipeline.model import Job, StrategyFailedError
 
-_KEPT = 16
+_MOST_BYTES = 64 << 20
+_FILL_BYTES, _TRIP_BYTES, _DETAIL_BYTES = 500, 250, 400  # with what they are kept in; measured
 _COSTS_FACTOR = 2
 _LATENCY_BARS = 1
 
@@ -29,13 +30,13 @@ class Data:
     seen: History
     unseen: History
     available_days: int
+    is_unseen_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """A backtest by the engine's own account."""
+    """A backtest by the engine's own account. It keeps no bars: those are the catalogue's."""
 
-    part: History
     lookback: int
     chosen: Chosen
     ledgered: Ledgered
@@ -43,12 +44,24 @@ class Outcome:
     dearer: Metrics
     later: Metrics
 
+    def size_bytes(self) -> int:
+        """Return about how much memory it takes."""
+        ledgered = self.ledgered
+        arrays = [ledgered.close_ns, ledgered.equity, *ledgered.held.values()]
+        chosen = sum(
+            each.actions.nbytes + len(each.details) * _DETAIL_BYTES for each in self.chosen.values()
+        )
+        events = len(ledgered.fills) * _FILL_BYTES + len(ledgered.round_trips) * _TRIP_BYTES
+        return sum(each.nbytes for each in arrays) + chosen + events
+
 
 class Outcomes:
-    """The last backtests, by what they were made of."""
+    """The last backtests, by what they were made of; as many as `most_bytes` hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._kept: OrderedDict[str, Outcome] = OrderedDict()
+        self._most_bytes = most_bytes
+        self.held_bytes = 0
 
     def get(self, key: str) -> Outcome | None:
         """Return the outcome of exactly this content, these settings and these bars."""
@@ -58,10 +71,16 @@ class Outcomes:
         return found
 
     def put(self, key: str, outcome: Outcome) -> None:
-        """Keep an outcome; the oldest one goes."""
+        """Keep an outcome; the oldest go until there is room. One that is too large is not kept."""
+        if (before := self._kept.pop(key, None)) is not None:
+            self.held_bytes -= before.size_bytes()
+        size = outcome.size_bytes()
+        if size > self._most_bytes:
+            return
+        while self.held_bytes + size > self._most_bytes:
+            self.held_bytes -= self._kept.popitem(last=False)[1].size_bytes()
         self._kept[key] = outcome
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        self.held_bytes += size
 
 
 async def data_of(job: Job, catalogue: Catalogue) -> Data:
@@ -99,7 +118,6 @@ def conclude(job: Job, part: History, chosen: Chosen, lookback: int) -> Outcome:
     dear = backtest.with_costs(job.settings, _COSTS_FACTOR)
     late = backtest.delayed(chosen, _LATENCY_BARS)
     return Outcome(
-        part=part,
         lookback=lookback,
         chosen=chosen,
         ledgered=ledgered,
@@ -184,11 +202,14 @@ def _read(job: Job, catalogue: Catalogue) -> Data:
             value=whole.timeline().size,
         )
     seen, unseen = history.hold_out(whole)
+    wanted = history.most_recent(unseen, job.duration_days)
+    window = history.paper_window(wanted)
     return Data(
         whole=whole,
         seen=history.most_recent(seen, job.duration_days),
-        unseen=history.most_recent(unseen, job.duration_days),
+        unseen=window,
         available_days=history.span_days(seen),
+        is_unseen_cut=window.bar_count() < wanted.bar_count(),
     )
 
 

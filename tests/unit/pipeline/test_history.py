@@ -111,3 +111,17 @@ def test_mixed_calendars_are_counted_by_the_widest(make, calendars, expected, pe
     )
     assert mixed.calendar is expected
     assert mixed.calendar.periods_per_year == periods
+
+
+def test_a_paper_window_is_one_range_of_time_in_which_no_symbol_has_too_many_bars(
+    make, monkeypatch
+):
+    monkeypatch.setattr(history, "MOST_PAPER_BARS", 30)
+    fine = make.series(make.wave(200), symbol="A.SIM")
+    coarse = make.series(make.wave(50), symbol="B.SIM", step_ns=4 * make.HOUR_NS)
+    window = history.paper_window(history.history([fine, coarse]))
+    counts = {each.symbol: len(each.bars) for each in window.series}
+    assert counts["A.SIM"] == 30
+    assert counts["B.SIM"] == 8
+    short = make.history(make.wave(30))
+    assert history.paper_window(short) is short

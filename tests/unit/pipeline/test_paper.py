@@ -126,7 +126,7 @@ def test_a_node_that_keeps_no_decisions_is_compared_by_fills_alone(run, chosen, 
 @pytest.mark.parametrize(
     ("change", "name", "verdict"),
     [
-        ({"status": "error", "error": "it raised X"}, "ran_to_the_end", Verdict.FAILED),
+        ({"reconciled": None}, "reconciled", Verdict.INCONCLUSIVE),
         ({"reconciled": False}, "reconciled", Verdict.FAILED),
         ({"denials": ("insufficient_cash: too much",)}, "no_denials", Verdict.FAILED),
         ({"decision_cpu_ms": 8.0}, "decision_cpu", Verdict.FAILED),
@@ -139,6 +139,38 @@ def test_a_run_is_judged_by_each_of_its_facts(run, change, name, verdict):
     assert found[name].verdict is verdict
     others = {each.verdict for key, each in found.items() if key != name}
     assert others == {Verdict.PASSED}
+
+
+def test_of_a_run_that_died_only_its_end_is_judged(run, ledgered, chosen, window):
+    died = replace(
+        run,
+        trades=(),
+        decisions=(),
+        denials=("rate: too many",),
+        reconciled=None,
+        status="error",
+        error="it raised X",
+    )
+    fills = paper.fill_parity(died, ledgered, window)
+    decided = paper.decision_parity(died, chosen, window)
+    checks = [
+        *paper.judge_run(died),
+        *paper.judge_parities(died, fills, decided),
+        paper.judge_activity(died, 200),
+    ]
+    failed = [each for each in checks if each.verdict is Verdict.FAILED]
+    assert [each.message for each in failed] == ["the run ended as error: it raised X"]
+    others = [each for each in checks if each not in failed]
+    assert {each.name for each in others} == {
+        "reconciled",
+        "no_denials",
+        "decision_cpu",
+        "fill_parity",
+        "decision_parity",
+        "activity",
+    }
+    assert {each.verdict for each in others} == {Verdict.INCONCLUSIVE}
+    assert {each.message for each in others} == {"not asked: the run did not come to its end"}
 
 
 def test_the_headline_is_computed_from_the_run(run, ledgered, window):

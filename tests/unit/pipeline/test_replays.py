@@ -37,7 +37,7 @@ def plainly(chosen, part, how):
         account.submit(account.plan(symbol, chosen[symbol].at(at), close_ns))
         held[symbol].append(account.books[symbol].lots)
         equity[slot] = account.equity()
-    return [each / money.NANOS for each in equity], tuple(fills), tuple(slots), held
+    return [float(each) / money.NANOS for each in equity], tuple(fills), tuple(slots), held
 
 
 @st.composite

@@ -1,5 +1,7 @@
 """The stages with the real kernel in the test's own process; only paper trading is told."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -10,11 +12,11 @@ import pytest
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.market.model import Calendar, Instrument, Timeframe
-from strategy_engine.pipeline import contract, model, risk, stages, trial
+from strategy_engine.pipeline import contract, history, model, risk, stages, trial
 from strategy_engine.pipeline.children import Children
 from strategy_engine.pipeline.criteria import criteria
 from strategy_engine.pipeline.model import Level, PaperRun, Verdict
-from strategy_engine.sandbox.model import ChildLimits
+from strategy_engine.sandbox.model import ChildLimits, ExitKind
 from strategy_engine.sandbox.protocol import messages
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -252,6 +254,79 @@ async def test_a_strategy_that_dies_at_its_first_bar_is_asked_nothing_more(make,
     assert named(result)[contract.DETERMINISTIC] == "inconclusive"
 
 
+def hangs(make, is_endless):
+    """Give a launcher of real kernels whose children fall silent where a question says so."""
+
+    class Hangs(make.Inside):
+        silences = 0
+
+        async def child(self, kind, limits, label):
+            born = await super().child(kind, limits, label)
+            answer = born.request
+
+            async def request(body, timeout_s):
+                question = messages.decode_for_child(body)
+                if isinstance(question, messages.RunTests) or is_endless(question):
+                    self.silences += 1
+                    if isinstance(question, messages.RunTests):
+                        await asyncio.Event().wait()
+                    raise make.died("it gave no answer within 5 s")
+                return await answer(body, timeout_s)
+
+            born.request = request
+            return born
+
+    return Hangs()
+
+
+def is_longer_than(bars):
+    def is_endless(question):
+        return isinstance(question, messages.Backtest) and len(question.bars[0].close) > 8 * bars
+
+    return is_endless
+
+
+async def test_the_pack_stops_at_the_first_question_that_ends_in_silence(make, tools):
+    launcher = hangs(make, is_longer_than(100))
+    job = make.job(tests={"test_x.py": "def test_a(): pass"})
+    result = await stages.unit_tests(job, tools(launcher))
+    found = named(result)
+    assert (found["one_bar"], found["short_history"]) == ("passed", "passed")
+    failed = [name for name, verdict in found.items() if verdict == "failed"]
+    assert len(failed) == 1
+    assert failed[0] in {"flat_prices", "real_prices"}
+    assert "it gave no answer within 5 s" in result.message
+    assert found["price_jump_down"] == found[contract.DETERMINISTIC] == "inconclusive"
+    assert launcher.silences <= 1 + 2  # its own, the given up test's, and one that ran beside it
+    (test,) = result.evidence["user_tests"]["tests"]
+    assert (test["outcome"], "given up" in test["message"]) == ("skipped", True)
+    assert all(each.is_closed for each in launcher.children)
+
+
+async def test_silence_on_a_second_instrument_only_is_a_failure_of_its_own(make, tools):
+    def is_endless(question):
+        return isinstance(question, messages.Backtest) and contract.TWIN in {
+            each.symbol for each in question.bars
+        }
+
+    result = await stages.unit_tests(make.job(), tools(hangs(make, is_endless)))
+    found = named(result)
+    assert found[contract.NO_SHARED_STATE] == "failed"
+    assert [name for name, verdict in found.items() if verdict == "failed"] == [
+        contract.NO_SHARED_STATE
+    ]
+
+
+async def test_a_pack_killed_from_outside_is_no_answer_of_the_strategy(make, tools):
+    def answer(message):
+        if isinstance(message, messages.Load):
+            return make.LOADED
+        raise make.died("it was killed", ExitKind.SIGNAL, -9)
+
+    with pytest.raises(model.KilledFromOutsideError):
+        await stages.unit_tests(make.job(), tools(make.Scripted(answer)))
+
+
 async def test_the_backtest_reports_the_spec_s_fields_and_what_the_gates_saw(make, tools):
     result = await stages.backtest_(make.job(), tools())
     assert result.passed, result.message
@@ -388,6 +463,34 @@ async def test_paper_trading_asks_for_the_hold_out_and_compares(make, tools):
     assert "only the backtest has" in result.message
 
 
+async def test_paper_trading_plays_no_more_bars_than_the_live_path_takes(make, tools, monkeypatch):
+    monkeypatch.setattr(history, "MOST_PAPER_BARS", 30)
+    asked = SimpleNamespace()
+
+    async def paper(job, *, start_ns, end_ns):
+        asked.hours = (end_ns - start_ns) // make.HOUR_NS
+        return await no_paper(job, start_ns=start_ns, end_ns=end_ns)
+
+    silent = STATELESS.replace("1.09", "0.5").replace("1.11", "2.0")
+    kit = tools(run_paper=paper)
+    result = await stages.paper_trading(make.job(silent), kit)
+    assert asked.hours == 29  # between the first close and the last
+    assert result.evidence["history"]["bars"] == 30
+    assert any("plays the last 30 bars of the hold-out" in each.message for each in result.findings)
+    tested = await stages.backtest_(make.job(), kit)
+    assert tested.evidence["history"]["bars"] == 2_280  # what the backtest sees stays
+
+
+async def test_a_run_that_died_says_why_and_nothing_else(make, tools):
+    async def dies(job, *, start_ns, end_ns):
+        run = await no_paper(job, start_ns=start_ns, end_ns=end_ns)
+        return replace(run, status="error", error="it raised X", reconciled=None)
+
+    result = await stages.paper_trading(make.job(), tools(run_paper=dies))
+    assert result.verdict is Verdict.FAILED
+    assert result.message == "the run ended as error: it raised X"
+
+
 async def test_paper_trading_of_a_silent_strategy_passes_with_a_note(make, tools):
     silent = STATELESS.replace("1.09", "0.5").replace("1.11", "2.0")
     result = await stages.paper_trading(make.job(silent), tools())
@@ -398,3 +501,21 @@ async def test_paper_trading_of_a_silent_strategy_passes_with_a_note(make, tools
 
 async def test_every_stage_is_registered_in_the_pipeline_s_order():
     assert tuple(name for name, _ in stages.REGISTRY) == model.STAGES
+
+
+async def test_remembered_backtests_take_no_more_memory_than_they_may(make, tools):
+    kit = tools()
+    data = await trial.data_of(make.job(), kit.catalogue)
+    jobs = [make.job(parameters={"fee_bps": fee}) for fee in (1, 2, 3)]
+    first = trial.Outcomes()
+    outcome = await trial.outcome_of(jobs[0], data.seen, children=kit.children, outcomes=first)
+    size = outcome.size_bytes()
+    assert size > outcome.ledgered.equity.nbytes + len(outcome.ledgered.fills) * 100
+    kept = trial.Outcomes(most_bytes=2 * size + size // 2)
+    for key in ("a", "b", "a", "c"):
+        kept.put(key, outcome)
+    assert kept.held_bytes == 2 * size
+    assert [kept.get(key) is outcome for key in ("a", "b", "c")] == [True, False, True]
+    small = trial.Outcomes(most_bytes=size - 1)
+    small.put("a", outcome)
+    assert (small.get("a"), small.held_bytes) == (None, 0)
