@@ -194,6 +194,7 @@ DEPLOYMENT: dict[str, Any] = {
         "handover_deadline_s": 300.0,
         "validation_profile": "default",
         "validation_criteria": {},
+        "duration_days": None,
     },
     "approval": None,
     "validated_at": None,

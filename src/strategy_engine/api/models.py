@@ -136,6 +136,12 @@ class Deploy(Request):
         default_factory=dict,
         description="Overrides of the gates: min_sharpe_ratio, max_drawdown, min_win_rate, ….",
     )
+    duration_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=LONGEST_HISTORY_DAYS,
+        description="Validate on the most recent days of the history only; all of it if not given.",
+    )
 
 
 class Test(Request):

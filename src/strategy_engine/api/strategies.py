@@ -179,6 +179,7 @@ async def deploy(
         handover_deadline_s=asked.handover_deadline_s,
         validation_profile=asked.validation_profile,
         validation_criteria=asked.validation_criteria,
+        duration_days=asked.duration_days,
     )
     deployment = await given.rollouts.request(strategy_id, options, actor=actor)
     response.headers["Location"] = f"/deployments/{deployment.pipeline_id}/status"

@@ -74,7 +74,10 @@ ENDED = frozenset({State.COMPLETED, State.FAILED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a deploy request may ask for. `handover_deadline_s` bounds a run-off, then flattens."""
+    """What a deploy request may ask for. `handover_deadline_s` bounds a run-off, then flattens.
+
+    `duration_days` are the most recent days that every stage judges by; None: all there are.
+    """
 
     deployment_type: DeploymentType = DeploymentType.DIRECT
     approval_required: bool = False
@@ -83,6 +86,7 @@ class Options:
     handover_deadline_s: float = 300.0
     validation_profile: str = "default"
     validation_criteria: dict[str, Any] = field(default_factory=dict)
+    duration_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

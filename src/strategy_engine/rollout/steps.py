@@ -48,20 +48,32 @@ class Steps:
             strategy,
             stage,
             pipeline_model.Request(
+                duration_days=deployment.options.duration_days,
                 validation_criteria=deployment.options.validation_criteria,
                 validation_profile=deployment.options.validation_profile,
             ),
         )
-        return {"passed": result.passed, "message": result.message}
+        return {
+            "passed": result.passed,
+            "message": result.message,
+            "verdict": result.verdict.value,
+            "engines_fault": result.is_engines_fault,
+        }
 
-    async def finish_validation(self, pipeline_id: str, failed_stage: str | None, why: str) -> str:
-        """Record what the pipeline found: the version is approved, or back to draft."""
+    async def finish_validation(
+        self, pipeline_id: str, failed_stage: str | None, why: str, *, engines_fault: bool = False
+    ) -> str:
+        """Record what the pipeline found: the version is approved, or back to draft.
+
+        Where it came to nothing for want of the engine, nothing was found: it is aborted.
+        """
         deployment = await self._journal.get(pipeline_id)
         if deployment.state is not State.RUNNING:
             return deployment.state.value
         now = self._clock.now()
         if failed_stage is not None:
-            return await self._reject(deployment, f"{failed_stage}: {why}")
+            outcome = Outcome.ABORTED if engines_fault else Outcome.REJECTED
+            return await self._turn_down(deployment, outcome, f"{failed_stage}: {why}")
         trigger = Trigger.ROLL_OUT
         fields: dict[str, Any] = {"validated_at": now, "current_stage": None}
         if deployment.revalidates:
@@ -171,12 +183,15 @@ class Steps:
         )
         return moved.state.value
 
-    async def _reject(self, deployment: Deployment, why: str) -> str:
+    async def _turn_down(self, deployment: Deployment, outcome: Outcome, why: str) -> str:
         now = self._clock.now()
+        fields = {"outcome": outcome, "message": why, "ended_at": now}
+        if outcome is Outcome.REJECTED:
+            fields["validated_at"] = now
         moved = await self._journal.move_both(
             deployment,
             Trigger.FAIL,
             None if deployment.revalidates else registry_model.Trigger.FAIL,
-            {"outcome": Outcome.REJECTED, "message": why, "validated_at": now, "ended_at": now},
+            fields,
         )
         return moved.state.value

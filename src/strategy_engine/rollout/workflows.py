@@ -70,14 +70,20 @@ class Workflows:
             await DBOS.send_async(_rollout_id(pipeline_id), "answered", topic=APPROVAL)
 
     async def _validate(self, pipeline_id: str) -> str:
-        failed, why = None, ""
+        failed, why, engines_fault = None, "", False
         for stage in await self._step("begin", self._steps.begin, pipeline_id):
             verdict = await self._step(stage, self._steps.run_stage, pipeline_id, stage)
             if not verdict["passed"]:
                 failed, why = stage, verdict["message"]
+                engines_fault = verdict.get("engines_fault", False)
                 break
         state: str = await self._step(
-            "finish", self._steps.finish_validation, pipeline_id, failed, why
+            "finish",
+            self._steps.finish_validation,
+            pipeline_id,
+            failed,
+            why,
+            engines_fault=engines_fault,
         )
         if state in {State.AWAITING_APPROVAL, State.ROLLING_OUT}:
             with SetWorkflowID(_rollout_id(pipeline_id)):
@@ -97,8 +103,8 @@ class Workflows:
         while not await self._step("approval", self._steps.is_answered, pipeline_id):
             await DBOS.recv_async(APPROVAL, timeout_seconds=APPROVAL_REREAD_S)
 
-    async def _step(self, name: str, effect: Any, *arguments: Any) -> Any:
-        return await DBOS.run_step_async(StepOptions(name=name), effect, *arguments)
+    async def _step(self, name: str, effect: Any, *arguments: Any, **named: Any) -> Any:
+        return await DBOS.run_step_async(StepOptions(name=name), effect, *arguments, **named)
 
     async def _guarded(self, pipeline_id: str, body: Any) -> str:
         try:

@@ -98,6 +98,7 @@ async def test_every_option_reaches_the_rollout(
         handover_deadline_s=60,
         validation_profile="production",
         validation_criteria={"min_sharpe_ratio": 1.5},
+        duration_days=90,
     )
 
     assert world.rollouts.kept["pipe_0"].deployment.options == rollout.Options(
@@ -108,6 +109,7 @@ async def test_every_option_reaches_the_rollout(
         handover_deadline_s=60.0,
         validation_profile="production",
         validation_criteria={"min_sharpe_ratio": 1.5},
+        duration_days=90,
     )
 
 
