@@ -1,6 +1,9 @@
 """Whole pipelines on a real sandbox and a real node."""
 
+import asyncio
 import importlib.util
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -149,6 +152,70 @@ async def test_a_strategy_that_prints_without_end_is_a_failed_result(running):
     found = await running.pipeline.run_stage(None, strategy, "backtest", Request())
     assert found.verdict is Verdict.FAILED
     assert "it printed more than" in found.message
+
+
+ENDLESS = """
+class Endless:
+    def generate_signal(self, market_data):
+        while len(market_data['prices']) > 100:
+            pass
+        return 'HOLD'
+"""
+
+
+async def test_endless_loops_do_not_fail_an_innocent_that_waits_for_their_worker(tmp_path):
+    # Each holds the one worker for a decision's time, the innocent's limits are a fraction of it.
+    async with world.engine(tmp_path, workers=1, decision_timeout_s=1.5) as running:
+        hurried = world.Pipeline(
+            running.pipeline._database,
+            running.pipeline._tools,
+            world.Timeouts(pipeline_s=20.0),
+            running.clock,
+        )
+        loops = [await running.register(ENDLESS, f"Endless {number}") for number in range(3)]
+        innocent = await running.register(world.RSI)
+        looping = [
+            asyncio.create_task(running.pipeline.run_stage(None, each, "unit_tests", Request()))
+            for each in loops
+        ]
+        await asyncio.sleep(0)
+        found = await hurried.run_stage(None, innocent, "syntax_check", Request())
+        assert found.passed, found.message
+        for each in await asyncio.gather(*looping):
+            assert each.verdict is Verdict.FAILED
+            assert "it gave no answer within" in each.message
+            checks = {one["name"]: one["verdict"] for one in each.evidence["checks"]}
+            assert checks["short_history"] == "passed"
+            assert list(checks.values()).count("failed") == 1
+            assert each.duration_ms < 30_000
+
+
+async def test_a_process_killed_from_outside_is_tried_again_and_then_no_fault_of_the_strategy(
+    tmp_path, monkeypatch
+):
+    born = []
+
+    async def fork(self, kind, limits, label):
+        child = await forked(self, kind, limits, label)
+        born.append(child)
+        if len(born) <= deaths:
+            os.kill(child.pid, signal.SIGKILL)
+        return child
+
+    forked = world.Zygotes.child
+    monkeypatch.setattr(world.Zygotes, "child", fork)
+    async with world.engine(tmp_path) as running:
+        strategy = await running.register(world.RSI)
+        deaths = 1
+        found = await running.pipeline.run_stage(None, strategy, "syntax_check", Request())
+        assert found.passed, found.message
+        assert len(born) == 2
+        deaths = 4
+        found = await running.pipeline.run_stage(None, strategy, "syntax_check", Request())
+        assert (found.passed, found.verdict) == (False, Verdict.INCONCLUSIVE)
+        assert "killed from outside" in found.message
+        assert found.is_engines_fault
+        assert len(born) == 4
 
 
 async def test_two_symbols_go_through_every_stage(running):

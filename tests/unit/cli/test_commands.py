@@ -132,6 +132,7 @@ def test_deploy_passes_type_approval_gates_and_profile_on(run: Any, fake: Any, s
     run(
         *["deploy", source, "--type", "blue_green", "--approval-required", "--no-watch"],
         *["--criterion", "min_sharpe_ratio=1.5", "--profile", "production"],
+        *["--days", "90"],
     )
 
     assert fake.body_of(DEPLOY) == {
@@ -139,6 +140,7 @@ def test_deploy_passes_type_approval_gates_and_profile_on(run: Any, fake: Any, s
         "validation_criteria": {"min_sharpe_ratio": 1.5},
         "approval_required": True,
         "validation_profile": "production",
+        "duration_days": 90,
     }
 
 
