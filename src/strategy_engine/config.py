@@ -25,7 +25,9 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 class Settings(BaseSettings):
     """Everything that can be set from outside. Times in seconds, memory in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="", frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     data_dir: Path = Field(
         default=Path.home() / ".strategy-engine", validation_alias="STRATEGY_DATA_DIR"

@@ -128,3 +128,11 @@ def test_parameters_of_the_strategys_own_are_its_own_affair():
     process.check_trading(
         Content(strategy_name="x", version="1.0.0", code="x", parameters={"rsi_period": "soon"})
     )
+
+
+@pytest.mark.parametrize("name", ["STRATEGY_REPLAY_SPEED", "STRATEGY_TIMEOUT", "STRATEGY_MAX_CPU"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_setting_is_a_finite_number(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidError, match=name):
+        config.load()
