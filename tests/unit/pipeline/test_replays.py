@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategy_engine.core import money
+from strategy_engine.market.model import Bars
 from strategy_engine.matching.account import Account
 from strategy_engine.matching.model import Action, Decision
 from strategy_engine.matching.settings import settings as traded_by
-from strategy_engine.pipeline import backtest, history
+from strategy_engine.pipeline import backtest, history, paper, rules
+from strategy_engine.pipeline.model import PaperRun
 
 NAMES = ("A.SIM", "B.SIM")
 SIZES = st.one_of(st.none(), st.integers(0, 10**9))
@@ -119,3 +121,24 @@ def test_a_fortune_beyond_64_bits_is_still_counted(make):
     assert found.equity.tolist() == equity
     assert found.pnl * money.NANOS > 2**63
     assert len(fills) == 2
+
+
+def test_closing_times_are_computed_once_and_not_at_every_decision(make, monkeypatch):
+    # They are a sum over the whole history: at every decision they made long histories hopeless.
+    counted, plain = [], Bars.close_ns.fget
+    part = make.history(make.wave(400))
+    chosen = {make.SYMBOL: make.choices([1, 0, 2, 0] * 100)}
+    run = PaperRun(
+        execution_id="exec_1",
+        trades=(),
+        round_trips=(),
+        denials=(),
+        reconciled=True,
+        decision_cpu_ms=0.1,
+        status="completed",
+        decisions=(),
+    )
+    monkeypatch.setattr(Bars, "close_ns", property(lambda bars: counted.append(1) or plain(bars)))
+    assert len(rules.cuts_at_decisions(chosen, part, "digest")) == rules.DECISION_CUTS
+    assert paper.decision_parity(run, chosen, part).replayed == 200
+    assert len(counted) <= 2
