@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from strategy_engine.core.errors import UnavailableError
 from strategy_engine.matching.settings import Settings
 from strategy_engine.pipeline import stage_clock
 from strategy_engine.pipeline.decisions import Choices, unpack
@@ -67,8 +66,6 @@ class Children:
         How many may be open at once.
     decision_timeout_s : float
         How long loading, or a single decision, may take; a history gets more with its length.
-    requires_confinement : bool
-        A child whose wall lacks a layer is refused before it is sent any code.
     """
 
     def __init__(
@@ -78,9 +75,7 @@ class Children:
         limits: ChildLimits,
         workers: int,
         decision_timeout_s: float = 5.0,
-        requires_confinement: bool = False,
     ) -> None:
-        self._requires_confinement = requires_confinement
         self._launcher = launcher
         self._limits = limits
         self._free = asyncio.Semaphore(workers)
@@ -101,7 +96,6 @@ class Children:
         try:
             with stage_clock.holding():
                 try:
-                    self._check_wall(child)
                     yield Conversation(child, self._decision_timeout_s, pace or Pace())
                 finally:
                     await child.close()
@@ -117,14 +111,6 @@ class Children:
             except BaseException:
                 self._free.release()
                 raise
-
-    def _check_wall(self, child: Forked) -> None:
-        if not self._requires_confinement or child.report.is_complete:
-            return
-        names = ", ".join(f"{each.name} ({each.why})" for each in child.report.missing)
-        raise UnavailableError(
-            f"a child is not shut in: {names} missing; nothing of the strategy ran"
-        )
 
 
 class Pace:

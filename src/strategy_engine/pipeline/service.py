@@ -24,6 +24,7 @@ from strategy_engine.pipeline.model import (
 from strategy_engine.pipeline.stages import Tools
 from strategy_engine.registry.model import Strategy
 from strategy_engine.sandbox.launcher import ChildDiedError
+from strategy_engine.sandbox.model import NotConfinedError
 
 _log = logs.get("pipeline")
 _STAGES = dict(stages.REGISTRY)
@@ -83,7 +84,7 @@ class Pipeline:
         try:
             job = await self._job(strategy, wanted, request)
             result = await self._run_twice(stage, job)
-        except UnavailableError as error:
+        except (UnavailableError, NotConfinedError) as error:
             result = self._broken(stage, error, started, verdict=Verdict.INCONCLUSIVE)
         except EngineError as error:
             result = self._broken(stage, error, started)

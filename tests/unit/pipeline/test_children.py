@@ -2,7 +2,6 @@ import asyncio
 
 import pytest
 
-from strategy_engine.core.errors import UnavailableError
 from strategy_engine.pipeline.children import LEAN, SLOWEST_BAR_S, Children, Pace, both
 from strategy_engine.pipeline.model import (
     ForgedAnswerError,
@@ -12,9 +11,7 @@ from strategy_engine.pipeline.model import (
 from strategy_engine.sandbox.model import (
     ChildDiedError,
     ChildLimits,
-    ConfinementReport,
     ExitKind,
-    Layer,
 )
 from strategy_engine.sandbox.protocol import messages
 
@@ -107,26 +104,6 @@ async def test_no_more_children_are_open_than_there_are_workers(make):
     gate.set()
     await asyncio.gather(*tasks)
     assert (launcher.open, launcher.most) == (0, 3)
-
-
-@pytest.mark.parametrize("is_on", [True, False])
-async def test_a_child_whose_wall_lacks_a_layer_is_sent_no_code_where_that_is_required(make, is_on):
-    asked = []
-
-    def answer(message):
-        asked.append(message)
-        return make.LOADED
-
-    launcher = make.Scripted(answer)
-    launcher.report = ConfinementReport(layers=(Layer(name="seccomp", is_on=is_on, why="old"),))
-    pool = Children(launcher, limits=ChildLimits(), workers=1, requires_confinement=True)
-    try:
-        async with pool.open(LEAN, "test") as talk:
-            await talk.load(make.job(), make.history([1.0, 1.1]))
-    except UnavailableError as error:
-        assert "seccomp (old) missing" in str(error)
-    assert bool(asked) is is_on
-    assert launcher.open == 0
 
 
 async def test_the_first_error_of_two_ends_the_other_and_is_raised_itself(make):

@@ -21,6 +21,7 @@ from strategy_engine.pipeline.model import (
 )
 from strategy_engine.registry import store as registry
 from strategy_engine.registry.model import Content, Status, Strategy
+from strategy_engine.sandbox.model import ConfinementReport, Layer, NotConfinedError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -176,9 +177,19 @@ async def test_a_strategy_that_raised_is_a_failed_result_with_its_line(staged):
     assert found.findings == (Finding(level=Level.ERROR, message="it raised X", where="line 3: x"),)
 
 
-async def test_a_sandbox_that_cannot_serve_is_no_fault_of_the_strategy(staged):
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        UnavailableError("no child"),
+        NotConfinedError(
+            ConfinementReport(layers=(Layer(name="seccomp", is_on=False, why="old kernel"),))
+        ),
+    ],
+    ids=["no child", "no wall"],
+)
+async def test_a_sandbox_that_cannot_serve_is_no_fault_of_the_strategy(staged, trouble):
     async def cannot(job):
-        raise UnavailableError("no child")
+        raise trouble
 
     found = await staged(cannot).run_stage("pipe_1", strategy(), "backtest", Request())
     assert (found.passed, found.verdict) == (False, Verdict.INCONCLUSIVE)
