@@ -37,6 +37,7 @@ NARROW = _WORD  # the kernel reads an `int` argument from the low half, whatever
 
 # Stands for the process's own id until `bind`: no process has a number this high (PID_MAX_LIMIT).
 OWN_PID = 0xFFFF_0001
+_OWN_PID = struct.pack("=I", OWN_PID)
 
 
 class Instruction(NamedTuple):
@@ -106,12 +107,15 @@ def assemble(
     return tuple(program)
 
 
-def bind(program: Iterable[Instruction], pid: int) -> bytes:
-    """Return the program as the kernel reads it, `OWN_PID` being `pid`."""
-    return b"".join(
-        struct.pack("=HBBI", code, if_so, if_not, pid if value == OWN_PID else value)
-        for code, if_so, if_not, value in program
-    )
+def encode(program: Iterable[Instruction]) -> bytes:
+    """Return the program as the kernel reads it, for `bind` where it holds `OWN_PID`."""
+    return b"".join(struct.pack("=HBBI", *line) for line in program)
+
+
+def bind(code: bytes, pid: int) -> bytes:
+    """Return encoded instructions with a process's id in place of `OWN_PID`."""
+    # one replacement of bytes: going through the instructions would copy pages that children share
+    return code.replace(_OWN_PID, struct.pack("=I", pid))
 
 
 def _gate(abi: Abi, foreign: int) -> Iterator[Instruction]:

@@ -6,6 +6,7 @@ the same for every child is made once in the zygote, by `prepare`.
 """
 
 import ctypes
+import fcntl
 import math
 import os
 import platform
@@ -47,7 +48,7 @@ class Size:
     data_bytes: int
 
 
-def prctl(option: int, value: int | ctypes.Array[ctypes.c_char]) -> None:
+def prctl(option: int, value: int | bytes) -> None:
     """Call prctl(2).
 
     Raises
@@ -71,7 +72,7 @@ def die_with(parent_pid: int) -> None:
 
 def name_process(name: str) -> None:
     """Have `ps` and `top` show `name`, cut to the 15 bytes that the kernel keeps."""
-    prctl(_PR_SET_NAME, ctypes.create_string_buffer(name.encode()[:15]))
+    prctl(_PR_SET_NAME, name.encode()[:15])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class Filter:
     """The system call filter of this machine; only the process's own id is missing in it."""
 
     machine: syscalls.Machine
-    program: tuple[bpf.Instruction, ...]
+    code: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def _make_filter() -> Filter | str:
     machine = syscalls.machine()
     if machine is None:
         return f"there is no filter for {platform.machine()}"
-    return Filter(machine=machine, program=seccomp.program(machine))
+    return Filter(machine=machine, code=bpf.encode(seccomp.program(machine)))
 
 
 def keep_only(sock: socket.socket, log_fd: int, *, later_fd: int | None) -> socket.socket:
@@ -119,7 +120,10 @@ def keep_only(sock: socket.socket, log_fd: int, *, later_fd: int | None) -> sock
 
     `later_fd`, if there is one, stays open too: it is the ruleset, and Landlock closes it.
     """
-    kept_fd, kept_log_fd = (os.dup(fd) for fd in (sock.detach(), log_fd))
+    kept_fd, kept_log_fd = (
+        fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _SOCKET_FD + 1)  # none is its own target
+        for fd in (sock.detach(), log_fd)
+    )
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (kept_log_fd, 1), (kept_log_fd, 2)):
         os.dup2(source, target)
@@ -212,7 +216,7 @@ def _filter_calls(walls: Walls) -> Layer:
     made = walls.filter
     if not isinstance(made, Filter):
         return Layer(name="seccomp", is_on=False, why=made, needs=seccomp.NEEDS)
-    code = bpf.bind(made.program, os.getpid())
+    code = bpf.bind(made.code, os.getpid())
     return _put_up("seccomp", lambda: seccomp.load(code, made.machine), needs=seccomp.NEEDS)
 
 

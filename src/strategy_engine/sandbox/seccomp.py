@@ -6,7 +6,6 @@ libraries fall back on what they used before; a call of a foreign ABI ends the c
 
 import ctypes
 import errno
-import struct
 from collections.abc import Iterable
 
 from strategy_engine.sandbox import bpf, libc, syscalls
@@ -125,7 +124,7 @@ def policy(machine: syscalls.Machine) -> tuple[Rule, ...]:
 
 
 def program(machine: syscalls.Machine) -> tuple[bpf.Instruction, ...]:
-    """Return the filter of an architecture, for `bpf.bind`."""
+    """Return the filter of an architecture, for `bpf.encode`."""
     return bpf.assemble(
         policy(machine),
         syscalls.ABIS[machine],
@@ -133,6 +132,10 @@ def program(machine: syscalls.Machine) -> tuple[bpf.Instruction, ...]:
         unknown=_ABSENT,
         foreign=bpf.KILL_PROCESS,
     )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
 def load(code: bytes, machine: syscalls.Machine) -> None:
@@ -143,8 +146,7 @@ def load(code: bytes, machine: syscalls.Machine) -> None:
     OSError
         With the kernel's error, or ESRCH when a thread could not follow.
     """
-    held = ctypes.create_string_buffer(code, len(code))
-    given = struct.pack("@HP", len(code) // _INSTRUCTION_BYTES, ctypes.addressof(held))
+    given = _Program(len(code) // _INSTRUCTION_BYTES, code)
     number = syscalls.ABIS[machine].numbers["seccomp"]
-    if libc.call(number, _SET_MODE_FILTER, _TSYNC, given) != 0:  # it names the thread that differs
+    if libc.call(number, _SET_MODE_FILTER, _TSYNC, bytes(given)):  # the thread that differs
         raise OSError(errno.ESRCH, "a thread has a filter of its own")

@@ -19,7 +19,7 @@ from strategy_engine.sandbox.syscalls import ABIS, Machine
 PID = 4711
 EPERM, ENOSYS, ENOTTY = (bpf.errno(n) for n in (errno.EPERM, errno.ENOSYS, errno.ENOTTY))
 I386, ARM = 0x4000_0003, 0x4000_0028
-FILTERS = {machine: bpf.bind(seccomp.program(machine), PID) for machine in Machine}
+FILTERS = {machine: bpf.bind(bpf.encode(seccomp.program(machine)), PID) for machine in Machine}
 WORDS = st.one_of(st.integers(0, 0x10_0000), st.integers(0, bpf.WIDE), st.just(PID))
 ANY_MACHINE = pytest.mark.parametrize("machine", Machine)
 HIGH = 0xDEAD_BEEF << 32
@@ -241,12 +241,20 @@ def test_numbers_are_those_that_everybody_knows() -> None:
     assert "open" not in arm
 
 
-def test_a_filter_holds_its_pid_only_where_signals_are_judged() -> None:
-    for machine in Machine:
-        program = seccomp.program(machine)
-        assert sum(line.value == bpf.OWN_PID for line in program) == 2
-        assert all(line.code == bpf.JUMP_EQUAL for line in program if line.value == bpf.OWN_PID)
-        assert len(bpf.bind(program, 1)) == len(program) * 8
+@ANY_MACHINE
+@given(pid=st.integers(1, 1 << 22))
+def test_a_filter_holds_its_pid_only_where_signals_are_judged(machine: Machine, pid: int) -> None:
+    program = seccomp.program(machine)
+    template = bpf.encode(program)
+    own = [at for at, line in enumerate(program) if line.value == bpf.OWN_PID]
+
+    bound = bpf.encode(
+        line._replace(value=pid) if at in own else line for at, line in enumerate(program)
+    )
+
+    assert [program[at].code for at in own] == [bpf.JUMP_EQUAL] * 2
+    assert bpf.bind(template, pid) == bound
+    assert len(bound) == 8 * len(program)
 
 
 def test_alternatives_too_long_for_a_jump_are_told_and_not_cut() -> None:
