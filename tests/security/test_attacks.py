@@ -26,6 +26,7 @@ PAIRS = [(setting, name) for setting in SETTINGS for name in ATTACKS]
 SHOWN = [(setting, name) for setting, name in PAIRS if setting in ATTACKS[name].shown]
 EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS)
 LEAKS = [attack.name for attack in plan.LEAKS]
+HOARDS = [attack.name for attack in plan.HOARDS]
 SPOILS = [attack.name for attack in plan.SPOILS]
 
 
@@ -62,6 +63,15 @@ def test_it_ends_at_the_wall(setting: str, name: str) -> None:
     assert not outcome["through"], outcome
     assert not outcome["spoilt"], outcome
     assert outcome["ended"] == ATTACKS[name].ended_as, outcome
+
+
+@EVERY_SETTING
+@pytest.mark.parametrize("name", HOARDS)
+def test_memory_of_every_sort_counts_without_the_filter_too(setting: str, name: str) -> None:
+    outcome = siege(setting)["limited"][name]
+
+    assert not outcome["through"], outcome
+    assert "memory" in outcome["how"].lower(), outcome
 
 
 @EVERY_SETTING

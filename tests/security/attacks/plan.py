@@ -141,6 +141,16 @@ SPOILS = tuple(
         "spoil_the_wall",
     )
 )
+# Memory of every sort, for limits that must hold without the system call filter too.
+HOARDS = tuple(
+    Attack(name=f"resources.{name}", limits=LITTLE_MEMORY, is_alone=True)
+    for name in (
+        "take_the_heap",
+        "map_private_memory",
+        "map_shared_memory",
+        "map_memory_that_grows_down",
+    )
+)
 IS_UNSPOILT = Attack(name="inside.is_unspoilt", is_alone=True)
 ATTACKS = tuple(
     _attack(name)

@@ -46,7 +46,7 @@ def beneath_docker() -> None:
     """Load Docker's default profile and drop every capability."""
     libc.call(_number("prctl"), 38, 1, 0, 0, 0)  # NO_NEW_PRIVS, which loading asks for
     machine = syscalls.Machine(platform.machine())
-    seccomp.load(bpf.bind(docker_profile(machine), 0), machine)
+    seccomp.load(bpf.encode(docker_profile(machine)), machine)
     if os.geteuid() == 0:
         give_up_capabilities()
 

@@ -54,6 +54,7 @@ class Battle:
     scene: tools.Scene
     mode: ConfinementMode
     folder: Path
+    is_limited: bool
 
     async def run(self, attacks: list[plan.Attack]) -> dict[str, Outcome]:
         """Let a child try attack after attack; a new one takes over where one ends or is spoilt."""
@@ -74,7 +75,7 @@ class Battle:
         return self.limits(attack) != plan.ROOMY
 
     def limits(self, attack: plan.Attack) -> launcher.ChildLimits:
-        return plan.ROOMY if self.mode is ConfinementMode.OFF else attack.limits
+        return attack.limits if self.is_limited else plan.ROOMY
 
     async def _one(self, child: launcher.Child, attack: plan.Attack) -> Outcome:
         victim = self.folder / attack.name
@@ -161,29 +162,34 @@ def _victim() -> subprocess.Popen[bytes]:
     )
 
 
-async def battle(mode: ConfinementMode, attacks: list[plan.Attack]) -> dict[str, Outcome]:
-    """Run attacks against one zygote's children."""
+async def battle(
+    mode: ConfinementMode, attacks: list[plan.Attack], *, is_limited: bool
+) -> dict[str, Outcome]:
+    """Run attacks against one zygote's children, with their own limits or with generous ones."""
     zygote = launcher.Zygote("lean", "runner:main", (ATTACKS_DIR,), confinement=mode)
     with surroundings() as (scene, folder):
         try:
             sibling = await zygote.fork(plan.ROOMY, "sibling")
             whole = replace(scene, zygote=zygote.pid or 0, sibling=sibling.pid)
-            return await Battle(zygote, whole, mode, folder).run(attacks)
+            return await Battle(zygote, whole, mode, folder, is_limited).run(attacks)
         finally:
             await zygote.stop()
 
 
 async def spoil(attack: plan.Attack) -> dict[str, Outcome]:
     """Let one child spoil its own process, and look at the next one's of the same zygote."""
-    return await battle(ConfinementMode.REQUIRE, [attack, plan.IS_UNSPOILT])
+    return await battle(ConfinementMode.REQUIRE, [attack, plan.IS_UNSPOILT], is_limited=True)
 
 
 def main(setting: str) -> None:
     shown = [each for each in plan.ATTACKS if setting in each.shown]
-    without = asyncio.run(battle(ConfinementMode.OFF, shown))
-    behind = asyncio.run(battle(ConfinementMode.REQUIRE, [*plan.ATTACKS, *plan.LEAKS]))
+    without = asyncio.run(battle(ConfinementMode.OFF, shown, is_limited=False))
+    limited = asyncio.run(battle(ConfinementMode.OFF, list(plan.HOARDS), is_limited=True))
+    attacks = [*plan.ATTACKS, *plan.LEAKS]
+    behind = asyncio.run(battle(ConfinementMode.REQUIRE, attacks, is_limited=True))
     spoils = {each.name: asyncio.run(spoil(each)) for each in plan.SPOILS}
-    sys.stdout.write(json.dumps({"without": without, "behind": behind, "spoils": spoils}))
+    told = {"without": without, "limited": limited, "behind": behind, "spoils": spoils}
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":
