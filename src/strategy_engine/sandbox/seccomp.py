@@ -29,6 +29,7 @@ _MAP_ANONYMOUS = 0x20
 # some limits do not count, not LOCKED, not HUGETLB
 _MAP_HARMLESS = 0x10 | 0x800 | 0x4000 | 0x8000 | 0x2_0000 | 0x10_0000
 _MREMAP_MAYMOVE = 1
+_FUTEX_FLAGS = 0x180  # PRIVATE, CLOCK_REALTIME
 
 _O_NONBLOCK = 0x800
 _O_STATUS = 0x3 | 0x400 | _O_NONBLOCK | 0x8000 | 0x2_0000  # access, APPEND, LARGEFILE on either
@@ -58,7 +59,12 @@ def _plain(names: str, action: int = bpf.ALLOW) -> tuple[Rule, ...]:
 
 _RULES: tuple[Rule, ...] = (
     # the hottest first: the filter looks from the top
-    *_plain("read write poll ppoll recvfrom futex clock_gettime clock_nanosleep brk munmap"),
+    *_plain("read write poll ppoll recvfrom clock_gettime clock_nanosleep brk munmap"),
+    # WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET: no priority inheritance
+    *(
+        Rule(name="futex", tests=(_is(1, operation, INT & ~_FUTEX_FLAGS),))
+        for operation in (0, 1, 3, 4, 5, 9, 10)
+    ),
     Rule(name="sendto", tests=(_is(4, 0, WIDE),)),  # to its peer only: it names no address
     # Memory: nothing writable is ever executable, and code comes from files only, which are those
     # that Landlock lets it open.
@@ -101,8 +107,8 @@ _RULES: tuple[Rule, ...] = (
     ),
     Rule(name="getpriority", tests=(_is(0, 0), _is(1, 0))),
     Rule(name="prlimit64", tests=(_is(0, 0), _is(2, 0, WIDE))),  # read its own, set none
-    # SET_NAME, GET_NAME, GET_DUMPABLE, GET_SECCOMP, GET_NO_NEW_PRIVS
-    *(Rule(name="prctl", tests=(_is(0, option),)) for option in (15, 16, 3, 21, 39)),
+    # GET_NAME, GET_DUMPABLE, GET_SECCOMP, GET_NO_NEW_PRIVS: it asks, and changes nothing
+    *(Rule(name="prctl", tests=(_is(0, option),)) for option in (16, 3, 21, 39)),
     # Signals: to itself only
     *_plain("rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending sigaltstack"),
     Rule(name="kill", tests=(_is(0, OWN_PID),)),

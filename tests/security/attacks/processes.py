@@ -209,5 +209,10 @@ def keep_capabilities(_: Scene) -> str:
     return reached("capset", bytes(8), bytes(24))  # of no version: it only says which there are
 
 
+def pass_for_another(_: Scene) -> str:
+    call("prctl", 15, b"strategy-engine", 0, 0, 0)
+    return "ps shows another name"
+
+
 def lift_the_filter(_: Scene) -> str:
     return reached("prctl", 22, 0, 0, 0, 0)

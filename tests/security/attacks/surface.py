@@ -250,6 +250,10 @@ def synchronize_all_cores(_: Scene) -> str:
     return reached("membarrier", 0, 0, 0)
 
 
+def lock_with_priority_inheritance(_: Scene) -> str:
+    return reached("futex", bytes(4), 8, 0, None, None, 0)  # TRYLOCK_PI
+
+
 def seal_memory(_: Scene) -> str:
     return reached("mseal", 0, 0, 1)
 

@@ -224,10 +224,18 @@ def test_terminals_are_none_and_devices_are_refused(machine: Machine) -> None:
 
 
 @ANY_MACHINE
-def test_a_process_may_name_itself_and_not_make_itself_readable(machine: Machine) -> None:
-    for option in (15, 16, 3, 21, 39):
+def test_locks_wait_and_wake_and_inherit_no_priority(machine: Machine) -> None:
+    for operation in (0, 1, 9, 10, 0x80, 0x81, 0x189):
+        assert answer(machine, "futex", 0, operation) == bpf.ALLOW
+    for operation in (2, 6, 7, 8, 11, 12, 13, 0x86, 0x8B, 0x201):
+        assert answer(machine, "futex", 0, operation) == EPERM
+
+
+@ANY_MACHINE
+def test_a_process_may_ask_what_it_is_and_change_nothing(machine: Machine) -> None:
+    for option in (16, 3, 21, 39):
         assert answer(machine, "prctl", option) == bpf.ALLOW
-    for option in (1, 4, 8, 22, 23, 24, 28, 31, 35, 36, 38, 43, 53, 59, 0x59616D61, 15 | 1 << 31):
+    for option in (1, 4, 8, 15, 22, 23, 24, 28, 31, 35, 36, 38, 43, 53, 59, 0x59616D61):
         assert answer(machine, "prctl", option) == EPERM
 
 
