@@ -145,7 +145,9 @@ def _replay(runs: list[Run], account: Account, plan: Blueprint, how: messages.Ba
             each.restart(plan)
         seat, book, ticks = each.seat, each.book, each.ticks
         seat.window.advance()
-        if book.pending or ticks[2][index] <= each.floor or ticks[1][index] >= each.ceiling:
+        if book.pending or (
+            book.lots and (ticks[2][index] <= each.floor or ticks[1][index] >= each.ceiling)
+        ):
             each.settle(account, index)
         else:
             book.mark = ticks[3][index]

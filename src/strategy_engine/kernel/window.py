@@ -94,13 +94,12 @@ class Window:
 
     def advance(self, bars: int = 1) -> None:
         """Let the next bars of the series be seen."""
-        end = self.end + bars
-        if end >= self.lookback + _SPARE_BARS:
+        self.end = end = self.end + bars
+        start = end - self.lookback
+        if start >= _SPARE_BARS:
             self._move(end)
-            return
-        self.end = end
-        if end > self.lookback:
-            self.start = end - self.lookback
+        elif start > 0:
+            self.start = start
 
     def trim(self) -> None:
         """Let the series forget what will not be seen again."""
