@@ -222,3 +222,55 @@ def test_a_version_that_does_not_start_gives_the_line_back_unless_told_otherwise
     else:
         assert found["outcome"] == "aborted"
         assert status_of(engine, old) == "stopped"
+
+
+RAISES_LIVE = """
+class RaisesLive:
+    def generate_signal(self, market_data):
+        return {}["no luck with this bar"]
+"""
+
+
+def test_a_version_that_fails_at_its_first_bar_gives_the_line_back(start_engine):
+    engine = start_engine(PIPELINE_STAGES="syntax_check")
+    name = "Fails at once"
+    old = register(engine, name=name)
+    deploy(engine, old)
+    running(engine, old, speed=4)
+    new = register(engine, name=name, version="2.0.0", code=RAISES_LIVE)
+    found = deploy(engine, new, handover="flatten")
+    assert (found["status"], found["outcome"]) == ("failed", "rolled_back")
+    assert "no luck with this bar" in found["message"]
+    assert (status_of(engine, new), status_of(engine, old)) == ("error", "running")
+    engine.post(f"/strategies/{old}/stop")
+
+
+def test_two_versions_of_a_line_do_not_trade_its_account_at_once(engine):
+    name = "One account"
+    one, two = (register(engine, name=name, version=f"{n}.0.0") for n in (1, 2))
+    for each in (one, two):
+        deploy(engine, each)
+    execution_id = running(engine, one, speed=5)
+    status, problem = engine.call("POST", f"/strategies/{two}/start")
+    assert status == 409
+    assert execution_id in problem["detail"]
+    assert status_of(engine, two) == "deployed"
+    engine.post(f"/strategies/{one}/stop")
+    assert running(engine, two, speed=5)
+    engine.post(f"/strategies/{two}/stop")
+
+
+def test_a_version_cannot_be_deleted_while_its_deployment_waits(engine):
+    strategy_id = register(engine)
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy", {"approval_required": True})[
+        "pipeline_id"
+    ]
+    engine.until(
+        f"/deployments/{pipeline_id}/status", lambda now: now["status"] == "awaiting_approval"
+    )
+    status, problem = engine.call("DELETE", f"/strategies/{strategy_id}")
+    assert status == 409
+    assert pipeline_id in problem["detail"]
+    engine.post(f"/deployments/{pipeline_id}/reject")
+    ended(engine, pipeline_id)
+    assert engine.call("DELETE", f"/strategies/{strategy_id}")[0] == 200

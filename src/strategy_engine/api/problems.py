@@ -31,6 +31,7 @@ STATUS = {
     "internal": 500,
     "not-built": 501,
     "unavailable": 503,
+    "not-confined": 503,
 }
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="strategy-engine"'}
 MOST_ERRORS = 20

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from strategy_engine.core import clock, money
+from strategy_engine.core.errors import UnavailableError
 from strategy_engine.execution.model import (
     COMPLETED,
+    LOST,
     UNENDED,
     Execution,
     ExecutionConfig,
@@ -54,6 +56,8 @@ class PaperRuns:
         return await self._told(ended)
 
     async def _told(self, ended: Execution) -> PaperRun:
+        if ended.end_reason == LOST:
+            raise UnavailableError(f"paper trading could not be run: {ended.error}")
         execution_id = ended.execution_id
         measured = ended.performance_metrics.get("decision_cpu_ms", 0.0)
         is_complete = ended.end_reason == COMPLETED

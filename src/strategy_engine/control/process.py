@@ -34,7 +34,7 @@ from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.handover import Line
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Defaults
-from strategy_engine.rollout.service import Rollouts
+from strategy_engine.rollout.service import Rollouts, refuse_while_deployed
 from strategy_engine.rollout.steps import Steps
 from strategy_engine.rollout.workflows import Workflows
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
@@ -124,7 +124,7 @@ class Control:
         self._zygotes = Zygotes(confinement=settings.sandbox)
         self._database = database.Database(database.control_url(settings.data_dir))
         ledger = database.Database(database.ledger_url(settings.data_dir))
-        self._registry = Registry(self._database, self._clock, check_trading)
+        self._registry = Registry(self._database, self._clock, check_trading, refuse_while_deployed)
         self._catalogue = Catalogue(settings.data_dir)
         self._records = Records(ledger)
         self._executions = self._make_executions()

@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.execution.model import FAILED, LOST
 from strategy_engine.sandbox.model import ChildDiedError, ConfinementReport, ExitKind
 
 _SHOWN_LOG_LINES = 10
@@ -20,6 +21,11 @@ def is_engines_fault(error: EngineError) -> bool:
         is_from_outside = ended.kind is ExitKind.SIGNAL and ended.status == -signal.SIGKILL
         return ended.kind is ExitKind.KILLED or is_from_outside
     return isinstance(error, UnavailableError)
+
+
+def end_reason(error: Exception) -> str:
+    """Return how a failed execution ended: by its own fault, or lost for want of the engine."""
+    return LOST if isinstance(error, UnavailableError) else FAILED
 
 
 def explain(error: Exception) -> str:

@@ -83,7 +83,9 @@ MET_BY: dict[Desired, frozenset[ExecutionStatus]] = {
     Desired.FLATTEN: frozenset({_S.STOPPED, _S.ERROR}),
 }
 
-COMPLETED, STOPPED, REPLACED, FAILED = "completed", "stopped", "replaced", "error"  # end reasons
+COMPLETED, STOPPED, REPLACED = "completed", "stopped", "replaced"  # end reasons
+FAILED = "error"
+LOST = "lost"  # again and again, and for no fault of the strategy
 
 # What a client may format as a number from the first moment on.
 ALWAYS_NUMBERS = (

@@ -19,7 +19,6 @@ from strategy_engine.execution.history import History, Series
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.model import (
     COMPLETED,
-    FAILED,
     STOPPED,
     Desired,
     Execution,
@@ -160,7 +159,11 @@ class Runner:
             final = self._desk.observe(is_final=True)
             await self._close_books(self._desk)
         await self._tools.journal.end(
-            self._mine, Trigger.BREAK, final, end_reason=FAILED, error=faults.explain(error)
+            self._mine,
+            Trigger.BREAK,
+            final,
+            end_reason=faults.end_reason(error),
+            error=faults.explain(error),
         )
 
     # -- from claim to end

@@ -81,6 +81,8 @@ class Executions:
             If there is no such version.
         IllegalTransitionError
             If the version is in a state that cannot start.
+        ConflictError
+            If another version of the line is at work.
         InvalidError
             If the config, an instrument or a timeframe makes no sense; nothing is written.
         UnavailableError
@@ -96,6 +98,8 @@ class Executions:
             existing = await self._running(connection, strategy, role) if is_running else None
             if existing is not None:
                 return existing
+            if role is Role.STABLE:
+                await _refuse_second_of_line(connection, strategy_id)
             if not is_running:
                 await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
             execution = self._new(strategy_id, config, settings, role)
@@ -335,6 +339,16 @@ class Executions:
                 to_state=execution.status.value,
                 details=details | ({"why": execution.desired_why} if execution.desired_why else {}),
             ),
+        )
+
+
+async def _refuse_second_of_line(connection: AsyncConnection, strategy_id: str) -> None:
+    for other, version in await store.unended_in_line(connection, strategy_id):
+        raise ConflictError(
+            f"version {version} of this line is {other.status} ({other.execution_id}), and a line"
+            " trades one account; deploy this version to replace it, or stop that one first",
+            execution_id=other.execution_id,
+            strategy_id=other.strategy_id,
         )
 
 

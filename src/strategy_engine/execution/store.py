@@ -16,6 +16,7 @@ from strategy_engine.execution.model import (
     Role,
 )
 from strategy_engine.infra import database
+from strategy_engine.registry import store as registry
 from strategy_engine.venue.model import RiskState
 
 TABLE = sa.Table(
@@ -95,6 +96,26 @@ async def unended_of(connection: AsyncConnection, strategy_id: str) -> list[Exec
         .order_by(TABLE.c.role != Role.STABLE.value, TABLE.c.created_at, TABLE.c.execution_id)
     )
     return [_execution(row) for row in rows]
+
+
+async def unended_in_line(
+    connection: AsyncConnection, strategy_id: str
+) -> list[tuple[Execution, str]]:
+    """Return what other versions of a version's line have at work as stable, with their numbers."""
+    own = registry.TABLE.alias()
+    rows = await connection.execute(
+        sa.select(TABLE, registry.TABLE.c.version)
+        .join(registry.TABLE, registry.TABLE.c.strategy_id == TABLE.c.strategy_id)
+        .join(own, own.c.strategy_name == registry.TABLE.c.strategy_name)
+        .where(
+            own.c.strategy_id == strategy_id,
+            TABLE.c.strategy_id != strategy_id,
+            TABLE.c.status.in_(_UNENDED),
+            TABLE.c.role == Role.STABLE.value,
+        )
+        .order_by(TABLE.c.created_at)
+    )
+    return [(_execution(row), row.version) for row in rows]
 
 
 async def unended_for(connection: AsyncConnection, node_id: str) -> list[Execution]:

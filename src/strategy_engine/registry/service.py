@@ -1,6 +1,6 @@
 """The registry's shell: register, edit, move and archive versions."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ class Registry:
     ----------
     check_trading : callable
         Raises if the engine could not trade by a content's parameters and limits.
+    check_archiving : callable
+        Raises if something still works with a version; asked inside the archive's transaction.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class Registry:
         database: Database,
         clock: Clock,
         check_trading: Callable[[Content], object] = lambda _content: None,
+        check_archiving: Callable[[AsyncConnection, str], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._check_trading = check_trading
+        self._check_archiving = check_archiving
 
     async def create(self, content: Content, *, actor: str) -> tuple[Strategy, bool]:
         """Register a version; return it, and whether it is new: the same content again is not.
@@ -145,6 +149,8 @@ class Registry:
                     state=strategy.status.value,
                     accepted=[each.value for each in Status if each not in ACTIVE],
                 )
+            if self._check_archiving is not None:
+                await self._check_archiving(connection, strategy_id)
             now = self._clock.now()
             archived = replace(strategy, archived_at=now, updated_at=now)
             await store.update(connection, archived)

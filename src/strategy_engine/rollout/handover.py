@@ -23,6 +23,8 @@ from strategy_engine.venue.service import Records
 
 FLATTEN_S = 60.0
 LOOK_S = 0.1
+PROVEN_BARS = 20  # what a new version must have decided before the old one is let go
+PROVE_S = 10.0
 
 POLICY = {Handover.RUN_OFF: Desired.DRAIN, Handover.FLATTEN: Desired.FLATTEN}
 
@@ -142,8 +144,20 @@ class Line:
             start_ns=cursor.close_ns if cursor is not None else last.config.start_ns,
         )
         started = await self._executions.start(strategy.strategy_id, config, actor=audit.ENGINE)
-        if started.status is ExecutionStatus.ERROR:
-            raise UnavailableError(f"the new version did not start: {started.error}")
+        await self._prove(started)
+
+    async def _prove(self, started: Execution) -> None:
+        """Wait until the new version has decided some bars, but not for ever: a feed may be slow."""
+        deadline = self._clock.monotonic_s() + PROVE_S
+        while True:
+            now = await self._executions.get(started.execution_id)
+            if now.status is ExecutionStatus.ERROR:
+                raise UnavailableError(f"the new version did not start: {now.error}")
+            kept = await self._records.checkpoint(started.execution_id)
+            is_proven = kept is not None and kept.bar_no >= PROVEN_BARS
+            if is_proven or now.status not in UNENDED or self._clock.monotonic_s() >= deadline:
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def _restart(self, old: Execution) -> bool:
         if old.status in UNENDED:

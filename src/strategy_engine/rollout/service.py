@@ -214,3 +214,20 @@ class Rollouts:
                 f" ({other.state}); follow that one, or wait for its end",
                 pipeline_id=other.pipeline_id,
             )
+
+
+async def refuse_while_deployed(connection: AsyncConnection, strategy_id: str) -> None:
+    """Refuse to archive a version that a deployment still works with.
+
+    Raises
+    ------
+    ConflictError
+        If there is such a deployment; it is named.
+    """
+    deployment = await store.open_of(connection, strategy_id)
+    if deployment is not None:
+        raise ConflictError(
+            f"{strategy_id} is being deployed by {deployment.pipeline_id} ({deployment.state});"
+            " wait for its end, or reject it, before deleting the version",
+            pipeline_id=deployment.pipeline_id,
+        )

@@ -18,6 +18,8 @@ from strategy_engine.rollout.model import (
     Trigger,
 )
 
+ROLLOUT = "rollout"  # what `current_stage` says until the plan's first step
+
 
 class Steps:
     """The effects of a deployment's steps, in the order that its workflows call them."""
@@ -75,10 +77,10 @@ class Steps:
             outcome = Outcome.ABORTED if engines_fault else Outcome.REJECTED
             return await self._turn_down(deployment, outcome, f"{failed_stage}: {why}")
         trigger = Trigger.ROLL_OUT
-        fields: dict[str, Any] = {"validated_at": now, "current_stage": None}
+        fields: dict[str, Any] = {"validated_at": now, "current_stage": ROLLOUT}
         if deployment.revalidates:
             trigger = Trigger.COMPLETE
-            fields |= {"outcome": Outcome.REVALIDATED, "ended_at": now}
+            fields |= {"outcome": Outcome.REVALIDATED, "ended_at": now, "current_stage": None}
             fields["message"] = "passed again; its state and its capital were not touched"
         elif deployment.options.approval_required or self._defaults.approval_required:
             trigger = Trigger.ASK
@@ -108,7 +110,11 @@ class Steps:
             return deployment.state.value
         if approval.approved:
             moved = await self._journal.change(
-                pipeline_id, Trigger.ROLL_OUT, message="approved", actor=approval.actor
+                pipeline_id,
+                Trigger.ROLL_OUT,
+                message="approved",
+                actor=approval.actor,
+                current_stage=ROLLOUT,
             )
         else:
             why = f"rejected by {approval.actor}"

@@ -4,6 +4,7 @@ import pytest
 
 from strategy_engine.core.errors import InvalidError, UnavailableError
 from strategy_engine.execution import faults
+from strategy_engine.execution.model import FAILED, LOST
 from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ExitKind
 
 
@@ -41,3 +42,8 @@ def test_only_what_a_strategy_has_no_part_in_is_claimed_again(error, expected):
 
 def test_a_failure_is_one_line_and_below_it_what_was_printed():
     assert faults.explain(died(ExitKind.SILENT, -9)) == "it ended\na\nb"
+
+
+def test_an_execution_lost_for_want_of_the_engine_does_not_end_as_its_own_error():
+    assert faults.end_reason(UnavailableError("lost five times")) == LOST
+    assert faults.end_reason(InvalidError("its own")) == FAILED
