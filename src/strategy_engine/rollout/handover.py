@@ -147,7 +147,7 @@ class Line:
         await self._prove(started)
 
     async def _prove(self, started: Execution) -> None:
-        """Wait until the new version has decided some bars, but not for ever: a feed may be slow."""
+        """Wait until the new version has decided some bars; not for ever, a feed may be slow."""
         deadline = self._clock.monotonic_s() + PROVE_S
         while True:
             now = await self._executions.get(started.execution_id)
