@@ -120,6 +120,7 @@ def test_direct_hands_the_lines_capital_and_its_place_in_the_feed_to_the_new_ver
     new = register(engine, name=name, version="2.0.0")
     found = deploy(engine, new, handover=policy)
     assert (found["status"], found["outcome"]) == ("completed", "promoted"), found
+    assert "too slow" not in found["message"]
     before = engine.get(f"/executions/{old_run}")
     assert (status_of(engine, old), before["status"]) == ("stopped", "stopped")
     (after,) = [

@@ -66,6 +66,7 @@ def test_killing_the_supervisor_ends_its_processes(start_engine):
     engine = start_engine()
     processes = list(engine.children().values())
     engine.process.kill()
+    assert len(processes) == 2
     until(lambda: not any(is_alive(pid) for pid in processes), "processes outlive their parent")
 
 

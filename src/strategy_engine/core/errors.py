@@ -51,12 +51,6 @@ class TooLargeError(EngineError):
     kind = "too-large"
 
 
-class UnauthorizedError(EngineError):
-    """The request carries no valid key."""
-
-    kind = "unauthorized"
-
-
 class NotBuiltError(EngineError):
     """The contract names it; this version of the product does not do it yet."""
 

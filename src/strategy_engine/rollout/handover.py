@@ -23,7 +23,6 @@ from strategy_engine.venue.service import Records
 
 FLATTEN_S = 60.0
 LOOK_S = 0.1
-PROVEN_BARS = 20  # what a new version must have decided before the old one is let go
 PROVE_S = 10.0
 
 POLICY = {Handover.RUN_OFF: Desired.DRAIN, Handover.FLATTEN: Desired.FLATTEN}
@@ -63,8 +62,8 @@ class Line:
             others = [each.execution_id for each in await self.others_at_work(strategy)]
         return plans.plan(options.deployment_type, replaces=bool(others)), tuple(others)
 
-    async def do(self, step: Step, strategy: Strategy, deployment: Deployment) -> None:
-        """Carry out one step of a plan.
+    async def do(self, step: Step, strategy: Strategy, deployment: Deployment) -> str:
+        """Carry out one step of a plan, and return what is to be told of it.
 
         Raises
         ------
@@ -79,7 +78,8 @@ class Line:
             case Step.DEPLOY:
                 await self._deploy(strategy, deployment)
             case Step.START:
-                await self._start(strategy, deployment)
+                return plans.started_message(await self._start(strategy, deployment))
+        return ""
 
     async def restore(self, strategy: Strategy, deployment: Deployment) -> bool:
         """Give the line back to the version that ran before; say whether it runs again."""
@@ -134,7 +134,7 @@ class Line:
                     why=deployment.pipeline_id,
                 )
 
-    async def _start(self, strategy: Strategy, deployment: Deployment) -> None:
+    async def _start(self, strategy: Strategy, deployment: Deployment) -> int:
         replaced = await self._executions.get_many(deployment.replaces)
         last = replaced[-1]
         cursor = await self._records.checkpoint(last.execution_id)
@@ -144,19 +144,20 @@ class Line:
             start_ns=cursor.close_ns if cursor is not None else last.config.start_ns,
         )
         started = await self._executions.start(strategy.strategy_id, config, actor=audit.ENGINE)
-        await self._prove(started)
+        return await self._prove(started)
 
-    async def _prove(self, started: Execution) -> None:
-        """Wait until the new version has decided some bars; not for ever, a feed may be slow."""
+    async def _prove(self, started: Execution) -> int:
+        """Return the bars the new version has decided: enough, or what a slow feed gave it."""
         deadline = self._clock.monotonic_s() + PROVE_S
         while True:
             now = await self._executions.get(started.execution_id)
             if now.status is ExecutionStatus.ERROR:
                 raise UnavailableError(f"the new version did not start: {now.error}")
             kept = await self._records.checkpoint(started.execution_id)
-            is_proven = kept is not None and kept.bar_no >= PROVEN_BARS
-            if is_proven or now.status not in UNENDED or self._clock.monotonic_s() >= deadline:
-                return
+            bars = 0 if kept is None else kept.bar_no
+            is_late = self._clock.monotonic_s() >= deadline
+            if plans.is_proven(bars) or now.status not in UNENDED or is_late:
+                return bars
             await asyncio.sleep(LOOK_S)
 
     async def _restart(self, old: Execution) -> bool:

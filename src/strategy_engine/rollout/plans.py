@@ -21,6 +21,22 @@ PLANS: dict[DeploymentType, tuple[Step, ...]] = {
 }
 
 
+PROVEN_BARS = 20  # what a new version must have decided before the old one is let go
+
+
+def is_proven(bars: int) -> bool:
+    """Say whether a new version has decided enough bars to be trusted with the line."""
+    return bars >= PROVEN_BARS
+
+
+def started_message(bars: int) -> str:
+    """Return what a finished replacement says; one that was not proven says so."""
+    decided = f"running with the line's capital, {bars} bars decided"
+    if is_proven(bars):
+        return decided
+    return f"{decided}: its feed is too slow to have proved it by {PROVEN_BARS}; watch it"
+
+
 def plan(deployment_type: DeploymentType, *, replaces: bool) -> tuple[Step, ...]:
     """Return the steps of a rollout; with nothing running on the line every type places at once.
 

@@ -135,6 +135,7 @@ class Steps:
         if deployment.state is not State.ROLLING_OUT:
             return deployment.state.value
         strategy = await self._registry.get(deployment.strategy_id)
+        told = "deployed; POST /strategies/{strategy_id}/start starts it"
         try:
             if not deployment.plan:
                 plan, replaces = await self._line.plan(strategy, deployment.options)
@@ -143,16 +144,14 @@ class Steps:
                 )
             for step in map(plans.Step, deployment.plan):
                 await self._journal.change(pipeline_id, None, current_stage=step.value)
-                await self._line.do(step, strategy, deployment)
+                told = await self._line.do(step, strategy, deployment) or told
         except EngineError as error:
             return await self._roll_back(deployment, strategy, str(error))
         moved = await self._journal.change(
             pipeline_id,
             Trigger.COMPLETE,
             outcome=Outcome.PROMOTED,
-            message="running with the line's capital"
-            if plans.Step.START in deployment.plan
-            else "deployed; POST /strategies/{strategy_id}/start starts it",
+            message=told,
             current_stage=None,
             ended_at=self._clock.now(),
         )

@@ -111,9 +111,11 @@ async def test_a_poke_at_nobody_is_no_error(tmp_path):
 
 async def test_a_waiter_that_nobody_pokes_looks_again_by_itself(tmp_path):
     wake = wakeup.WakeUp(tmp_path / "wake.sock")
+    started = asyncio.get_running_loop().time()
     async with asyncio.timeout(5):
-        await wake.wait(timeout_s=0.01)
+        await wake.wait(timeout_s=0.05)
     wake.close()
+    assert asyncio.get_running_loop().time() - started >= 0.04
 
 
 if __name__ == "__main__":  # a process of its own for the test of two writers

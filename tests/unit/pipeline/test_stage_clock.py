@@ -81,7 +81,7 @@ async def test_a_limit_that_ran_out_stays_so_while_its_workers_are_let_go():
 
 async def test_outside_any_stage_nothing_is_counted():
     with stage_clock.waiting(), stage_clock.holding():
-        pass
+        assert stage_clock._CURRENT.get() is None
 
 
 async def test_a_stage_that_waits_for_workers_is_not_failed_by_those_that_hold_them(make, deadline):

@@ -62,3 +62,10 @@ def test_direct_stops_the_old_before_the_new_takes_capital():
 def test_a_type_that_cannot_replace_yet_is_refused_with_what_to_do(kind):
     with pytest.raises(NotBuiltError, match="use direct"):
         plans.plan(kind, replaces=True)
+
+
+@pytest.mark.parametrize("bars", [0, plans.PROVEN_BARS - 1, plans.PROVEN_BARS])
+def test_a_replacement_that_was_not_proven_says_so(bars):
+    told = plans.started_message(bars)
+    assert f"{bars} bars decided" in told
+    assert ("too slow to have proved it" in told) is (bars < plans.PROVEN_BARS)

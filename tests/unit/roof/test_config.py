@@ -125,9 +125,10 @@ def test_parameters_that_the_engine_could_not_trade_by_are_refused_by_their_name
 
 
 def test_parameters_of_the_strategys_own_are_its_own_affair():
-    process.check_trading(
-        Content(strategy_name="x", version="1.0.0", code="x", parameters={"rsi_period": "soon"})
-    )
+    own = {"rsi_period": "soon", "threshold": None}
+    content = Content(strategy_name="x", version="1.0.0", code="x", parameters=own)
+    process.check_trading(content)
+    assert content.parameters == own
 
 
 @pytest.mark.parametrize("name", ["STRATEGY_REPLAY_SPEED", "STRATEGY_TIMEOUT", "STRATEGY_MAX_CPU"])
