@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from strategy_engine.core.money import NANOS
 from strategy_engine.execution import rules
 from strategy_engine.execution.model import ExecutionConfig
 from strategy_engine.market import calendars
@@ -135,15 +134,11 @@ def _close_of(bars: Bars, count: int) -> int:
 def _series(instrument: Instrument, bars: Bars) -> Series:
     terms = rules.terms_of(instrument)
     columns = (bars.open, bars.high, bars.low, bars.close)
-    opens, highs, lows, closes = (_ticks(each, terms) for each in columns)
+    # A memoryview gives Python's integers, eight bytes each.
+    opens, highs, lows, closes = (memoryview(terms.ticks(each)) for each in columns)
     return Series(
         terms=terms, calendar=instrument.calendar, bars=bars, ticks=(opens, highs, lows, closes)
     )
-
-
-def _ticks(prices: NDArray[np.float64], terms: Terms) -> Sequence[int]:
-    # The child's own rounding, and a memoryview: it gives Python's integers, eight bytes each.
-    return memoryview(np.rint(prices * NANOS / terms.tick_nanos).astype(np.int64))
 
 
 def _frame(symbol: str, bars: Bars, start: int, stop: int) -> messages.Bars:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from itertools import repeat
 
 import numpy as np
-from numpy.typing import NDArray
 
 from strategy_engine.core.money import NANOS
 from strategy_engine.kernel.seat import Seat, told
@@ -56,7 +55,9 @@ class History:
         self.open_ns = memoryview(opened)
         self.times = self.series.times
         # Memoryviews give Python's own integers, and take 8 bytes where a list takes 36.
-        self.ticks = tuple(memoryview(_ticks(each, terms)) for each in columns)
+        self.ticks = tuple(
+            memoryview(terms.ticks(np.frombuffer(each, dtype="<f8"))) for each in columns
+        )
 
 
 class Run:
@@ -187,11 +188,6 @@ def _in_order(runs: list[Run]) -> Iterable[Run]:
     times = np.concatenate([each.history.times for each in by_symbol])
     owners = np.repeat(np.arange(len(by_symbol)), [len(each.actions) for each in by_symbol])
     return map(by_symbol.__getitem__, owners[np.lexsort((owners, times))].tolist())
-
-
-def _ticks(prices: bytes, terms: Terms) -> NDArray[np.int64]:
-    exact = np.frombuffer(prices, dtype="<f8") * NANOS / terms.tick_nanos
-    return np.rint(exact).astype(np.int64)
 
 
 def _shown(fill: Fill, terms: Terms) -> messages.Filled:

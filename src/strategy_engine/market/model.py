@@ -252,22 +252,6 @@ class Bars:
             timeframe_ns=self.timeframe_ns,
         )
 
-    def to_ticks(self, tick_size: Decimal) -> tuple[Ints, Ints, Ints, Ints]:
-        """Return open, high, low and close in whole ticks, each rounded to the nearest."""
-        tick = float(tick_size)
-        return (
-            _ticks(self.open, tick),
-            _ticks(self.high, tick),
-            _ticks(self.low, tick),
-            _ticks(self.close, tick),
-        )
-
-
-def _ticks(prices: Floats, tick: float) -> Ints:
-    ticks = np.rint(prices / tick).astype(np.int64)
-    ticks.flags.writeable = False
-    return ticks
-
 
 def _read_only[T: np.generic](values: NDArray[T], dtype: type[T]) -> NDArray[T]:
     # A view, so that the caller's own array stays as it was.

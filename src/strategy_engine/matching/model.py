@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from strategy_engine.core.money import NANOS, divide_half_even
 
@@ -63,6 +65,10 @@ class Terms:
         if budget_nanos <= 0 or price_ticks <= 0:
             return 0
         return budget_nanos * NANOS // (price_ticks * self.tick_nanos * self.lot_nanos)
+
+    def ticks(self, prices: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return prices in whole ticks, rounded to the nearest: child and engine agree by it."""
+        return np.rint(prices * NANOS / self.tick_nanos).astype(np.int64)
 
     def price(self, ticks: float) -> float:
         """Return a price for display and for strategies; money never goes through it."""

@@ -34,11 +34,8 @@ class Series:
 
     def ticks(self) -> tuple[Ints, Ints, Ints, Ints]:
         """Return open, high, low and close in ticks, by the same rounding as in the child."""
-        columns = (self.bars.open, self.bars.high, self.bars.low, self.bars.close)
-        open_, high, low, close = (
-            np.rint(each * money.NANOS / self.terms.tick_nanos).astype(np.int64) for each in columns
-        )
-        return open_, high, low, close
+        bars, ticks = self.bars, self.terms.ticks
+        return ticks(bars.open), ticks(bars.high), ticks(bars.low), ticks(bars.close)
 
     def frame(self) -> messages.Bars:
         """Return the bars as the child reads them."""

@@ -2,8 +2,6 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.market import model
@@ -137,22 +135,3 @@ def test_columns_of_different_lengths_are_refused() -> None:
             volume=np.ones(3),
             timeframe_ns=1,
         )
-
-
-@given(
-    st.lists(st.integers(1, 10**9), min_size=1, max_size=20),
-    st.sampled_from(["0.00001", "0.01", "0.25", "1", "1e-9"]),
-)
-def test_prices_on_the_grid_come_back_as_their_ticks(ticks: list[int], size: str) -> None:
-    tick = Decimal(size)
-    prices = np.array([float(each * tick) for each in ticks])
-    held = Bars(
-        ts_ns=np.arange(prices.size),
-        open=prices,
-        high=prices,
-        low=prices,
-        close=prices,
-        volume=prices,
-        timeframe_ns=1,
-    )
-    assert all(column.tolist() == ticks for column in held.to_ticks(tick))

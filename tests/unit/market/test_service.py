@@ -330,7 +330,10 @@ def test_what_is_imported_is_what_comes_back(
     )
     assert report.accepted, report.lines()
     found = Catalogue(tmp_path).bars("X.SIM")
-    opened, high, low, closed = (column.tolist() for column in found.to_ticks(tick))
+    opened, high, low, closed = (
+        np.rint(column / float(tick)).astype(int).tolist()
+        for column in (found.open, found.high, found.low, found.close)
+    )
     assert found.ts_ns.tolist() == [MONDAY_NS + hour * HOUR_NS for hour in range(len(rows))]
     assert opened == low == [ticks for ticks, _, _ in rows]
     assert closed == high == [ticks + spread for ticks, spread, _ in rows]

@@ -66,7 +66,7 @@ class Listing:
 
     def tick_prices(self, prices: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return prices as whole ticks, as every room reads them."""
-        return np.rint(prices * NANOS / self.terms.tick_nanos).astype(np.int64)
+        return self.terms.ticks(prices)
 
     def whole_lots(self, volumes: NDArray[np.float64]) -> list[int]:
         """Return volumes in whole lots."""
