@@ -23,8 +23,8 @@ import msgspec
 import nautilus_trader.examples.strategies as shipped
 import numpy as np
 
-from strategy_engine.kernel.native.venue import Venue
 from strategy_engine.matching.account import Account
+from strategy_engine.matching.exchange import Exchange
 from strategy_engine.matching.model import BUY, HOLD, SELL, Fill, Rules, Terms
 from strategy_engine.matching.ticket import Instruction
 from strategy_engine.sandbox import spawn
@@ -108,7 +108,7 @@ class Native:
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self._venue = Venue(CAPITAL_NANOS, [TERMS], RULES)
+        self._venue = Exchange(CAPITAL_NANOS, [TERMS], RULES)
 
     @property
     def fills(self) -> int:

@@ -10,7 +10,7 @@ import nautilus_trader.examples.strategies as shipped
 import numpy as np
 import pytest
 
-from strategy_engine.kernel.native.venue import Venue
+from strategy_engine.matching.exchange import Exchange
 from strategy_engine.matching.model import Rules, Terms
 from strategy_engine.matching.ticket import Instruction
 from strategy_engine.sandbox.launcher import Child, ChildLimits, Zygotes
@@ -60,7 +60,7 @@ def walk() -> np.ndarray[Any, np.dtype[np.float64]]:
 async def play(child: Child, closes: np.ndarray[Any, np.dtype[np.float64]]) -> int:
     """Trade the bars live, and return how many fills there were."""
     terms = Terms(symbol=SYMBOL, tick_nanos=TICK_NANOS, lot_nanos=LOT_NANOS)
-    venue = Venue(CAPITAL_NANOS, [terms], RULES)
+    venue = Exchange(CAPITAL_NANOS, [terms], RULES)
     await ask(child, messages.NativeWarmUp(start_ns=0, bars=[], balance_nanos=CAPITAL_NANOS))
     opened = float(closes[0])
     for index, close in enumerate(closes.tolist()):

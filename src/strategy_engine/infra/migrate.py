@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.infra import database
 
-HEAD = "0001"
+HEAD = "0002"
 CONTROL = "control"
 LEDGER = "ledger"
 _SCRIPTS = Path(__file__).parent / "migrations"

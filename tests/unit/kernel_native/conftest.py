@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from strategy_engine.kernel.child import Conversation
-from strategy_engine.kernel.native.venue import Venue
+from strategy_engine.matching.exchange import Exchange
 from strategy_engine.matching.model import Rules, Terms
 from strategy_engine.matching.ticket import Executed, Instruction, OrderEvent
 from strategy_engine.sandbox.protocol import messages
@@ -152,11 +152,11 @@ class Floor:
         assert isinstance(answer, messages.Loaded), answer
         return conversation
 
-    def venue(self, latency_ns: int = 0) -> Venue:
+    def venue(self, latency_ns: int = 0) -> Exchange:
         terms = [
             Terms(symbol=each, tick_nanos=TICK_NANOS, lot_nanos=LOT_NANOS) for each in self.symbols
         ]
-        return Venue(CAPITAL_NANOS, terms, self.rules, latency_ns=latency_ns)
+        return Exchange(CAPITAL_NANOS, terms, self.rules, latency_ns=latency_ns)
 
     def backtest(self, *bars: messages.Bars, **how: Any) -> Run:
         answer = self.talk().answer(messages.NativeBacktest(bars=list(bars), **how))

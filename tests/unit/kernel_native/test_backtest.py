@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from strategy_engine.kernel.child import Conversation
-from strategy_engine.kernel.native.venue import Venue
 from strategy_engine.matching import rules
 from strategy_engine.matching.account import Account
+from strategy_engine.matching.exchange import Exchange
 from strategy_engine.matching.model import Action, Decision, Rules, Side, Terms
 from strategy_engine.matching.ticket import Cancel, OrderType, Ticket
 from strategy_engine.sandbox.protocol import messages
@@ -351,7 +351,7 @@ def test_orders_of_every_kind_do_live_what_they_did_in_the_backtest(
 
 
 def test_the_venue_keeps_what_came_too_late_for_a_bar() -> None:
-    venue = Venue(CAPITAL_NANOS, [TERMS], Rules())
+    venue = Exchange(CAPITAL_NANOS, [TERMS], Rules())
     order = Ticket(
         client_order_id="1", symbol=SYMBOL, side=Side.BUY, type=OrderType.MARKET, lots=10
     )

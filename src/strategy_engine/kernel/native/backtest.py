@@ -24,7 +24,7 @@ from strategy_engine.kernel.native.desk import Doors
 from strategy_engine.kernel.native.instruments import Listing, Listings
 from strategy_engine.kernel.native.record import Record, Wiring, packed
 from strategy_engine.kernel.native.source import Plan
-from strategy_engine.kernel.native.venue import Prices, Venue
+from strategy_engine.matching.exchange import Exchange, Prices
 from strategy_engine.matching.model import Rules
 from strategy_engine.matching.ticket import OrderEvent
 from strategy_engine.sandbox.protocol import messages
@@ -72,7 +72,7 @@ class Replay:
     """
 
     def __init__(
-        self, series: dict[str, _Series], venue: Venue, record: Record, doors: Doors
+        self, series: dict[str, _Series], venue: Exchange, record: Record, doors: Doors
     ) -> None:
         self._series = {each.listing.bar_type: (name, each) for name, each in series.items()}
         self._venue = venue
@@ -181,7 +181,7 @@ class _Bench:
         )
         self._doors = desk.doors(wiring)
         terms = [each.terms for each in listings.all]
-        self.venue = Venue(money[0], terms, money[1], latency_ns=how.latency_ns)
+        self.venue = Exchange(money[0], terms, money[1], latency_ns=how.latency_ns)
         series = {
             each.symbol: _series(listings.by_symbol[each.symbol], each, how) for each in how.bars
         }

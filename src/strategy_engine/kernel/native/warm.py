@@ -10,7 +10,7 @@ from strategy_engine.core.money import NANOS
 from strategy_engine.kernel.native import orders, share
 from strategy_engine.kernel.native.conversation import Native
 from strategy_engine.kernel.native.source import MODULE
-from strategy_engine.kernel.native.venue import Venue
+from strategy_engine.matching.exchange import Exchange
 from strategy_engine.matching.model import Rules, Terms
 from strategy_engine.matching.ticket import Instruction
 from strategy_engine.sandbox.protocol import messages
@@ -151,7 +151,7 @@ def _bars() -> messages.Bars:
 
 def _trade(native: Native) -> None:
     terms = Terms(symbol=_SYMBOL, tick_nanos=_TICK_NANOS, lot_nanos=NANOS)
-    venue = Venue(_CAPITAL_NANOS, [terms], Rules(allow_short=True))
+    venue = Exchange(_CAPITAL_NANOS, [terms], Rules(allow_short=True))
     for index in range(_BARS, 2 * _BARS):
         open_ns, price = index * _HOUR_NS, _price(index)
         prices = price, price + 0.005, price - 0.005, price

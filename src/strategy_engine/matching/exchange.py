@@ -1,4 +1,4 @@
-"""The venue of a backtest: our order book, asked between two prices and met by each. No clock."""
+"""The order book between two prices: what was asked of it arrives, then the market meets it."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ type Pair = tuple[int, int]  # of the bid and of the ask
 type Prices = tuple[int, int, int, int]  # its open, high, low and close, ticks
 
 
-class Venue:
+class Exchange:
     """The order book that judges the strategy later, seen from the strategy's side now.
 
     An instruction given at one bar's close reaches the book before the next bar, at the latest
