@@ -112,7 +112,7 @@ def check_trading(content: Content) -> None:
     InvalidError
         With the field, its value and what is accepted.
     """
-    matching.settings(content.parameters, content.risk_limits, {})
+    matching.settings(content.parameters, content.risk_limits, {}, is_native=content.is_native)
 
 
 class Control:

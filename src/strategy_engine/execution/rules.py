@@ -46,7 +46,12 @@ def settings_of(content: Content, config: ExecutionConfig) -> matching.Settings:
             field="risk_override",
             value=config.risk_override,
         )
-    return matching.settings(content.parameters, content.risk_limits, config.overrides())
+    return matching.settings(
+        content.parameters,
+        content.risk_limits,
+        config.overrides(),
+        is_native=content.is_native,
+    )
 
 
 def limits_of(settings: matching.Settings, config: ExecutionConfig, role: Role) -> Limits:

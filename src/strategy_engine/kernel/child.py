@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-import msgspec
-
 from strategy_engine.kernel import backtest, strategy
 from strategy_engine.kernel.failures import StrategyFailedError
 from strategy_engine.kernel.live import Live
@@ -53,9 +51,8 @@ class _Loaded:
     live: Live
 
     def account(self) -> Account:
-        parts = msgspec.structs.asdict(self.engine)
-        capital_nanos = parts.pop("capital_nanos")
-        return Account(capital_nanos, self.terms.values(), Rules(**parts))
+        how = Rules(**{name: getattr(self.engine, name) for name in Rules.__slots__})
+        return Account(self.engine.capital_nanos, self.terms.values(), how)
 
 
 class Conversation:

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 
 from strategy_engine.matching import ticket
-from strategy_engine.matching.model import Rules, Terms
+from strategy_engine.matching.model import Conditions, Rules, Terms
 from strategy_engine.matching.orderbook import OrderBook
 from strategy_engine.matching.ticket import Executed, Instruction, OrderEvent
 
 type Times = tuple[int, int]  # when a bar opened and closed
 type Pair = tuple[int, int]  # of the bid and of the ask
 type Prices = tuple[int, int, int, int]  # its open, high, low and close, ticks
+
+_STANDARD = Conditions()
 
 
 class Exchange:
@@ -20,9 +22,15 @@ class Exchange:
     """
 
     def __init__(
-        self, capital_nanos: int, terms: Iterable[Terms], how: Rules, *, latency_ns: int = 0
+        self,
+        capital_nanos: int,
+        terms: Iterable[Terms],
+        how: Rules,
+        conditions: Conditions = _STANDARD,
+        *,
+        latency_ns: int = 0,
     ) -> None:
-        self._book = OrderBook(capital_nanos, terms, how)
+        self.book = OrderBook(capital_nanos, terms, how, conditions)
         self._latency_ns = latency_ns
         self._waiting: list[tuple[int, Instruction]] = []
         self.seen: list[Executed] = []
@@ -34,15 +42,15 @@ class Exchange:
     def meet(self, symbol: str, times: Times, prices: Prices, volume_lots: int) -> list[OrderEvent]:
         """Give the book what has arrived by the bar's open, then the bar; return what happened."""
         events = self._arrived(times[0])
-        return self._kept(events + self._book.on_bar(symbol, times, prices, volume_lots))
+        return self._kept(events + self.book.on_bar(symbol, times, prices, volume_lots))
 
     def meet_quote(self, symbol: str, ts_ns: int, quote: Pair, lots: Pair) -> list[OrderEvent]:
         """Give the book what has arrived by now, then a quote."""
-        return self._kept(self._arrived(ts_ns) + self._book.on_quote(symbol, ts_ns, quote, lots))
+        return self._kept(self._arrived(ts_ns) + self.book.on_quote(symbol, ts_ns, quote, lots))
 
     def meet_trade(self, symbol: str, ts_ns: int, price: int, lots: int) -> list[OrderEvent]:
         """Give the book what has arrived by now, then a trade."""
-        return self._kept(self._arrived(ts_ns) + self._book.on_trade(symbol, ts_ns, price, lots))
+        return self._kept(self._arrived(ts_ns) + self.book.on_trade(symbol, ts_ns, price, lots))
 
     def _kept(self, events: list[OrderEvent]) -> list[OrderEvent]:
         self.seen.extend(each for each in events if isinstance(each, Executed))
@@ -53,7 +61,7 @@ class Exchange:
         events: list[OrderEvent] = []
         for given_ns, instruction in waiting:
             if given_ns + self._latency_ns <= now_ns:
-                events += submit(self._book, instruction, given_ns + self._latency_ns)
+                events += submit(self.book, instruction, given_ns + self._latency_ns)
             else:
                 self._waiting.append((given_ns, instruction))
         return events

@@ -1,16 +1,18 @@
 """How a version wants to be traded: its engine parameters and risk limits as exact rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from strategy_engine.core import money
 from strategy_engine.core.errors import InvalidError
-from strategy_engine.matching.model import PPB, Rules
+from strategy_engine.matching.model import PPB, Conditions, Rules
 
 DEFAULT_CAPITAL = 100_000
 DEFAULT_SYMBOL = "EUR/USD.SIM"
 MAX_CAPITAL = 1_000_000_000
+MAX_LEVERAGE = 1_000
+PPM = 1_000_000
 PPM_PER_BPS = 100
 
 # Parameters of a version that the engine takes; anything else goes to the strategy's constructor.
@@ -20,7 +22,9 @@ ENGINE_PARAMETERS = frozenset(
         "stop_loss",
         "take_profit",
         "allow_short",
+        "leverage",
         "max_trades_per_day",
+        "max_volume_share",
         "slippage_bps",
         "fee_bps",
         "capital",
@@ -33,7 +37,10 @@ ENGINE_PARAMETERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the engine needs to trade a version. Money in billionths of the account currency."""
+    """What the engine needs to trade a version. Money in billionths of the account currency.
+
+    `conditions` are those of a native strategy's orders.
+    """
 
     capital_nanos: int
     rules: Rules
@@ -41,12 +48,19 @@ class Settings:
     timeframe: str | None
     lookback: int | None
     daily_loss_limit_nanos: int | None
+    conditions: Conditions = field(default_factory=Conditions)
 
 
 def settings(
-    parameters: Mapping[str, Any], risk_limits: Mapping[str, Any], overrides: Mapping[str, Any]
+    parameters: Mapping[str, Any],
+    risk_limits: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    *,
+    is_native: bool = False,
 ) -> Settings:
     """Return the rules a version trades by; `overrides` (an execution's own) win over parameters.
+
+    A native strategy says itself when it sells, so it may be short unless `allow_short` is false.
 
     Raises
     ------
@@ -67,7 +81,7 @@ def settings(
             take_profit_ppb=_distance(given, "take_profit", 0.10),
             slippage_ppm=_ppm(given, "slippage_bps"),
             fee_ppm=_ppm(given, "fee_bps"),
-            allow_short=_flag(given, "allow_short"),
+            allow_short=_flag(given, "allow_short", default=is_native),
             max_trades_per_day=_count(given, "max_trades_per_day", low=0, high=1_000_000),
             max_position_nanos=None if limit is None else money.to_nanos(limit),
         ),
@@ -75,6 +89,10 @@ def settings(
         timeframe=_text(given, "timeframe"),
         lookback=_count(given, "lookback", low=1, high=100_000),
         daily_loss_limit_nanos=None if loss is None else -abs(money.to_nanos(loss)),
+        conditions=Conditions(
+            max_volume_share_ppm=_parts(given, "max_volume_share", low=0.000_001, high=1),
+            leverage_ppm=_parts(given, "leverage", low=1, high=MAX_LEVERAGE),
+        ),
     )
 
 
@@ -107,8 +125,13 @@ def _ppm(given: Mapping[str, Any], name: str) -> int:
     return round((1 if value is None else value) * PPM_PER_BPS)
 
 
-def _flag(given: Mapping[str, Any], name: str) -> bool:
-    value = given.get(name, False)
+def _parts(given: Mapping[str, Any], name: str, *, low: float, high: float) -> int | None:
+    value = _number(given, name, low=low, high=high)
+    return None if value is None else round(value * PPM)
+
+
+def _flag(given: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = given.get(name, default)
     if not isinstance(value, bool):
         raise InvalidError(
             f"{name} is {value!r}; it must be true or false",

@@ -138,7 +138,9 @@ class Pipeline:
     async def _job(self, strategy: Strategy, wanted: Criteria, request: Request) -> Job:
         content = strategy.content
         overrides = {"capital": request.initial_capital}
-        settings = matching_settings.settings(content.parameters, content.risk_limits, overrides)
+        settings = matching_settings.settings(
+            content.parameters, content.risk_limits, overrides, is_native=content.is_native
+        )
         async with self._database.read() as connection:
             trials = await store.trials(connection, content.strategy_name, content.digest)
         return Job(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from strategy_engine.core.transitions import next_state
+from strategy_engine.registry import source
 
 
 class Status(StrEnum):
@@ -84,6 +85,16 @@ class Content:
     def code_hash(self) -> str:
         """Return the SHA-256 of the code."""
         return hashlib.sha256(self.code.encode()).hexdigest()
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it keeps NautilusTrader's contract instead of the signal contract."""
+        return source.kernel_of(self.code) is source.Kernel.NATIVE
+
+    @property
+    def warm(self) -> source.Warm:
+        """Return which zygote forks its processes."""
+        return source.warm_of(self.code)
 
     @property
     def digest(self) -> str:

@@ -66,3 +66,24 @@ def test_a_value_that_makes_no_sense_is_refused_by_its_name(field: str, value: A
     with pytest.raises(InvalidError, match=f"{field} is") as caught:
         settings({field: value}, {}, {})
     assert caught.value.facts["field"] == field
+
+
+def test_a_native_version_may_be_short_unless_it_says_otherwise():
+    assert not settings({}, {}, {}).rules.allow_short
+    assert settings({}, {}, {}, is_native=True).rules.allow_short
+    refused = settings({"allow_short": False}, {}, {}, is_native=True)
+    assert not refused.rules.allow_short
+
+
+def test_leverage_and_volume_share_become_conditions():
+    found = settings({"leverage": 2.5, "max_volume_share": 0.1}, {}, {}).conditions
+
+    assert (found.leverage_ppm, found.max_volume_share_ppm) == (2_500_000, 100_000)
+
+
+@pytest.mark.parametrize(
+    "given", [{"leverage": 0.5}, {"leverage": "2"}, {"max_volume_share": 0}, {"leverage": True}]
+)
+def test_conditions_out_of_range_are_refused_by_name(given):
+    with pytest.raises(InvalidError, match=next(iter(given))):
+        settings(given, {}, {})

@@ -25,7 +25,7 @@ from strategy_engine.kernel.native.instruments import Listing, Listings
 from strategy_engine.kernel.native.record import Record, Wiring, packed
 from strategy_engine.kernel.native.source import Plan
 from strategy_engine.matching.exchange import Exchange, Prices
-from strategy_engine.matching.model import Rules
+from strategy_engine.matching.model import Conditions, Rules
 from strategy_engine.matching.ticket import OrderEvent
 from strategy_engine.sandbox.protocol import messages
 
@@ -41,6 +41,27 @@ class _Series:
     open_ns: list[int]
     prices: list[Prices]
     volume_lots: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """The capital, and by what rules and conditions orders fill."""
+
+    capital_nanos: int
+    rules: Rules
+    conditions: Conditions
+
+    @classmethod
+    def of(cls, engine: messages.Engine) -> "Money":
+        """Return it as the engine sent it."""
+        return cls(
+            capital_nanos=engine.capital_nanos,
+            rules=Rules(**{name: getattr(engine, name) for name in Rules.__slots__}),
+            conditions=Conditions(
+                max_volume_share_ppm=engine.max_volume_share_ppm,
+                leverage_ppm=engine.leverage_ppm,
+            ),
+        )
 
 
 class Ear(SimulationModule):  # type: ignore[misc]  # compiled, without stubs
@@ -127,7 +148,7 @@ class Replay:
 
 
 def run(
-    plan: Plan, listings: Listings, how: messages.NativeBacktest, money: tuple[int, Rules]
+    plan: Plan, listings: Listings, how: messages.NativeBacktest, money: Money
 ) -> messages.NativeBacktested:
     """Run a fresh instance over whole histories; what it asked for is the result.
 
@@ -167,7 +188,7 @@ class _Bench:
         plan: Plan,
         listings: Listings,
         how: messages.NativeBacktest,
-        money: tuple[int, Rules],
+        money: Money,
     ) -> None:
         self.record = Record()
         self.engine = BacktestEngine(_config())
@@ -181,12 +202,14 @@ class _Bench:
         )
         self._doors = desk.doors(wiring)
         terms = [each.terms for each in listings.all]
-        self.venue = Exchange(money[0], terms, money[1], latency_ns=how.latency_ns)
+        self.venue = Exchange(
+            money.capital_nanos, terms, money.rules, money.conditions, latency_ns=how.latency_ns
+        )
         series = {
             each.symbol: _series(listings.by_symbol[each.symbol], each, how) for each in how.bars
         }
         self.replay = Replay(series, self.venue, self.record, self._doors)
-        self._connect(listings, money[0])
+        self._connect(listings, money.capital_nanos)
         self._start_ns = self._load(listings, how)
         strategy = plan.construct()
         desk.name_strategy(strategy)

@@ -2,13 +2,10 @@
 
 from typing import assert_never
 
-import msgspec
-
 from strategy_engine.kernel import failures
 from strategy_engine.kernel.native import backtest, source
 from strategy_engine.kernel.native.instruments import Listings
 from strategy_engine.kernel.native.live import Live
-from strategy_engine.matching.model import Rules
 from strategy_engine.sandbox.protocol import messages
 
 DEFAULT_LOOKBACK = 512  # bars of history that a strategy may ask for at its start
@@ -38,8 +35,7 @@ class Native:
                 message.contracts, message.timeframe, frozenset(message.offers)
             )
         self._plan = source.plan(message.code, message.parameters, self._listings.market)
-        parts = msgspec.structs.asdict(message.engine)
-        self._money = parts.pop("capital_nanos"), Rules(**parts)
+        self._money = backtest.Money.of(message.engine)
         self._lookback = message.lookback or DEFAULT_LOOKBACK
         self._live = Live(self._plan, self._listings)
 

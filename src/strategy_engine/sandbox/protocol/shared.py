@@ -13,7 +13,10 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters that the engine takes, as `matching.Rules` holds them, and the capital."""
+    """The parameters that the engine takes, as `matching.Rules` holds them, and the capital.
+
+    The last two are `matching.Conditions` of a native strategy's orders.
+    """
 
     capital_nanos: int
     position_size_ppb: int
@@ -24,6 +27,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     allow_short: bool
     max_trades_per_day: int | None
     max_position_nanos: int | None
+    max_volume_share_ppm: int | None = None
+    leverage_ppm: int | None = None
 
 
 class Bars(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,75 @@
+"""What a strategy's source says of where it runs: its kernel, and the modules it wants warm. Pure.
+
+A courtesy read of imports and class definitions: what runs in the child is decided there again.
+"""
+
+import ast
+import warnings
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import lru_cache
+
+METHOD = "generate_signal"
+NAUTILUS = "nautilus_trader"
+_SCIENTIFIC = frozenset({"pandas", "scipy"})
+_KEPT = 256  # sources whose answer is remembered; a version's code never changes
+
+
+class Kernel(StrEnum):
+    """Which contract a strategy keeps."""
+
+    SIGNAL = "signal"
+    NATIVE = "native"
+
+
+class Warm(StrEnum):
+    """Which zygote forks a strategy: what it imports is loaded there once, for all."""
+
+    LEAN = "lean"
+    SCIENTIFIC = "scientific"
+    NAUTILUS = "nautilus"
+
+
+def kernel_of(code: str) -> Kernel:
+    """Return which contract the code keeps; SIGNAL for what does not parse."""
+    return _read(code)[0]
+
+
+def warm_of(code: str) -> Warm:
+    """Return the smallest zygote that has loaded what the code imports."""
+    return _read(code)[1]
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(code: str) -> tuple[Kernel, Warm]:
+    tree = _parsed(code)
+    packages = set(_packages(tree))
+    if NAUTILUS in packages:
+        kernel = Kernel.SIGNAL if _has_method(tree) else Kernel.NATIVE
+        return kernel, Warm.NAUTILUS
+    return Kernel.SIGNAL, Warm.SCIENTIFIC if packages & _SCIENTIFIC else Warm.LEAN
+
+
+def _parsed(code: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _packages(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").partition(".")[0]
+
+
+def _has_method(tree: ast.Module) -> bool:
+    return any(
+        isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == METHOD
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for each in node.body
+    )
