@@ -1,4 +1,4 @@
-"""What is traded and what is known of it: timeframes, calendars, instruments, bars."""
+"""What is traded and what is known of it: timeframes, calendars, instruments, bars, ticks."""
 
 import re
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ HOUR_NS = 3_600 * SECOND_NS
 DAY_NS = 24 * HOUR_NS
 PRICES = ("open", "high", "low", "close")
 COLUMNS = (*PRICES, "volume")
+QUOTE_COLUMNS = ("bid", "ask", "bid_size", "ask_size")
+TRADE_COLUMNS = ("price", "size")
 
 
 class Unit(StrEnum):
@@ -221,15 +223,7 @@ class Bars:
     timeframe_ns: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ts_ns", _read_only(self.ts_ns, np.int64))
-        for name in COLUMNS:
-            column = _read_only(getattr(self, name), np.float64)
-            if column.shape != self.ts_ns.shape:
-                raise InvalidError(
-                    f"column {name} has shape {column.shape}, ts_ns has {self.ts_ns.shape}",
-                    field=name,
-                )
-            object.__setattr__(self, name, column)
+        _freeze(self, self.ts_ns, COLUMNS)
 
     def __len__(self) -> int:
         return int(self.ts_ns.size)
@@ -251,6 +245,95 @@ class Bars:
             volume=self.volume[part],
             timeframe_ns=self.timeframe_ns,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quotes:
+    """Quotes of one instrument in time order; the arrays cannot be written to.
+
+    Parameters
+    ----------
+    ts_ns : array of int64, shape (n,)
+        When each was known, nanoseconds since 1970 UTC, never falling; several may share a time.
+    bid, ask : array of float64, shape (n,)
+        Settlement currency a unit.
+    bid_size, ask_size : array of float64, shape (n,)
+        Units offered at each.
+    """
+
+    ts_ns: Ints
+    bid: Floats
+    ask: Floats
+    bid_size: Floats
+    ask_size: Floats
+
+    def __post_init__(self) -> None:
+        _freeze(self, self.ts_ns, QUOTE_COLUMNS)
+
+    def __len__(self) -> int:
+        return int(self.ts_ns.size)
+
+    def slice(self, start: int | None = None, stop: int | None = None) -> "Quotes":
+        """Return the quotes from index `start` up to, not including, `stop`, without copying."""
+        part = slice(start, stop)
+        columns = {name: getattr(self, name)[part] for name in QUOTE_COLUMNS}
+        return Quotes(ts_ns=self.ts_ns[part], **columns)
+
+    def between(self, start_ns: int | None, end_ns: int | None) -> "Quotes":
+        """Return the quotes at or after `start_ns` and before `end_ns`, without copying."""
+        return self.slice(*_part(self.ts_ns, start_ns, end_ns))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trades:
+    """Trades of one instrument in time order; the arrays cannot be written to.
+
+    Parameters
+    ----------
+    ts_ns : array of int64, shape (n,)
+        When each was known, nanoseconds since 1970 UTC, never falling; several may share a time.
+    price : array of float64, shape (n,)
+        Settlement currency a unit.
+    size : array of float64, shape (n,)
+        Units traded.
+    """
+
+    ts_ns: Ints
+    price: Floats
+    size: Floats
+
+    def __post_init__(self) -> None:
+        _freeze(self, self.ts_ns, TRADE_COLUMNS)
+
+    def __len__(self) -> int:
+        return int(self.ts_ns.size)
+
+    def slice(self, start: int | None = None, stop: int | None = None) -> "Trades":
+        """Return the trades from index `start` up to, not including, `stop`, without copying."""
+        part = slice(start, stop)
+        return Trades(ts_ns=self.ts_ns[part], price=self.price[part], size=self.size[part])
+
+    def between(self, start_ns: int | None, end_ns: int | None) -> "Trades":
+        """Return the trades at or after `start_ns` and before `end_ns`, without copying."""
+        return self.slice(*_part(self.ts_ns, start_ns, end_ns))
+
+
+def _part(ts_ns: Ints, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
+    start = 0 if start_ns is None else int(np.searchsorted(ts_ns, start_ns))
+    stop = ts_ns.size if end_ns is None else int(np.searchsorted(ts_ns, end_ns))
+    return start, max(start, stop)
+
+
+def _freeze(columns: object, ts_ns: Ints, names: tuple[str, ...]) -> None:
+    times = _read_only(ts_ns, np.int64)
+    object.__setattr__(columns, "ts_ns", times)
+    for name in names:
+        column = _read_only(getattr(columns, name), np.float64)
+        if column.shape != times.shape:
+            raise InvalidError(
+                f"column {name} has shape {column.shape}, ts_ns has {times.shape}", field=name
+            )
+        object.__setattr__(columns, name, column)
 
 
 def _read_only[T: np.generic](values: NDArray[T], dtype: type[T]) -> NDArray[T]:

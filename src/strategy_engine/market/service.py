@@ -14,7 +14,7 @@ from strategy_engine.core.errors import (
     UnavailableError,
 )
 from strategy_engine.market import columns, model, rules, shipped
-from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
+from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, moment
 from strategy_engine.market.store import Store
 
@@ -108,6 +108,42 @@ class Catalogue:
         if limit is not None:
             start = max(start, stop - limit)
         return everything.slice(start, max(start, stop))
+
+    def quotes(
+        self, symbol: str, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Quotes | None:
+        """Return quotes at or after `start_ns` and before `end_ns`; None if it has none at all.
+
+        They lie in a mapped file: what is not looked at is not read.
+
+        Raises
+        ------
+        NotFoundError
+            If the symbol is unknown.
+        UnavailableError
+            If their file cannot be read.
+        """
+        self.instrument(symbol)
+        found = self._store.quotes(symbol)
+        return None if found is None else found.between(start_ns, end_ns)
+
+    def trades(
+        self, symbol: str, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Trades | None:
+        """Return trades at or after `start_ns` and before `end_ns`; None if it has none at all.
+
+        They lie in a mapped file: what is not looked at is not read.
+
+        Raises
+        ------
+        NotFoundError
+            If the symbol is unknown.
+        UnavailableError
+            If their file cannot be read.
+        """
+        self.instrument(symbol)
+        found = self._store.trades(symbol)
+        return None if found is None else found.between(start_ns, end_ns)
 
     def import_file(  # noqa: PLR0913 - each is one optional fact of the instrument
         self,

@@ -19,10 +19,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strategy_engine.core.errors import ConflictError, EngineError, InvalidError, UnavailableError
-from strategy_engine.market import arrow
-from strategy_engine.market.model import COLUMNS, Bars, Calendar, Floats, Instrument, Timeframe
+from strategy_engine.market import arrow, ticks
+from strategy_engine.market.model import (
+    COLUMNS,
+    Bars,
+    Calendar,
+    Floats,
+    Instrument,
+    Quotes,
+    Timeframe,
+    Trades,
+)
 
 _INSTRUMENT = "instrument.json"
+_QUOTES = "quotes.arrow"
+_TRADES = "trades.arrow"
 _SUFFIX = ".parquet"
 _CACHED_FILES = 64
 _UNIT_NS = {"us": 1_000, "ns": 1}
@@ -103,6 +114,45 @@ class Store:
         while len(self._loaded) > _CACHED_FILES:
             self._loaded.popitem(last=False)
         return bars
+
+    def quotes(self, symbol: str) -> Quotes | None:
+        """Return a symbol's quotes where they lie, or None if there are none.
+
+        Raises
+        ------
+        UnavailableError
+            If their file cannot be read.
+        """
+        return self._ticks(symbol, _QUOTES, ticks.quotes)
+
+    def trades(self, symbol: str) -> Trades | None:
+        """Return a symbol's trades where they lie, or None if there are none.
+
+        Raises
+        ------
+        UnavailableError
+            If their file cannot be read.
+        """
+        return self._ticks(symbol, _TRADES, ticks.trades)
+
+    def save_ticks(self, symbol: str, given: Quotes | Trades) -> None:
+        """Write a symbol's quotes or trades, over those that are there; whole or not at all.
+
+        Who has mapped the old file keeps it.
+        """
+        name = _QUOTES if isinstance(given, Quotes) else _TRADES
+        target = self._folder(symbol) / name
+        _written(target, lambda file: ticks.write(file, given)).replace(target)
+        _sync_folder(target.parent)
+
+    def _ticks[T](self, symbol: str, name: str, read: Callable[[Path], T]) -> T | None:
+        path = self._folder(symbol) / name
+        if not path.is_file():
+            return None
+        try:
+            return read(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise _damaged(path, error) from error
 
     def save(self, instrument: Instrument, timeframe: Timeframe, bars: Bars) -> None:
         """Write bars and instrument: both to disk under other names first, then into place.
@@ -213,7 +263,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _damaged(path: Path, error: Exception) -> UnavailableError:
     return UnavailableError(
-        f"{path} cannot be read ({error}); import its bars again with --replace",
+        f"{path} cannot be read ({error}); import it again with --replace",
         field="path",
         value=str(path),
     )
