@@ -17,7 +17,22 @@ TABLE = sa.Table(
     sa.Column("execution_id", sa.String(40), nullable=False),
     sa.Column("at", database.UtcDateTime, nullable=False),
     sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("is_rolled_up", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_metrics_execution", "execution_id", "at"),
+    sa.Index("ix_metrics_is_rolled_up", "is_rolled_up", "at"),
+)
+
+ROLLUPS = sa.Table(
+    "metric_rollups",
+    database.ledger,
+    sa.Column("execution_id", sa.String(40), primary_key=True),
+    sa.Column("resolution", sa.String(4), primary_key=True),
+    sa.Column("start_at", database.UtcDateTime, primary_key=True),
+    sa.Column("last_at", database.UtcDateTime, nullable=False),
+    sa.Column("samples", sa.Integer, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("sums", sa.JSON, nullable=False),
+    sa.Index("ix_metric_rollups_resolution", "resolution", "start_at"),
 )
 
 

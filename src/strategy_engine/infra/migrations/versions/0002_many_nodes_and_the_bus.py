@@ -1,6 +1,9 @@
 """Native strategies' books, the outbox, leases of nodes, and thinned metrics."""
 
-from alembic import context
+import sqlalchemy as sa
+from alembic import context, op
+
+from strategy_engine.infra import database
 
 revision = "0002"
 down_revision = "0001"
@@ -20,4 +23,28 @@ def _control() -> None:
 
 
 def _ledger() -> None:
-    pass
+    _thinned_metrics()
+
+
+def _thinned_metrics() -> None:
+    op.add_column(
+        "metrics",
+        sa.Column("is_rolled_up", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
+    op.create_index("ix_metrics_is_rolled_up", "metrics", ["is_rolled_up", "at"], unique=False)
+    op.create_table(
+        "metric_rollups",
+        sa.Column("execution_id", sa.String(length=40), nullable=False),
+        sa.Column("resolution", sa.String(length=4), nullable=False),
+        sa.Column("start_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("last_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("samples", sa.Integer(), nullable=False),
+        sa.Column("metrics", sa.JSON(), nullable=False),
+        sa.Column("sums", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "execution_id", "resolution", "start_at", name=op.f("pk_metric_rollups")
+        ),
+    )
+    op.create_index(
+        "ix_metric_rollups_resolution", "metric_rollups", ["resolution", "start_at"], unique=False
+    )
