@@ -21,8 +21,6 @@ from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.venue.ledger import Ledger
 from strategy_engine.venue.service import Records
 
-NODE_ID = "local"
-
 _log = logs.get("node")
 
 
@@ -43,7 +41,7 @@ async def _run(settings: Settings) -> None:
     zygotes = Zygotes(confinement=settings.sandbox)
     wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
     tools = Tools(
-        journal=Journal(opened, registry, clock, node_id=NODE_ID),
+        journal=Journal(opened, registry, clock, node_id=settings.node_id),
         registry=registry,
         ledger=ledger,
         records=Records(kept),
@@ -60,7 +58,7 @@ async def _run(settings: Settings) -> None:
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
     async with asyncio.TaskGroup() as group:
-        beating = group.create_task(_beat(opened, clock))
+        beating = group.create_task(_beat(opened, clock, settings.node_id))
         warming = group.create_task(_warm(zygotes))
         await reconciler.run()
         beating.cancel()
@@ -79,11 +77,11 @@ async def _warm(zygotes: Zygotes) -> None:
         _log.error("zygote did not start", why=str(error))  # the next fork tries again, and says so
 
 
-async def _beat(opened: database.Database, clock: SystemClock) -> None:
+async def _beat(opened: database.Database, clock: SystemClock, node_id: str) -> None:
     started_at = clock.now()
     while True:
         here = presence.Presence(
-            node_id=NODE_ID, pid=os.getpid(), started_at=started_at, heartbeat_at=clock.now()
+            node_id=node_id, pid=os.getpid(), started_at=started_at, heartbeat_at=clock.now()
         )
         try:
             async with opened.write() as connection:

@@ -189,6 +189,7 @@ class Deployment(DeploymentSummary):
     stages_completed: int
     results: dict[str, DetailedResult]
     requested_by: shapes.Line
+    node_id: str | None
     revalidates: bool
     options: shapes.Json
     approval: ApprovalGiven | None

@@ -185,6 +185,7 @@ DEPLOYMENT: dict[str, Any] = {
     "results": {"syntax_check": {**_STAGE_RESULT, "evidence": {"imports": ["math"]}}},
     "stages_completed": 1,
     "requested_by": "local",
+    "node_id": "local",
     "revalidates": False,
     "options": {
         "deployment_type": "canary",
@@ -226,6 +227,8 @@ EXECUTION: dict[str, Any] = {
     "end_reason": None,
     "config": {"symbols": ["EUR/USD.SIM"], "speed": 10},
     "confinement": None,
+    "node_id": "local",
+    "epoch": 1,
 }
 EXECUTIONS: dict[str, Any] = {
     "executions": [EXECUTION],

@@ -77,6 +77,8 @@ class Execution(shapes.Answer):
     end_reason: shapes.MaybeLine
     config: shapes.Json
     confinement: shapes.MaybeJson
+    node_id: str | None
+    epoch: int
 
 
 class Executions(shapes.Page):

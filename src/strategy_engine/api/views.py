@@ -91,6 +91,7 @@ def deployment(followed: services.Followed) -> answers.Deployment:
         stages_completed=len(followed.results),
         results={each.stage: detailed_result(each) for each in followed.results},
         requested_by=found.requested_by,
+        node_id=found.node_id,
         revalidates=found.revalidates,
         options=plain.plain(asdict(found.options)),
         approval=None if approval is None else answers.ApprovalGiven.model_validate(approval),
@@ -120,6 +121,8 @@ def execution(found: Execution) -> readings.Execution:
         end_reason=found.end_reason,
         config=found.config.to_plain(),
         confinement=found.confinement,
+        node_id=found.node_id,
+        epoch=found.epoch,
     )
 
 

@@ -184,7 +184,7 @@ class Control:
 
     def _make_rollouts(self, pipeline: Pipeline) -> tuple[Rollouts, Workflows]:
         settings = self._settings
-        journal = Journal(self._database, self._registry, self._clock)
+        journal = Journal(self._database, self._registry, self._clock, node_id=settings.node_id)
         line = Line(
             registry=self._registry,
             executions=self._executions,

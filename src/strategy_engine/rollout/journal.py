@@ -20,10 +20,13 @@ SUBJECT = "deployment"
 class Journal:
     """Reads and changes deployments; whoever decides what to change is elsewhere."""
 
-    def __init__(self, database: Database, registry: Registry, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, registry: Registry, clock: Clock, *, node_id: str
+    ) -> None:
         self.database = database
         self.registry = registry
         self.clock = clock
+        self.node_id = node_id
 
     async def get(self, pipeline_id: str) -> Deployment:
         """Return one deployment.

@@ -103,6 +103,7 @@ class Approval:
 class Deployment:
     """One deployment as it stands. `stages` are those it runs; the spec calls its id pipeline_id.
 
+    `node_id` is the node that validates it, from the moment it begins.
     `revalidates` is true for a version that was live already: its state and its capital stay
     untouched. `replaces` are the executions whose capital it takes, `plan` the steps it does so by.
     """
@@ -115,6 +116,7 @@ class Deployment:
     left_out: tuple[str, ...]
     requested_by: str
     created_at: datetime
+    node_id: str | None = None
     state: State = State.QUEUED
     plan: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()

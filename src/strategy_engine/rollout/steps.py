@@ -37,7 +37,11 @@ class Steps:
     async def begin(self, pipeline_id: str) -> list[str]:
         """Mark the pipeline as running and return its stages."""
         deployment = await self._journal.change(
-            pipeline_id, Trigger.BEGIN, started_at=self._clock.now(), only_from={State.QUEUED}
+            pipeline_id,
+            Trigger.BEGIN,
+            started_at=self._clock.now(),
+            node_id=self._journal.node_id,
+            only_from={State.QUEUED},
         )
         return list(deployment.stages)
 

@@ -30,6 +30,7 @@ TABLE = sa.Table(
     sa.Column("stages", sa.JSON, nullable=False),
     sa.Column("left_out", sa.JSON, nullable=False),
     sa.Column("requested_by", sa.String(100), nullable=False),
+    sa.Column("node_id", sa.String(60)),
     sa.Column("state", sa.String(20), nullable=False, index=True),
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("replaces", sa.JSON, nullable=False),

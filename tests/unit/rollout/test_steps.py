@@ -73,7 +73,7 @@ def told():
 def steps(opened, told):
     clock = SteppedClock(NOW)
     defaults = Defaults(stages=("backtest",), approval_required=False, auto_rollback=True)
-    journal = Journal(opened, Registry(opened, clock), clock)
+    journal = Journal(opened, Registry(opened, clock), clock, node_id="node-1")
     return Steps(journal=journal, pipeline=told, line=None, defaults=defaults)
 
 

@@ -19,7 +19,7 @@ def upgrade() -> None:
 
 
 def _control() -> None:
-    pass
+    _ownership()
 
 
 def _ledger() -> None:
@@ -48,3 +48,8 @@ def _thinned_metrics() -> None:
     op.create_index(
         "ix_metric_rollups_resolution", "metric_rollups", ["resolution", "start_at"], unique=False
     )
+
+
+def _ownership() -> None:
+    with op.batch_alter_table("deployments") as batch:
+        batch.add_column(sa.Column("node_id", sa.String(60)))
