@@ -1,12 +1,14 @@
 """The metrics of a live execution as it goes, and their snapshots."""
 
-from collections.abc import Iterable
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from strategy_engine.infra.database import Database
-from strategy_engine.performance import model, store
+from strategy_engine.performance import model, rollups, store
 from strategy_engine.performance.model import RoundTrip
+from strategy_engine.performance.rollups import Bucket, Resolution, Span
 from strategy_engine.performance.running import Running
 from strategy_engine.performance.store import Snapshot
 
@@ -67,11 +69,27 @@ class LiveMetrics:
         self._running.add_bar(equity, ts_ns=close_ns, benchmark_price=benchmark)
 
 
-class Snapshots:
-    """Keeps metrics as they were, for ever."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Metrics of one snapshot, or of the `samples` that a bucket which starts `at` has."""
 
-    def __init__(self, database: Database) -> None:
+    at: datetime
+    samples: int
+    metrics: Mapping[str, Any]
+
+
+class Snapshots:
+    """Keeps metrics as they were, in full for two days, and ever more thinly after that.
+
+    Parameters
+    ----------
+    interval_s : float
+        Between two snapshots of an execution.
+    """
+
+    def __init__(self, database: Database, *, interval_s: float = 10.0) -> None:
         self._database = database
+        self._interval = timedelta(seconds=interval_s)
 
     async def keep(self, snapshots: Iterable[Snapshot]) -> None:
         """Store snapshots."""
@@ -89,3 +107,48 @@ class Snapshots:
         """Return the last `limit` snapshots in [start, end), oldest first."""
         async with self._database.read() as connection:
             return await store.latest(connection, execution_id, start=start, end=end, limit=limit)
+
+    def choose(self, asked: Span, *, now: datetime) -> Resolution:
+        """Return the finest resolution that still has a whole span, in as few points as asked."""
+        return rollups.choose(asked, now=now, interval=self._interval)
+
+    async def history(
+        self,
+        execution_id: str,
+        resolution: Resolution,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Point]:
+        """Return the last `limit` points of [start, end), oldest first; no snapshot, no point.
+
+        A bucket is whole however little of it the range touches, and has every snapshot of its
+        time that was kept by now, whether it is rolled up yet or not.
+        """
+        step = rollups.STEPS.get(resolution)
+        if step is None:
+            found = await self.latest(execution_id, start=start, end=end, limit=limit)
+            return [Point(at=each.at, samples=1, metrics=each.metrics) for each in found]
+        first = None if start is None else rollups.start_of(start, step)
+        last = None if end is None else rollups.end_of(end, step)
+        async with self._database.read() as connection:
+            rolled_up = await store.rollups(
+                connection, execution_id, resolution, start=first, end=last, limit=limit
+            )
+            pending = await store.pending_of(connection, execution_id, start=first, end=last)
+        whole = _with_pending(rolled_up, pending, step)
+        return [
+            Point(at=at, samples=bucket.samples, metrics=bucket.metrics)
+            for at, bucket in sorted(whole.items())[-limit:]
+        ]
+
+
+def _with_pending(
+    rolled_up: Mapping[datetime, Bucket], pending: Iterable[Snapshot], step: timedelta
+) -> dict[datetime, Bucket]:
+    whole = dict(rolled_up)
+    for each in pending:
+        start = rollups.start_of(each.at, step)
+        whole[start] = rollups.add(whole.get(start), each.at, each.metrics)
+    return whole

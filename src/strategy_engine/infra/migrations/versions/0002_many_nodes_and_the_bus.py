@@ -20,10 +20,14 @@ def upgrade() -> None:
 
 def _control() -> None:
     _ownership()
+    _outbox("control_outbox")
+    _bus()
 
 
 def _ledger() -> None:
     _thinned_metrics()
+    _outbox("outbox")
+    _bus_bars()
 
 
 def _thinned_metrics() -> None:
@@ -31,7 +35,9 @@ def _thinned_metrics() -> None:
         "metrics",
         sa.Column("is_rolled_up", sa.Boolean(), nullable=False, server_default=sa.false()),
     )
-    op.create_index("ix_metrics_is_rolled_up", "metrics", ["is_rolled_up", "at"], unique=False)
+    columns = ["is_rolled_up", "execution_id", "at"]
+    op.create_index("ix_metrics_is_rolled_up", "metrics", columns, unique=False)
+    op.create_index("ix_metrics_at", "metrics", ["at"], unique=False)
     op.create_table(
         "metric_rollups",
         sa.Column("execution_id", sa.String(length=40), nullable=False),
@@ -53,3 +59,68 @@ def _thinned_metrics() -> None:
 def _ownership() -> None:
     with op.batch_alter_table("deployments") as batch:
         batch.add_column(sa.Column("node_id", sa.String(60)))
+
+
+def _outbox(name: str) -> None:
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        name,
+        sa.Column("outbox_id", number, autoincrement=True, nullable=False),
+        sa.Column("event_id", sa.String(length=160), nullable=False),
+        sa.Column("subject", sa.String(length=60), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("topic", sa.String(length=60), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("created_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("published_at", database.UtcDateTime(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("outbox_id", name=op.f(f"pk_{name}")),
+        sa.UniqueConstraint("event_id", name=op.f(f"uq_{name}_event_id")),
+    )
+    op.create_index(f"ix_{name}_waiting", name, ["published_at", "outbox_id"], unique=False)
+
+
+def _bus() -> None:
+    op.create_table(
+        "bus_links",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("holder", sa.String(length=80), nullable=False),
+        sa.Column("is_connected", sa.Boolean(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("waiting", sa.BigInteger(), nullable=False),
+        sa.Column("oldest_at", database.UtcDateTime(length=32), nullable=True),
+        sa.Column("counts", sa.JSON(), nullable=False),
+        sa.Column("seen_at", database.UtcDateTime(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_bus_links")),
+    )
+    op.create_table(
+        "bus_positions",
+        sa.Column("consumer", sa.String(length=60), nullable=False),
+        sa.Column("stream", sa.String(length=300), nullable=False),
+        sa.Column("entry_id", sa.String(length=40), nullable=False),
+        sa.Column("updated_at", database.UtcDateTime(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("consumer", "stream", name=op.f("pk_bus_positions")),
+    )
+    op.create_table(
+        "bus_commands",
+        sa.Column("command_id", sa.String(length=100), nullable=False),
+        sa.Column("topic", sa.String(length=40), nullable=False),
+        sa.Column("issued_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("obeyed_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("affected", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("command_id", name=op.f("pk_bus_commands")),
+    )
+
+
+def _bus_bars() -> None:
+    op.create_table(
+        "bus_bars",
+        sa.Column("bar_type", sa.String(length=160), nullable=False),
+        sa.Column("close_ns", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("open", sa.Double(), nullable=False),
+        sa.Column("high", sa.Double(), nullable=False),
+        sa.Column("low", sa.Double(), nullable=False),
+        sa.Column("close", sa.Double(), nullable=False),
+        sa.Column("volume", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("bar_type", "close_ns", name=op.f("pk_bus_bars")),
+    )
