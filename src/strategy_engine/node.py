@@ -16,6 +16,7 @@ from strategy_engine.execution.runner import NodeSettings, Tools
 from strategy_engine.infra import database, logs, presence, wakeup
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.service import Snapshots
+from strategy_engine.performance.upkeep import Upkeep
 from strategy_engine.registry.service import Registry
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.venue.ledger import Ledger
@@ -60,9 +61,11 @@ async def _run(settings: Settings) -> None:
     async with asyncio.TaskGroup() as group:
         beating = group.create_task(_beat(opened, clock, settings.node_id))
         warming = group.create_task(_warm(zygotes))
+        thinning = group.create_task(Upkeep(kept, clock).run())
         await reconciler.run()
         beating.cancel()
         warming.cancel()
+        thinning.cancel()
     await ledger.aclose()
     await zygotes.aclose()
     wake.close()

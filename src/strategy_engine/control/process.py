@@ -136,7 +136,7 @@ class Control:
             pipeline=pipeline,
             executions=self._executions,
             records=self._records,
-            snapshots=Snapshots(ledger),
+            snapshots=Snapshots(ledger, interval_s=settings.metrics_interval_s),
             catalogue=self._catalogue,
             telemetry=Telemetry(
                 database=self._database,
