@@ -65,6 +65,11 @@ def limits_of(settings: matching.Settings, config: ExecutionConfig, role: Role) 
     )
 
 
+def told_as(strategy_id: str, role: Role) -> str | None:
+    """Return as whose an execution's events are published; None: a validation run's are not."""
+    return None if role is Role.VALIDATION else strategy_id
+
+
 def terms_of(instrument: Instrument) -> Terms:
     """Return an instrument's contract terms as matching counts them."""
     return Terms(

@@ -226,6 +226,7 @@ class Runner:
             capital_nanos=settings.capital_nanos,
             account=venue.dump(),
             at=self._tools.clock.now(),
+            strategy_id=rules.told_as(mine.strategy_id, mine.role),
         )
         await self._tools.ledger.append(opened)
         kept = await self._kept(mine.execution_id)

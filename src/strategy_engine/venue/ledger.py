@@ -15,12 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
+from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
-from strategy_engine.infra import database, logs
-from strategy_engine.venue import rows, store
-from strategy_engine.venue.model import Entry
+from strategy_engine.infra import database, logs, outbox
+from strategy_engine.venue import outbox_rows, rows, store
+from strategy_engine.venue.model import Entry, Head, Opened
 
 LARGEST_BATCH = 2_000
 GATHER_S = 0.02  # how long entries that nobody waits for may gather
@@ -46,16 +47,25 @@ class Ledger:
         The ledger's database.
     retry_delays_s : sequence of float
         How long to wait before each new try of a commit that failed; then its authors are told.
+    timeout_s : float or None
+        How long one try waits for a lock; None: as every other transaction does.
     """
 
-    def __init__(self, url: str, *, retry_delays_s: Iterable[float] = RETRY_DELAYS_S) -> None:
-        self._engine = database.sync_engine(url, synchronous="FULL")
+    def __init__(
+        self,
+        url: str,
+        *,
+        retry_delays_s: Iterable[float] = RETRY_DELAYS_S,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._engine = database.sync_engine(url, timeout_s=timeout_s)
         self._retry_delays_s = tuple(retry_delays_s)
         self._queue: list[_Waiting] = []
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_awaited = False
         self._pause = threading.Event()  # never set: waiting for it is how the thread rests
+        self._told: dict[str, str] = {}
         self.commits = 0
         self.refused = 0
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -71,7 +81,8 @@ class Ledger:
 
         Its error is `StaleEpochError` if another copy of the execution has taken over,
         `LedgerGapError` if an earlier entry of the execution was not kept, and `UnavailableError`
-        if the database would not take it; then no later entry of the execution is kept either.
+        if the database would not take it (`DatabaseAwayError` if it was away); then no later entry
+        of the execution is kept either.
         """
         return self._put(entry, is_awaited=True)
 
@@ -123,20 +134,24 @@ class Ledger:
         for delay_s in (*self._retry_delays_s, None):
             try:
                 return self._write(entries)
-            except OperationalError as error:
-                why = f"the ledger cannot be written: {error.orig}"
-                if delay_s is None:
-                    _log.error("ledger_write_failed", error=why, entries=len(entries))
-                    return _all_failed(entries, f"{why}; free or repair its disk, then resume")
-                _log.warning("ledger_write_retried", error=why, entries=len(entries))
-                self._pause.wait(delay_s)
             except Exception as error:  # noqa: BLE001 - the thread's edge: the others must go on
-                where = traceback.format_exc(limit=-5)
-                _log.error("ledger_entry_failed", entries=len(entries), where=where)
-                if len(entries) == 1:
-                    return _all_failed(entries, f"the ledger cannot keep this entry: {error}")
-                return self._commit_each(entries)
+                away = _away(error)
+                if away is None:
+                    return self._commit_apart(entries, error)
+                if delay_s is None:
+                    _log.error("ledger_write_failed", error=str(away), entries=len(entries))
+                    return dict.fromkeys(range(len(entries)), away)
+                _log.warning("ledger_write_retried", error=str(away), entries=len(entries))
+                self._pause.wait(delay_s)
         raise AssertionError("the last delay is None")
+
+    def _commit_apart(self, entries: list[Entry], error: Exception) -> dict[int, EngineError]:
+        """Keep each entry by itself, since one of them cannot be kept; tell the author of that."""
+        where = "".join(traceback.format_exception(error, limit=-5))
+        _log.error("ledger_entry_failed", entries=len(entries), where=where)
+        if len(entries) == 1:
+            return {0: UnavailableError(f"the ledger cannot keep this entry: {error}")}
+        return self._commit_each(entries)
 
     def _commit_each(self, entries: list[Entry]) -> dict[int, EngineError]:
         outcomes = [self._commit([entry]) for entry in entries]
@@ -144,9 +159,10 @@ class Ledger:
 
     def _write(self, entries: list[Entry]) -> dict[int, EngineError]:
         with self._engine.begin() as connection:
-            heads = store.heads(connection, {each.execution_id for each in entries})
+            heads = _locked_heads(connection, entries)
             batch, refusals = rows.collect(entries, heads)
             _insert(connection, batch)
+            self._tell_others(connection, entries, batch)
             epochs = {name: head.epoch for name, head in heads.items()}
             _upsert(connection, batch, epochs)
         self.commits += 1
@@ -156,9 +172,35 @@ class Ledger:
             place: errors[id(entry)] for place, entry in enumerate(entries) if id(entry) in errors
         }
 
+    def _tell_others(
+        self, connection: sa.Connection, entries: list[Entry], batch: rows.Batch
+    ) -> None:
+        outbox_rows.hear(entries, self._told)
+        if batch.trades and (events := outbox_rows.events(batch, self._told)):
+            outbox.add_sync(connection, events, at=SystemClock().now())
 
-def _all_failed(entries: list[Entry], why: str) -> dict[int, EngineError]:
-    return {place: UnavailableError(why) for place in range(len(entries))}
+
+def _away(error: Exception) -> outages.DatabaseAwayError | None:
+    return outages.find(error) if isinstance(error, SQLAlchemyError) else None
+
+
+def _locked_heads(connection: sa.Connection, entries: list[Entry]) -> dict[str, Head]:
+    """Return where the executions' ledgers stand, each locked until the transaction ends.
+
+    A row that is not there cannot be locked: an execution's first opening is put there before,
+    and whoever comes second, on another node, waits for it and then sees its epoch.
+    """
+    heads = store.heads(connection, {each.execution_id for each in entries})
+    first = {
+        each.execution_id: each
+        for each in reversed(entries)
+        if isinstance(each, Opened) and each.execution_id not in heads
+    }
+    if first:
+        statement = _open_statement(connection.dialect.name)
+        connection.execute(statement, [rows.opening(each) for each in first.values()])
+        heads |= store.heads(connection, first)
+    return heads
 
 
 def _mark_seen(future: asyncio.Future[None]) -> None:
@@ -238,6 +280,12 @@ def _upsert_statement(table: sa.Table, dialect: str, *, only: str | None = None)
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in names}
     )
+
+
+@functools.cache
+def _open_statement(dialect: str) -> sa.Executable:
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return make(store.CHECKPOINTS).on_conflict_do_nothing(index_elements=["execution_id"])
 
 
 @functools.cache

@@ -123,13 +123,17 @@ class Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """The ledger's first entry of an execution, and of each time that it is taken over."""
+    """The ledger's first entry of an execution, and of each time that it is taken over.
+
+    `strategy_id` is whose fills others are told of; None: nobody is told (a validation run).
+    """
 
     execution_id: str
     epoch: int
     capital_nanos: int
     account: Mapping[str, Any]
     at: datetime
+    strategy_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
