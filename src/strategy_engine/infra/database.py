@@ -1,21 +1,30 @@
 """Two databases behind one door: `control` (desired state, evidence) and `ledger` (money).
 
 On SQLite each is a file of its own, so that a slow writer in one never holds up a fill in the
-other. Rooms declare their tables on one of the two `MetaData`; no foreign key crosses files.
+other. Rooms declare their tables on one of the two `MetaData`; no foreign key crosses files. On
+PostgreSQL one database holds both.
 """
 
 import asyncio
+import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from strategy_engine.infra import outages, postgres
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -27,7 +36,16 @@ NAMING = {
 control = sa.MetaData(naming_convention=NAMING)
 ledger = sa.MetaData(naming_convention=NAMING)
 
-BUSY_TIMEOUT_MS = 10_000
+TIMEOUT_S = 10.0
+_LOCKS = 0x5E_96_1E  # the namespace of this product's advisory locks in a PostgreSQL database
+
+
+class Lane(IntEnum):
+    """Whose writers take turns on PostgreSQL, where a database has no single writer of its own."""
+
+    CONTROL = 1
+    LEDGER = 2
+    MIGRATION = 3
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -52,10 +70,12 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value if dialect.name == "postgresql" else value.isoformat(timespec="microseconds")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Return an aware time whatever the database gave."""
+        """Return a time in UTC whatever the database gave."""
         del dialect
-        if value is None or isinstance(value, datetime):
-            return value
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
         return datetime.fromisoformat(value)
 
 
@@ -83,46 +103,148 @@ class ExactDecimal(sa.TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
+class Bytewise(sa.ColumnElement[str]):
+    """A text column to order by as Python orders strings, whatever the database's collation is."""
+
+    inherit_cache = True
+    _traverse_internals = [("column", sa.sql.visitors.InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy reads it off the class
+
+    def __init__(self, column: sa.ColumnElement[str]) -> None:
+        self.column = column
+        self.type = column.type
+
+
+@compiles(Bytewise)
+def _as_it_is(element: Bytewise, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.column, **options)  # SQLite compares bytes
+
+
+@compiles(Bytewise, "postgresql")
+def _in_c(element: Bytewise, compiler: SQLCompiler, **options: Any) -> str:
+    return f'{compiler.process(element.column, **options)} COLLATE "C"'
+
+
 class Database:
     """An async engine whose write transactions never lose an update.
 
     SQLite: every write begins IMMEDIATE (a deferred one silently loses read-then-update races
-    between processes), WAL, foreign keys on.
+    between processes), WAL, foreign keys on. PostgreSQL: every write first takes its lane's lock,
+    so that what it reads is what it changes, as on SQLite; a read sees one snapshot.
+
+    Parameters
+    ----------
+    timeout_s : float
+        How long a transaction waits for a lock, and on PostgreSQL for an answer at all. Then it
+        raises `outages.DatabaseAwayError`, as it does for every sign that the database is away.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine: AsyncEngine = create_async_engine(url, pool_size=5, max_overflow=20)
-        if self.engine.dialect.name == "sqlite":
-            tune_sqlite(self.engine.sync_engine, synchronous="NORMAL")
+    def __init__(
+        self, url: str, *, lane: Lane = Lane.CONTROL, timeout_s: float | None = None
+    ) -> None:
+        timeout_s = timeout_s or TIMEOUT_S
+        self._is_server = is_server(url)
+        # A SQLite call in its thread cannot be interrupted; its own busy timeout ends it.
+        self._deadline_s = timeout_s if self._is_server else None
+        self._turn = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, lane.value))
+        self.engine: AsyncEngine = _engine(url, timeout_s)
+        self._reads = self.engine.execution_options(**_READ[self._is_server])
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading one consistent snapshot."""
-        async with self.engine.connect() as connection:
-            await connection.execution_options(strategy_engine_read=True)
+        async with self._answering(), self._reads.connect() as connection:
             yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Open one transaction; it commits at the end of the block, or nothing of it happened."""
-        async with self.engine.begin() as connection:
+    async def write(self, *, in_turn: bool = True) -> AsyncIterator[AsyncConnection]:
+        """Open one transaction; it commits at the end of the block, or nothing of it happened.
+
+        Parameters
+        ----------
+        in_turn : bool
+            False: on PostgreSQL it waits for no other writer. For a single statement that is right
+            whatever others write.
+        """
+        async with self._answering(), self.engine.begin() as connection:
+            if in_turn and self._is_server:
+                await connection.execute(self._turn)
             yield connection
+
+    async def answers(self) -> None:
+        """Raise `DatabaseAwayError` if the database does not answer a question about nothing."""
+        async with self.read() as connection:
+            await connection.execute(sa.select(1))
+
+    async def notify(self) -> None:
+        """Wake those who listen, on whatever host; SQLite has nobody to wake."""
+        if self._is_server:
+            async with self.write(in_turn=False) as connection:
+                await connection.execute(sa.select(sa.func.pg_notify(postgres.CHANNEL, "")))
 
     async def aclose(self) -> None:
         """Close every connection."""
         await asyncio.shield(self.engine.dispose())
 
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                yield
+        except (SQLAlchemyError, *postgres.ERRORS) as error:
+            away = outages.find(error) if self._is_server or _is_sql(error) else None
+            if away is None:
+                raise
+            raise away from error
 
-def tune_sqlite(engine: sa.Engine, *, synchronous: str) -> None:
+
+def is_server(url: str) -> bool:
+    """Say whether a URL is of a PostgreSQL database."""
+    return url.startswith(postgres.SCHEMES)
+
+
+def control_url(data_dir: Path, server: str | None = None) -> str:
+    """Return the URL of the control database: the server's, or a file of the data directory."""
+    return server or f"sqlite+aiosqlite:///{data_dir / 'control.db'}"
+
+
+def ledger_url(data_dir: Path, server: str | None = None) -> str:
+    """Return the URL of the ledger database: the server's, or a file of the data directory."""
+    return server or f"sqlite+aiosqlite:///{data_dir / 'ledger.db'}"
+
+
+def sync_engine(url: str, *, timeout_s: float | None = None) -> sa.Engine:
+    """Return a synchronous engine for the ledger's thread."""
+    timeout_s = timeout_s or TIMEOUT_S
+    if is_server(url):
+        return postgres.sync_engine(url, timeout_s=timeout_s, **_OPTIONS)
+    engine = sa.create_engine(url.replace("+aiosqlite", ""), **_OPTIONS)
+    tune_sqlite(engine, timeout_s=timeout_s)
+    return engine
+
+
+def migration_engine(url: str) -> sa.Engine:
+    """Return a synchronous engine whose statements may take as long as they need."""
+    if is_server(url):
+        return postgres.sync_engine(url, timeout_s=TIMEOUT_S, settings={}, **_OPTIONS)
+    return sync_engine(url)
+
+
+def take_turn(connection: sa.Connection, lane: Lane) -> None:
+    """Wait until no other transaction has the lane; on SQLite the transaction itself is alone."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, lane.value)))
+
+
+def tune_sqlite(engine: sa.Engine, *, timeout_s: float) -> None:
     """Set what every connection to a SQLite file needs, and begin writes IMMEDIATE."""
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we emit BEGIN ourselves, below
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute(f"PRAGMA busy_timeout = {timeout_s * 1_000:.0f}")
         cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
@@ -132,19 +254,43 @@ def tune_sqlite(engine: sa.Engine, *, synchronous: str) -> None:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def control_url(data_dir: Path) -> str:
-    """Return the URL of the control database of a data directory."""
-    return f"sqlite+aiosqlite:///{data_dir / 'control.db'}"
+def to_json(value: Any) -> str:
+    """Return JSON that every database and client reads: a number that is not finite is null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False)
 
 
-def ledger_url(data_dir: Path) -> str:
-    """Return the URL of the ledger database of a data directory (for a sync engine: `sync_url`)."""
-    return f"sqlite+aiosqlite:///{data_dir / 'ledger.db'}"
+# Values may be a strategy's code or a person's words: they have no place in a message or a log.
+_OPTIONS: dict[str, Any] = {"hide_parameters": True, "json_serializer": to_json}
+_READ: dict[bool, dict[str, Any]] = {
+    False: {"strategy_engine_read": True},
+    True: {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
 
 
-def sync_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
-    """Return a synchronous engine for the ledger's thread and for migrations."""
-    engine = sa.create_engine(url.replace("+aiosqlite", ""))
-    if engine.dialect.name == "sqlite":
-        tune_sqlite(engine, synchronous=synchronous)
+def _engine(url: str, timeout_s: float) -> AsyncEngine:
+    if is_server(url):
+        return postgres.async_engine(url, timeout_s=timeout_s, **_OPTIONS)
+    engine = create_async_engine(
+        url, pool_size=5, max_overflow=20, pool_timeout=timeout_s, **_OPTIONS
+    )
+    tune_sqlite(engine.sync_engine, timeout_s=timeout_s)
     return engine
+
+
+def _is_sql(error: BaseException) -> bool:
+    return isinstance(error, SQLAlchemyError)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value

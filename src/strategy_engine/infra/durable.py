@@ -1,36 +1,42 @@
-"""The durable workflow engine (DBOS), set up for SQLite old and new."""
+"""The durable workflow engine (DBOS): on a SQLite file old or new, or on PostgreSQL."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy import event
+
+from strategy_engine.infra import postgres
 
 QUEUE_POLL_S = 0.1
 BUSY_TIMEOUT_MS = 30_000
+CONNECT_TIMEOUT_S = 10.0
+SCHEMA = "dbos"  # its tables stay apart from ours in a PostgreSQL database
+IDLE_IN_TRANSACTION_MS = 60_000  # what DBOS itself sets where it makes the connections
 
 # One value for every build whose workflow steps keep their order and names: pending work of an
 # older build with the same value is resumed by the newer one. Raise it when a workflow changes.
 WORKFLOW_VERSION = "1"
 
 
-def launch(data_dir: Path, *, executor_id: str, log_level: str = "WARNING") -> None:
-    """Start the workflow engine on `<data_dir>/workflows.db` and resume what was pending."""
-    path = data_dir / "workflows.db"
-    DBOS(
-        config={
-            "name": "strategy-engine",
-            "system_database_url": f"sqlite:///{path}",
-            "system_database_engine": _engine(path),
-            "serializer": DBOSPortableJSONSerializer(),
-            "application_version": WORKFLOW_VERSION,
-            "executor_id": executor_id,
-            "log_level": log_level,
-            "enable_otlp": False,
-        }
-    )
+def launch(
+    data_dir: Path, server: str | None = None, *, executor_id: str, log_level: str = "WARNING"
+) -> None:
+    """Start the workflow engine on the server, or on `<data_dir>/workflows.db`, and resume."""
+    config: DBOSConfig = {
+        "name": "strategy-engine",
+        # Without a URL of its own it takes the engine's, and holds no password.
+        "system_database_engine": _sqlite(data_dir) if server is None else _postgres(server),
+        "dbos_system_schema": SCHEMA,
+        "serializer": DBOSPortableJSONSerializer(),
+        "application_version": WORKFLOW_VERSION,
+        "executor_id": executor_id,
+        "log_level": log_level,
+        "enable_otlp": False,
+    }
+    DBOS(config=config)
     DBOS.launch()
 
 
@@ -39,8 +45,28 @@ def destroy() -> None:
     DBOS.destroy(workflow_completion_timeout_sec=0)
 
 
-def _engine(path: Path) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path}")
+def path_of(data_dir: Path) -> Path:
+    """Return the SQLite file of the workflow engine."""
+    return data_dir / "workflows.db"
+
+
+def _postgres(server: str) -> sa.Engine:
+    # No limit on a statement or a wait for a lock: it takes neither for a reason to try again.
+    return postgres.sync_engine(
+        server,
+        timeout_s=CONNECT_TIMEOUT_S,
+        settings={
+            "application_name": "strategy-engine workflows",
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+        },
+        pool_size=8,
+        max_overflow=8,
+        pool_pre_ping=True,
+    )
+
+
+def _sqlite(data_dir: Path) -> sa.Engine:
+    engine = sa.create_engine(f"sqlite:///{path_of(data_dir)}")
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:

@@ -1,57 +1,82 @@
-"""Bring both databases to the newest schema. One history; each migration names its file."""
+"""Bring both databases to the newest schema. One history; each migration names its file.
+
+On SQLite each file carries its version; on PostgreSQL one database carries one version a file.
+"""
 
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from strategy_engine.core.errors import ConflictError
-from strategy_engine.infra import database
+from strategy_engine.infra import database, outages
 
 HEAD = "0002"
 CONTROL = "control"
 LEDGER = "ledger"
+FILES = (CONTROL, LEDGER)
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def upgrade(data_dir: Path) -> None:
-    """Upgrade the databases of a data directory, creating what is missing.
+def upgrade(data_dir: Path, server: str | None = None) -> None:
+    """Upgrade the databases of a data directory or server, creating what is missing.
+
+    Processes that do it at once take turns: the first one does it.
 
     Raises
     ------
     ConflictError
         If a database was written by a newer version of this product.
+    DatabaseAwayError
+        If one cannot be reached, or is locked.
     """
-    for file, url in (
-        (CONTROL, database.control_url(data_dir)),
-        (LEDGER, database.ledger_url(data_dir)),
-    ):
-        engine = database.sync_engine(url)
+    for file in FILES:
+        engine = database.migration_engine(url_of(file, data_dir, server))
         try:
-            _upgrade_one(engine, file)
+            with outages.told():
+                _upgrade_one(engine, file)
         finally:
             engine.dispose()
 
 
-def current(connection: sa.Connection) -> str | None:
+def standing(data_dir: Path, server: str | None = None) -> dict[str, str | None]:
+    """Return the revision that each database stands at, None for one that has no schema yet."""
+    found = {}
+    for file in FILES:
+        engine = database.migration_engine(url_of(file, data_dir, server))
+        try:
+            with outages.told(), engine.connect() as connection:
+                found[file] = current(connection, file)
+        finally:
+            engine.dispose()
+    return found
+
+
+def url_of(file: str, data_dir: Path, server: str | None = None) -> str:
+    """Return the URL of a database by its name."""
+    make = database.control_url if file == CONTROL else database.ledger_url
+    return make(data_dir, server)
+
+
+def version_table(dialect: str, file: str) -> str:
+    """Return the name of the table that holds a database's revision."""
+    return f"alembic_version_{file}" if dialect == "postgresql" else "alembic_version"
+
+
+def current(connection: sa.Connection, file: str) -> str | None:
     """Return the revision a database stands at, or None when it is empty."""
-    if not sa.inspect(connection).has_table("alembic_version"):
+    table = version_table(connection.dialect.name, file)
+    if not sa.inspect(connection).has_table(table):
         return None
-    revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    revision: str | None = connection.scalar(
+        sa.select(sa.column("version_num")).select_from(sa.table(table))
+    )
     return revision
 
 
 def _upgrade_one(engine: sa.Engine, file: str) -> None:
     with engine.connect() as connection:
-        stands_at = current(connection)
-    if stands_at == HEAD:
-        return
-    if stands_at is not None and stands_at > HEAD:
-        raise ConflictError(
-            f"the {file} database is at revision {stands_at}, newer than this version's {HEAD};"
-            " run the newer version, or restore a backup",
-            value=stands_at,
-            accepted=HEAD,
-        )
+        if _is_at_head(connection, file):
+            return
     # Alembic is imported only when there is something to do: it costs a start 0.2 s.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -59,5 +84,21 @@ def _upgrade_one(engine: sa.Engine, file: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     with engine.begin() as connection:
-        config.attributes.update(connection=connection, file=file)
+        database.take_turn(connection, database.Lane.MIGRATION)
+        if _is_at_head(connection, file):
+            return  # another process did it meanwhile
+        table = version_table(connection.dialect.name, file)
+        config.attributes.update(connection=connection, file=file, version_table=table)
         command.upgrade(config, "head")
+
+
+def _is_at_head(connection: sa.Connection, file: str) -> bool:
+    stands_at = current(connection, file)
+    if stands_at is not None and stands_at > HEAD:
+        raise ConflictError(
+            f"the {file} database is at revision {stands_at}, newer than this version's {HEAD};"
+            " run the newer version, or restore a backup",
+            value=stands_at,
+            accepted=HEAD,
+        )
+    return stands_at == HEAD

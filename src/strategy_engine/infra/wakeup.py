@@ -1,5 +1,6 @@
-"""A hint from one process to another that rows have changed: a datagram that may be lost.
+"""A hint from one process to another that rows have changed: it may be lost.
 
+On one host it is a datagram; on PostgreSQL it is a notification besides, which other hosts hear.
 The receiver re-reads the database on every hint and every half second besides, so nothing
 depends on a hint's arrival.
 """
@@ -11,6 +12,8 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+
+from strategy_engine.infra import database, outages, postgres
 
 REREAD_S = 0.5
 LONGEST_PATH = 107  # sun_path holds 108 bytes with its terminator
@@ -50,6 +53,11 @@ class WakeUp:
         """Wake the waiter from inside this process."""
         self._event.set()
 
+    async def listen(self, server: str | None) -> None:
+        """Hear the hints of other hosts too, for ever; without a server there are none."""
+        if server is not None:
+            await postgres.listen(server, self.set, timeout_s=database.TIMEOUT_S)
+
     def close(self) -> None:
         """Stop listening and remove the socket."""
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
@@ -70,3 +78,25 @@ def poke(path: Path) -> None:
         contextlib.suppress(OSError),
     ):
         sender.sendto(b"!", str(path))
+
+
+class Bell:
+    """Rings for the node of this host at once, and by `run` for the nodes of every other."""
+
+    def __init__(self, path: Path, opened: database.Database) -> None:
+        self._path = path
+        self._database = opened
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Send a hint, after the commit that it tells of."""
+        poke(self._path)
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Notify the other hosts of what was rung, for ever; one notice for many rings."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            with contextlib.suppress(outages.DatabaseAwayError):
+                await self._database.notify()

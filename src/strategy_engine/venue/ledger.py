@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
-from strategy_engine.infra import database, logs, outbox
+from strategy_engine.infra import database, logs, outages, outbox
 from strategy_engine.venue import outbox_rows, rows, store
 from strategy_engine.venue.model import Entry, Head, Opened
 

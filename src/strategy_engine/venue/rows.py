@@ -103,7 +103,7 @@ def _add(batch: Batch, entry: Entry, heads: MutableMapping[str, Head]) -> None:
     head = heads.get(entry.execution_id)
     match entry:
         case Opened():
-            _add_opening(batch, entry)
+            batch.openings[entry.execution_id] = opening(entry)
             entry_no = 0 if head is None else head.entry_no
         case BarProcessed():
             _add_bar(batch, entry)
@@ -117,8 +117,9 @@ def _add(batch: Batch, entry: Entry, heads: MutableMapping[str, Head]) -> None:
     heads[entry.execution_id] = Head(epoch=entry.epoch, entry_no=entry_no)
 
 
-def _add_opening(batch: Batch, entry: Opened) -> None:
-    batch.openings[entry.execution_id] = {
+def opening(entry: Opened) -> Row:
+    """Return the row that an execution's ledger begins with."""
+    return {
         "execution_id": entry.execution_id,
         "epoch": entry.epoch,
         "entry_no": 0,

@@ -1,0 +1,189 @@
+"""PostgreSQL behind SQLAlchemy: asyncpg for the loops, psycopg for threads and migrations.
+
+Both drivers read `DATABASE_URL` themselves, so that it means the same to both. It may hold a
+password: nothing here logs it, and no error repeats it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+import asyncpg  # type: ignore[import-untyped]  # it publishes no types
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+SCHEMES = ("postgresql", "postgres")
+CHANNEL = "strategy_engine"
+
+# A transaction that idles has lost its process, or its process is frozen: its locks are let go.
+IDLE_IN_TRANSACTION_S = 5.0
+POOL_SIZE = 5
+MOST_OVERFLOW = 5
+LISTEN_AGAIN_S = 1.0
+
+# What both drivers understand in the query of a URL.
+PARAMETERS = frozenset(
+    {
+        "application_name",
+        "host",
+        "options",
+        "passfile",
+        "password",
+        "port",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+        "user",
+    }
+)
+
+# What a connection that is made or lost may raise beside SQLAlchemy's own.
+ERRORS: tuple[type[Exception], ...] = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def checked_url(text: str) -> str:
+    """Return the URL of a PostgreSQL database as both drivers take it.
+
+    Raises
+    ------
+    ValueError
+        If it is none; the message repeats nothing of it but names of parameters.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        _ = parts.port
+    except ValueError:
+        raise ValueError("it is no URL; write it like postgresql://USER@HOST/DATABASE") from None
+    if parts.scheme not in SCHEMES:
+        raise ValueError("it must begin with postgresql://; unset it to use SQLite files")
+    if not parts.path.strip("/"):
+        raise ValueError("it names no database; write it like postgresql://USER@HOST/DATABASE")
+    unknown = [name for name, _ in parse_qsl(parts.query) if name not in PARAMETERS]
+    if unknown:
+        known = ", ".join(sorted(PARAMETERS))
+        raise ValueError(f"it has the unknown parameters {unknown}; there are {known}")
+    return urlunsplit(parts._replace(scheme=SCHEMES[0]))
+
+
+def async_engine(url: str, *, timeout_s: float, **options: Any) -> AsyncEngine:
+    """Return an engine whose connections let go of what a lost process held."""
+    # Statements end a little before their caller gives up, so that what is told says why.
+    settings = _session(timeout_s, lock_timeout_s=0.8 * timeout_s)
+
+    async def connect() -> Any:
+        return await asyncpg.connect(url, timeout=timeout_s, server_settings=settings)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=POOL_SIZE,
+        max_overflow=MOST_OVERFLOW,
+        pool_timeout=timeout_s,
+        pool_pre_ping=True,
+        **options,
+    )
+    _keep_out_nul(engine.sync_engine)
+    return engine
+
+
+def sync_engine(
+    url: str, *, timeout_s: float, settings: Mapping[str, str] | None = None, **options: Any
+) -> sa.Engine:
+    """Return an engine for a thread. `settings` None: those of a transaction that never waits."""
+    wanted = _session(timeout_s, lock_timeout_s=timeout_s) if settings is None else settings
+    engine = sa.create_engine(
+        "postgresql+psycopg://", creator=_connector(url, timeout_s, wanted), **options
+    )
+    _keep_out_nul(engine)
+    return engine
+
+
+async def listen(url: str, heard: Callable[[], None], *, timeout_s: float) -> None:
+    """Call `heard` at every notification, for ever; a connection that is lost is made again."""
+    while True:
+        with contextlib.suppress(*ERRORS):
+            await _listen_once(url, heard, timeout_s)
+        await asyncio.sleep(LISTEN_AGAIN_S)
+
+
+async def _listen_once(url: str, heard: Callable[[], None], timeout_s: float) -> None:
+    connection = await asyncpg.connect(url, timeout=timeout_s)
+    try:
+        is_over = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: is_over.set())
+        await connection.add_listener(CHANNEL, lambda *_told: heard())
+        heard()  # what was said while nobody listened
+        await is_over.wait()
+    finally:
+        connection.terminate()
+
+
+def _session(timeout_s: float, *, lock_timeout_s: float) -> dict[str, str]:
+    return {
+        "application_name": "strategy-engine",
+        "timezone": "UTC",
+        "statement_timeout": f"{timeout_s * 1_000:.0f}",
+        "lock_timeout": f"{lock_timeout_s * 1_000:.0f}",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S * 1_000:.0f}",
+    }
+
+
+def _connector(
+    url: str, timeout_s: float, settings: Mapping[str, str]
+) -> Callable[[], psycopg.Connection[Any]]:
+    statement = "SELECT " + ", ".join("set_config(%s, %s, false)" for _ in settings)
+    values = [each for pair in settings.items() for each in pair]
+
+    def connect() -> psycopg.Connection[Any]:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=max(2, round(timeout_s)),
+            # A peer that vanished is noticed within the timeout, not after the kernel's hours.
+            keepalives_idle=max(1, round(timeout_s / 2)),
+            keepalives_interval=max(1, round(timeout_s / 6)),
+            keepalives_count=3,
+            tcp_user_timeout=round(timeout_s * 1_000),
+        )
+        if settings:
+            connection.execute(statement.encode(), values)
+        connection.autocommit = False
+        return connection
+
+    return connect
+
+
+def _keep_out_nul(engine: sa.Engine) -> None:
+    """Replace what a PostgreSQL text cannot hold; SQLite keeps it, and doors refuse it."""
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def clean(  # the signature is SQLAlchemy's
+        _connection: Any, _cursor: Any, statement: str, parameters: Any, *_others: Any
+    ) -> tuple[str, Any]:
+        return statement, _without_nul(parameters)
+
+
+def _without_nul(parameters: Any) -> Any:
+    match parameters:
+        case list():
+            return [_without_nul(each) for each in parameters]
+        case tuple() if any(map(_has_nul, parameters)):
+            return tuple(map(_replaced, parameters))
+        case dict() if any(map(_has_nul, parameters.values())):
+            return {name: _replaced(value) for name, value in parameters.items()}
+        case _:
+            return parameters
+
+
+def _has_nul(value: Any) -> bool:
+    return isinstance(value, str) and "\x00" in value
+
+
+def _replaced(value: Any) -> Any:
+    return value.replace("\x00", "\N{REPLACEMENT CHARACTER}") if _has_nul(value) else value
