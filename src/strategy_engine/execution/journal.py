@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
-from strategy_engine.execution import store
+from strategy_engine.execution import outbox_rows, store
 from strategy_engine.execution.model import (
     ARROWS,
     COMPLETED,
@@ -17,7 +17,7 @@ from strategy_engine.execution.model import (
     Role,
     Trigger,
 )
-from strategy_engine.infra import audit
+from strategy_engine.infra import audit, outbox
 from strategy_engine.infra.database import Database
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
@@ -98,6 +98,7 @@ class Journal:
         moved = replace(row.on(trigger), updated_at=self._clock.now(), **changes)
         await store.update(connection, moved)
         await self._audit(connection, row, moved, trigger)
+        await outbox.add(connection, outbox_rows.events(row, moved), at=moved.updated_at)
         return moved
 
     async def _move_version(

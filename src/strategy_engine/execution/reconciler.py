@@ -121,7 +121,11 @@ class Reconciler:
             return
         await self._tools.journal.observe(seen)
         now = self._tools.clock.now()
+        told = {name: runner.told_as for name, runner in self._runners.items()}
         await self._snapshots.keep(
-            Snapshot(execution_id=each.execution_id, at=now, metrics=each.performance_metrics)
-            for each in seen
+            (
+                Snapshot(execution_id=each.execution_id, at=now, metrics=each.performance_metrics)
+                for each in seen
+            ),
+            {name: version for name, version in told.items() if version is not None},
         )

@@ -105,6 +105,12 @@ class Runner:
         return 0 if self._mine is None else self._mine.epoch
 
     @property
+    def told_as(self) -> str | None:
+        """The version that its events are published of; None: none are (yet)."""
+        mine = self._mine
+        return None if mine is None else rules.told_as(mine.strategy_id, mine.role)
+
+    @property
     def desk(self) -> Desk | None:
         """The venue and the numbers, once there are any."""
         return self._desk

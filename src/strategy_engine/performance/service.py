@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from strategy_engine.infra import outbox
 from strategy_engine.infra.database import Database
-from strategy_engine.performance import model, rollups, store
+from strategy_engine.performance import model, outbox_rows, rollups, store
 from strategy_engine.performance.model import RoundTrip
 from strategy_engine.performance.rollups import Bucket, Resolution, Span
 from strategy_engine.performance.running import Running
@@ -91,10 +92,16 @@ class Snapshots:
         self._database = database
         self._interval = timedelta(seconds=interval_s)
 
-    async def keep(self, snapshots: Iterable[Snapshot]) -> None:
-        """Store snapshots."""
+    async def keep(
+        self, snapshots: Iterable[Snapshot], told: Mapping[str, str] | None = None
+    ) -> None:
+        """Store snapshots; of the executions in `told`, with their versions, others hear too."""
+        kept = list(snapshots)
+        events = outbox_rows.events(kept, told or {})
         async with self._database.write() as connection:
-            await store.insert(connection, snapshots)
+            await store.insert(connection, kept)
+            if events:
+                await outbox.add_to(connection, outbox.LEDGER, events, at=kept[0].at)
 
     async def latest(
         self,

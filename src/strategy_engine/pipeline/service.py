@@ -6,10 +6,10 @@ from datetime import datetime
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError, InvalidError, UnavailableError
-from strategy_engine.infra import logs
+from strategy_engine.infra import logs, outbox
 from strategy_engine.infra.database import Database
 from strategy_engine.matching import settings as matching_settings
-from strategy_engine.pipeline import model, stage_clock, stages, store, wording
+from strategy_engine.pipeline import model, outbox_rows, stage_clock, stages, store, wording
 from strategy_engine.pipeline.criteria import criteria, with_declared
 from strategy_engine.pipeline.model import (
     Criteria,
@@ -159,6 +159,7 @@ class Pipeline:
     async def _save(
         self, pipeline_id: str | None, strategy: Strategy, result: StageResult
     ) -> StageResult:
+        now = self._clock.now()
         async with self._database.write() as connection:
             await store.insert(
                 connection,
@@ -166,11 +167,13 @@ class Pipeline:
                 pipeline_id=pipeline_id,
                 strategy_id=strategy.strategy_id,
                 digest=strategy.content.digest,
-                finished_at=self._clock.now(),
+                finished_at=now,
             )
             kept = None
             if pipeline_id is not None:
-                kept = await store.find(connection, pipeline_id, result.stage)
+                kept = await store.find(connection, pipeline_id, result.stage) or result
+                event = outbox_rows.completed(pipeline_id, strategy.strategy_id, kept, now)
+                await outbox.add(connection, [event], at=now)
         _log.info(
             "stage finished",
             strategy_id=strategy.strategy_id,

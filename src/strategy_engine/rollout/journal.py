@@ -7,12 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import NotFoundError
-from strategy_engine.infra import audit
+from strategy_engine.infra import audit, outbox
 from strategy_engine.infra.database import Database
 from strategy_engine.registry import model as registry_model
+from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import store
-from strategy_engine.rollout.model import Deployment, State, Trigger
+from strategy_engine.rollout import outbox_rows, store
+from strategy_engine.rollout.model import ENDED, Deployment, State, Trigger
 
 SUBJECT = "deployment"
 
@@ -103,7 +104,7 @@ class Journal:
         before: State | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        """Write an audit row in the caller's transaction."""
+        """Write an audit row, and what others are told, in the caller's transaction."""
         await audit.record(
             connection,
             audit.Entry(
@@ -121,6 +122,17 @@ class Journal:
                 },
             ),
         )
+        if before is not None and deployment.state in ENDED:
+            await self._tell(connection, before, deployment)
+
+    async def _tell(
+        self, connection: AsyncConnection, before: State, deployment: Deployment
+    ) -> None:
+        strategy = await registry_service.load(connection, deployment.strategy_id)
+        at = self.clock.now()
+        version = strategy.content.version
+        events = outbox_rows.events(before, deployment, version=version, at=at)
+        await outbox.add(connection, events, at=at)
 
 
 async def load(connection: AsyncConnection, pipeline_id: str) -> Deployment:
