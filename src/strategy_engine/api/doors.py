@@ -1,5 +1,6 @@
 """What routes are given: the services, who is asking, identifiers and pages."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -62,6 +63,33 @@ Moment = Annotated[
 _HOW_TIMES = "ISO 8601, in UTC unless it says. Nothing is kept before 1678 or after 2261."
 Start = Annotated[Moment, Query(description=f"From this time on, {_HOW_TIMES}")]
 End = Annotated[Moment, Query(description=f"Before this time, {_HOW_TIMES}")]
+_From = Annotated[Moment, Query(alias="from", description=f"From this time on, {_HOW_TIMES}")]
+_To = Annotated[Moment, Query(alias="to", description=f"Before this time, {_HOW_TIMES}")]
+_AsFrom = Annotated[Moment, Query(description="Another name of `from`; both bound.")]
+_AsTo = Annotated[Moment, Query(description="Another name of `to`; both bound.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """What lies in [start, end); None: no bound."""
+
+    start: datetime | None
+    end: datetime | None
+
+
+def _range(
+    *,
+    from_: _From = None,
+    to: _To = None,
+    start: _AsFrom = None,
+    end: _AsTo = None,
+) -> Range:
+    starts = [each for each in (from_, start) if each is not None]
+    ends = [each for each in (to, end) if each is not None]
+    return Range(start=max(starts, default=None), end=min(ends, default=None))
+
+
+WithinRange = Annotated[Range, Depends(_range)]
 
 
 def nanos(moment: datetime | None) -> int | None:

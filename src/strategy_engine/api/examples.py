@@ -284,7 +284,14 @@ EQUITY: dict[str, Any] = {
 }
 METRICS_HISTORY: dict[str, Any] = {
     "execution_id": _EXECUTION_ID,
-    "metrics": [{"timestamp": "2025-08-24T11:00:00Z", "metrics": EXECUTION["performance_metrics"]}],
+    "resolution": "1m",
+    "metrics": [
+        {
+            "timestamp": "2025-08-24T11:00:00Z",
+            "samples": 6,
+            "metrics": EXECUTION["performance_metrics"],
+        }
+    ],
     "count": 1,
 }
 

@@ -1,16 +1,19 @@
 """HTTP door to executions: start, pause, resume and stop versions, and watch what they do."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
 from strategy_engine.api import doors, models, openapi, readings, views
-from strategy_engine.execution.model import ACTIVE, ExecutionConfig, ExecutionStatus
+from strategy_engine.execution.model import ACTIVE, Execution, ExecutionConfig, ExecutionStatus
+from strategy_engine.performance.rollups import Resolution, Span
 
 verbs = APIRouter(prefix="/strategies", tags=["executions"], dependencies=[doors.bearer])
 router = APIRouter(prefix="/executions", tags=["executions"], dependencies=[doors.bearer])
 
 StatusFilter = Literal["active", "all", "starting", "running", "paused", "stopped", "error"]
+ResolutionChoice = Literal["auto", "10s", "1m", "1h"]
 
 _SETS = {"active": ACTIVE, "all": frozenset(ExecutionStatus)}
 
@@ -163,18 +166,47 @@ async def equity(
 async def metrics(
     execution_id: doors.ExecutionId,
     given: doors.Given,
-    start: doors.Start = None,
-    end: doors.End = None,
+    within: doors.WithinRange,
+    resolution: Annotated[
+        ResolutionChoice,
+        Query(
+            description="Snapshots (kept 48 h), by the minute (90 days) or by the hour (for ever);"
+            " `auto` is the finest that still has the range asked for, in at most `limit` points."
+        ),
+    ] = "auto",
     limit: Annotated[int, Query(ge=1, le=5_000, description="The last so many.")] = 1_000,
 ) -> readings.MetricsHistory:
-    """Return snapshots of an execution's metrics, oldest first."""
-    await given.executions.get(execution_id)
-    found = await given.snapshots.latest(execution_id, start=start, end=end, limit=limit)
+    """Return an execution's metrics as they were, oldest first.
+
+    What is asked for is answered at the resolution that is told; a minute or an hour without a
+    snapshot has no point. The newest ones may still be filling.
+    """
+    execution = await given.executions.get(execution_id)
+    if resolution == "auto":
+        now = given.clock.now()
+        chosen = given.snapshots.choose(_lived(execution, within, now, limit), now=now)
+    else:
+        chosen = Resolution(resolution)
+    found = await given.snapshots.history(
+        execution_id, chosen, start=within.start, end=within.end, limit=limit
+    )
     return readings.MetricsHistory(
         execution_id=execution_id,
+        resolution=chosen.value,
         metrics=[
-            readings.MetricsPoint(timestamp=each.at, metrics=views.metrics(each.metrics))
+            readings.MetricsPoint(
+                timestamp=each.at, samples=each.samples, metrics=views.metrics(each.metrics)
+            )
             for each in found
         ],
         count=len(found),
+    )
+
+
+def _lived(execution: Execution, within: doors.Range, now: datetime, limit: int) -> Span:
+    last = execution.end_time or now
+    return Span(
+        start=max(within.start or execution.created_at, execution.created_at),
+        end=last if within.end is None else min(within.end, last),
+        limit=limit,
     )

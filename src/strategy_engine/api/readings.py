@@ -135,18 +135,28 @@ class Equity(shapes.Answer):
 
 
 class MetricsPoint(shapes.Answer):
-    """A snapshot of an execution's metrics."""
+    """A snapshot of an execution's metrics, or what the snapshots of a minute or an hour fold into.
+
+    `timestamp` is when it was taken, or the start of the minute or hour; `samples` is the number of
+    snapshots. Each figure is the last one, but the deepest drawdown, the mean of `decision_…_ms`
+    and the largest of `decision_…_p99_ms`.
+    """
 
     timestamp: shapes.Time
+    samples: int
     metrics: PerformanceMetrics
 
 
 class MetricsHistory(shapes.Answer):
-    """Snapshots of an execution's metrics, oldest first."""
+    """An execution's metrics, oldest first, at one resolution; there is no point where none were.
+
+    `10s` are the snapshots themselves, whatever their interval is set to.
+    """
 
     model_config = shapes.example(examples.METRICS_HISTORY)
 
     execution_id: str
+    resolution: Literal["10s", "1m", "1h"]
     metrics: list[MetricsPoint]
     count: int
 

@@ -9,7 +9,8 @@ from typing import Protocol
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.market.model import Bars, Instrument, Timeframe
-from strategy_engine.performance.store import Snapshot
+from strategy_engine.performance.rollups import Resolution, Span
+from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
@@ -137,15 +138,20 @@ class Records(Protocol):
 class Snapshots(Protocol):
     """The metrics of executions as they were."""
 
-    async def latest(
+    def choose(self, asked: Span, *, now: datetime) -> Resolution:
+        """Return the finest resolution that still has a whole span, in as few points as asked."""
+        ...
+
+    async def history(
         self,
         execution_id: str,
+        resolution: Resolution,
         *,
         start: datetime | None = None,
         end: datetime | None = None,
         limit: int = 100,
-    ) -> Sequence[Snapshot]:
-        """Return the last `limit` snapshots in [start, end), oldest first."""
+    ) -> Sequence[Point]:
+        """Return the last `limit` points of [start, end), oldest first."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from strategy_engine.execution.model import (
 )
 from strategy_engine.infra import database
 from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
-from strategy_engine.performance.store import Snapshot
+from strategy_engine.performance import rollups
+from strategy_engine.performance.rollups import Resolution, Span
+from strategy_engine.performance.service import Point
 from strategy_engine.pipeline import model as pipeline
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry.model import Status
@@ -234,10 +236,15 @@ class Records:
 
 @dataclass
 class Snapshots:
-    kept: list[Snapshot] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
 
-    async def latest(self, execution_id: str, **asked: Any) -> list[Snapshot]:
-        return self.kept
+    def choose(self, asked: Span, *, now: datetime) -> Resolution:
+        return rollups.choose(asked, now=now, interval=timedelta(seconds=10))
+
+    async def history(self, execution_id: str, resolution: Resolution, **asked: Any) -> list[Point]:
+        self.asked.append((resolution, asked))
+        return self.points
 
 
 @dataclass

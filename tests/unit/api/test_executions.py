@@ -1,6 +1,6 @@
 """Starting, stopping and watching executions over HTTP."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -8,9 +8,11 @@ import httpx
 import pytest
 
 from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus, Role
-from strategy_engine.performance.store import Snapshot
+from strategy_engine.performance.rollups import Resolution
+from strategy_engine.performance.service import Point
 from strategy_engine.venue.service import EquityPoint, Trade
 
+NOW = datetime(2025, 8, 24, 10, tzinfo=UTC)  # what the world's clock says
 FILLED_AT = datetime(2025, 8, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
 
 
@@ -267,20 +269,85 @@ async def test_the_equity_curve_is_asked_for_in_nanoseconds_and_told_in_utc(
 
 async def test_metrics_are_told_as_they_were(world: Any, client: httpx.AsyncClient) -> None:
     world.executions.add()
-    world.services.snapshots.kept.append(
-        Snapshot(
-            execution_id="exec_0",
-            at=world.clock.now(),
-            metrics={"sharpe_ratio": 1.5, "alpha": None},
-        )
+    world.services.snapshots.points.append(
+        Point(at=world.clock.now(), samples=6, metrics={"sharpe_ratio": 1.5, "alpha": None})
     )
 
-    body = (await client.get("/executions/exec_0/metrics")).json()
+    body = (await client.get("/executions/exec_0/metrics", params={"resolution": "1m"})).json()
 
-    assert body["count"] == 1
+    assert (body["count"], body["resolution"]) == (1, "1m")
     assert body["metrics"][0]["timestamp"] == "2025-08-24T10:00:00Z"
+    assert body["metrics"][0]["samples"] == 6
     assert body["metrics"][0]["metrics"]["sharpe_ratio"] == 1.5
     assert body["metrics"][0]["metrics"]["alpha"] == 0.0
+
+
+@pytest.mark.parametrize("names", [("from", "to"), ("start", "end"), ("from", "end")])
+async def test_metrics_are_asked_for_within_a_range_at_a_resolution(
+    world: Any, client: httpx.AsyncClient, names: tuple[str, str]
+) -> None:
+    world.executions.add()
+    bounds = dict(zip(names, ("2025-08-24T11:00:00+02:00", "2025-08-24T09:30:00Z"), strict=True))
+
+    params = {"resolution": "10s", "limit": 7} | bounds
+    answer = await client.get("/executions/exec_0/metrics", params=params)
+
+    assert answer.json()["resolution"] == "10s"
+    start, end = NOW - timedelta(hours=1), NOW - timedelta(minutes=30)
+    expected = {"start": start, "end": end, "limit": 7}
+    assert world.services.snapshots.asked == [(Resolution.SNAPSHOT, expected)]
+
+
+@pytest.mark.parametrize(
+    ("age", "ended", "params", "chosen"),
+    [
+        (timedelta(hours=2), None, {}, "10s"),
+        (timedelta(hours=3), None, {}, "1m"),
+        (timedelta(hours=3), None, {"limit": 5_000}, "10s"),
+        (timedelta(hours=3), timedelta(hours=2), {}, "10s"),
+        (timedelta(hours=47), None, {"from": "2025-08-24T08:00:00Z"}, "10s"),
+        (timedelta(hours=49), timedelta(hours=48.5), {}, "1m"),
+        (timedelta(days=30), None, {"from": "2025-08-01", "to": "2025-08-01T02:00:00Z"}, "1m"),
+        (timedelta(days=30), None, {}, "1h"),
+        (timedelta(days=91), timedelta(days=90.5), {}, "1h"),
+        (timedelta(days=900), None, {"limit": 1}, "1h"),
+    ],
+)
+async def test_unless_asked_metrics_come_at_the_finest_resolution_that_has_the_whole_range(
+    world: Any,
+    client: httpx.AsyncClient,
+    *,
+    age: timedelta,
+    ended: timedelta | None,
+    params: dict[str, Any],
+    chosen: str,
+) -> None:
+    end_time = None if ended is None else NOW - ended
+    world.executions.add(created_at=NOW - age, end_time=end_time)
+    answer = await client.get("/executions/exec_0/metrics", params=params)
+    assert answer.json()["resolution"] == chosen
+    assert [asked[0] for asked in world.services.snapshots.asked] == [chosen]
+
+
+async def test_of_two_bounds_on_one_side_the_narrower_counts(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add()
+    params = {"from": "2025-08-22", "start": "2025-08-23", "to": "2025-08-25", "end": "2025-08-26"}
+    answer = await client.get("/executions/exec_0/metrics", params=params)
+    assert answer.status_code == 200
+    ((_, asked),) = world.services.snapshots.asked
+    assert (asked["start"].day, asked["end"].day) == (23, 25)
+
+
+async def test_a_resolution_that_is_none_is_refused_with_those_there_are(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add()
+    answer = await client.get("/executions/exec_0/metrics", params={"resolution": "5m"})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "resolution"
+    assert all(each in answer.json()["detail"] for each in ("auto", "10s", "1m", "1h"))
 
 
 @pytest.mark.parametrize("path", ["", "/trades", "/equity", "/metrics"])
