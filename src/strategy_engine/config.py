@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from strategy_engine.core.errors import InvalidError
+from strategy_engine.infra import urls
+from strategy_engine.infra.bus import model as bus
 from strategy_engine.sandbox.model import ConfinementMode
 
 STAGES = (
@@ -41,6 +43,12 @@ class Settings(BaseSettings):
         default="local", pattern=r"^[A-Za-z0-9._-]{1,60}$", validation_alias="STRATEGY_NODE_ID"
     )
     log_json: bool = Field(default=False, validation_alias="STRATEGY_LOG_JSON")
+    database_url: SecretStr | None = Field(
+        default=None, repr=False, validation_alias="DATABASE_URL"
+    )
+    database_timeout_s: float = Field(
+        default=10, gt=0, le=60, validation_alias="STRATEGY_DATABASE_TIMEOUT"
+    )
 
     stages: Annotated[tuple[str, ...], NoDecode] = Field(
         default=STAGES, validation_alias="PIPELINE_STAGES"
@@ -69,6 +77,87 @@ class Settings(BaseSettings):
         default=10, gt=0, validation_alias="STRATEGY_METRICS_INTERVAL"
     )
     replay_speed: float = Field(default=1, ge=0, validation_alias="STRATEGY_REPLAY_SPEED")
+
+    redis_url: SecretStr | None = Field(default=None, repr=False, validation_alias="REDIS_URL")
+    trader_id: str = Field(
+        default=bus.Layout().trader_id,
+        max_length=100,
+        pattern=f"^{bus.TRADER_ID.pattern}$",
+        validation_alias="TRADER_ID",
+    )
+    bus_encoding: bus.Encoding = Field(
+        default=bus.Encoding.JSON, validation_alias="STRATEGY_BUS_ENCODING"
+    )
+    bus_stream_per_topic: bool = Field(
+        default=True, validation_alias="STRATEGY_BUS_STREAM_PER_TOPIC"
+    )
+    bus_max_length: int = Field(default=100_000, ge=0, validation_alias="STRATEGY_BUS_MAXLEN")
+    bus_keep_hours: float = Field(default=24, gt=0, validation_alias="STRATEGY_BUS_KEEP_HOURS")
+    bus_data_stream: str | None = Field(
+        default=None, min_length=1, max_length=200, validation_alias="STRATEGY_BUS_DATA_STREAM"
+    )
+    bus_command_stream: str | None = Field(
+        default=None, min_length=1, max_length=200, validation_alias="STRATEGY_BUS_COMMAND_STREAM"
+    )
+    bus_command_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        repr=False,
+        validate_default=True,
+        validation_alias="STRATEGY_BUS_COMMAND_SECRET",
+    )
+
+    @property
+    def server(self) -> str | None:
+        """The URL of the PostgreSQL database; None: SQLite files in the data directory."""
+        return None if self.database_url is None else self.database_url.get_secret_value()
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _check_database_url(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str):
+            return value
+        return SecretStr(urls.checked_url(text)) if text.strip() else None
+
+    @property
+    def broker(self) -> str | None:
+        """The URL of the Redis server; None: the bus inside the process."""
+        return None if self.redis_url is None else self.redis_url.get_secret_value()
+
+    @property
+    def bus_layout(self) -> bus.Layout:
+        """How messages are laid out in the bus's streams."""
+        return bus.Layout(
+            trader_id=self.trader_id,
+            stream_per_topic=self.bus_stream_per_topic,
+            encoding=self.bus_encoding,
+            max_length=self.bus_max_length,
+        )
+
+    @field_validator("redis_url", mode="before")
+    @classmethod
+    def _check_redis_url(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str):
+            return value
+        if text.strip() and not text.strip().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it must begin with redis://, rediss:// or unix://")
+        return SecretStr(text.strip()) if text.strip() else None
+
+    @field_validator("bus_data_stream", "bus_command_stream")
+    @classmethod
+    def _needs_broker(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("redis_url") is None:
+            raise ValueError("a stream to read from needs REDIS_URL")
+        return value
+
+    @field_validator("bus_command_secret")
+    @classmethod
+    def _needs_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("bus_command_stream") is not None:
+            raise ValueError("STRATEGY_BUS_COMMAND_STREAM needs a secret that commands are signed by")
+        return value
 
     @field_validator("stages", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
 from strategy_engine.infra import database, logs, presence, wakeup
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.upkeep import Upkeep
@@ -35,9 +36,10 @@ def main(settings: Settings) -> int:
 async def _run(settings: Settings) -> None:
     clock = SystemClock()
     data_dir = settings.data_dir
-    opened = database.Database(database.control_url(data_dir))
-    kept = database.Database(database.ledger_url(data_dir))
-    ledger = Ledger(database.ledger_url(data_dir))
+    opened, kept = database.open_both(data_dir, settings.server, settings.database_timeout_s)
+    ledger = Ledger(
+        database.ledger_url(data_dir, settings.server), timeout_s=settings.database_timeout_s
+    )
     registry = Registry(opened, clock)
     zygotes = Zygotes(confinement=settings.sandbox)
     wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
@@ -61,10 +63,12 @@ async def _run(settings: Settings) -> None:
     async with asyncio.TaskGroup() as group:
         beating = group.create_task(_beat(opened, clock, settings.node_id))
         warming = group.create_task(_warm(zygotes))
+        listening = group.create_task(wake.listen(settings.server))
         thinning = group.create_task(Upkeep(kept, clock).run())
         await reconciler.run()
         beating.cancel()
         warming.cancel()
+        listening.cancel()
         thinning.cancel()
     await ledger.aclose()
     await zygotes.aclose()
@@ -87,8 +91,8 @@ async def _beat(opened: database.Database, clock: SystemClock, node_id: str) -> 
             node_id=node_id, pid=os.getpid(), started_at=started_at, heartbeat_at=clock.now()
         )
         try:
-            async with opened.write() as connection:
+            async with opened.write(in_turn=False) as connection:
                 await presence.beat(connection, here)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, DatabaseAwayError) as error:
             _log.warning("heartbeat not written", why=str(error))
         await asyncio.sleep(presence.HEARTBEAT_S)

@@ -143,7 +143,7 @@ def run(settings: Settings) -> int:
         from strategy_engine.infra import migrate  # noqa: PLC0415
         from strategy_engine.sandbox import probe  # noqa: PLC0415
 
-        migrate.upgrade(settings.data_dir)
+        migrate.upgrade(settings.data_dir, settings.server)
         birth = control.Birth(
             listener=listener, started_at=SystemClock().now(), wall=probe.probe(settings.sandbox)
         )

@@ -122,8 +122,10 @@ class Control:
         self._settings = settings
         self._clock = SystemClock()
         self._zygotes = Zygotes(confinement=settings.sandbox)
-        self._database = database.Database(database.control_url(settings.data_dir))
-        ledger = database.Database(database.ledger_url(settings.data_dir))
+        self._database, ledger = database.open_both(
+            settings.data_dir, settings.server, settings.database_timeout_s
+        )
+        self._bell = wakeup.Bell(wakeup.path_of(settings.data_dir, "node"), self._database)
         self._registry = Registry(self._database, self._clock, check_trading, refuse_while_deployed)
         self._catalogue = Catalogue(settings.data_dir)
         self._records = Records(ledger)
@@ -158,7 +160,7 @@ class Control:
             registry=self._registry,
             catalogue=self._catalogue,
             clock=self._clock,
-            poke=partial(wakeup.poke, wakeup.path_of(settings.data_dir, "node")),
+            poke=self._bell.ring,
             admit=partial(refuse_when_full, settings.max_memory_bytes, settings.child_memory_bytes),
         )
 
@@ -207,14 +209,16 @@ class Control:
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Launch the workflows, resume what was pending, and warm the zygotes up."""
         # On the loop's own thread: the loop it is launched on is the one that workflows run on.
-        durable.launch(self._settings.data_dir, executor_id=EXECUTOR)
+        durable.launch(self._settings.data_dir, self._settings.server, executor_id=EXECUTOR)
         await self._workflows.register_queues(
             pipelines_at_once=self._settings.max_concurrent_deployments
         )
         await self.rollouts.resume_unstarted()
         warming = asyncio.create_task(self._warm())
+        ringing = asyncio.create_task(self._bell.run())
         _log.info("control serves")
         yield
+        ringing.cancel()
         warming.cancel()
 
     async def _warm(self) -> None:

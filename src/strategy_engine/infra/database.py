@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from strategy_engine.infra import outages, postgres
+from strategy_engine.infra import outages, postgres, urls
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -142,7 +142,7 @@ class Database:
         self, url: str, *, lane: Lane = Lane.CONTROL, timeout_s: float | None = None
     ) -> None:
         timeout_s = timeout_s or TIMEOUT_S
-        self._is_server = is_server(url)
+        self._is_server = urls.is_server(url)
         # A SQLite call in its thread cannot be interrupted; its own busy timeout ends it.
         self._deadline_s = timeout_s if self._is_server else None
         self._turn = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, lane.value))
@@ -190,16 +190,21 @@ class Database:
         try:
             async with asyncio.timeout(self._deadline_s):
                 yield
-        except (SQLAlchemyError, *postgres.ERRORS) as error:
+        except _ERRORS as error:
             away = outages.find(error) if self._is_server or _is_sql(error) else None
             if away is None:
                 raise
             raise away from error
 
 
-def is_server(url: str) -> bool:
-    """Say whether a URL is of a PostgreSQL database."""
-    return url.startswith(postgres.SCHEMES)
+def open_both(
+    data_dir: Path, server: str | None, timeout_s: float | None = None
+) -> tuple[Database, Database]:
+    """Return the control and the ledger database of a process's loop."""
+    return (
+        Database(control_url(data_dir, server), lane=Lane.CONTROL, timeout_s=timeout_s),
+        Database(ledger_url(data_dir, server), lane=Lane.LEDGER, timeout_s=timeout_s),
+    )
 
 
 def control_url(data_dir: Path, server: str | None = None) -> str:
@@ -215,7 +220,7 @@ def ledger_url(data_dir: Path, server: str | None = None) -> str:
 def sync_engine(url: str, *, timeout_s: float | None = None) -> sa.Engine:
     """Return a synchronous engine for the ledger's thread."""
     timeout_s = timeout_s or TIMEOUT_S
-    if is_server(url):
+    if urls.is_server(url):
         return postgres.sync_engine(url, timeout_s=timeout_s, **_OPTIONS)
     engine = sa.create_engine(url.replace("+aiosqlite", ""), **_OPTIONS)
     tune_sqlite(engine, timeout_s=timeout_s)
@@ -224,7 +229,7 @@ def sync_engine(url: str, *, timeout_s: float | None = None) -> sa.Engine:
 
 def migration_engine(url: str) -> sa.Engine:
     """Return a synchronous engine whose statements may take as long as they need."""
-    if is_server(url):
+    if urls.is_server(url):
         return postgres.sync_engine(url, timeout_s=TIMEOUT_S, settings={}, **_OPTIONS)
     return sync_engine(url)
 
@@ -262,6 +267,8 @@ def to_json(value: Any) -> str:
         return json.dumps(_finite(value), allow_nan=False)
 
 
+_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, *postgres.ERRORS)
+
 # Values may be a strategy's code or a person's words: they have no place in a message or a log.
 _OPTIONS: dict[str, Any] = {"hide_parameters": True, "json_serializer": to_json}
 _READ: dict[bool, dict[str, Any]] = {
@@ -271,7 +278,7 @@ _READ: dict[bool, dict[str, Any]] = {
 
 
 def _engine(url: str, timeout_s: float) -> AsyncEngine:
-    if is_server(url):
+    if urls.is_server(url):
         return postgres.async_engine(url, timeout_s=timeout_s, **_OPTIONS)
     engine = create_async_engine(
         url, pool_size=5, max_overflow=20, pool_timeout=timeout_s, **_OPTIONS

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import asyncpg  # type: ignore[import-untyped]  # it publishes no types
 import psycopg
@@ -16,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-SCHEMES = ("postgresql", "postgres")
 CHANNEL = "strategy_engine"
 
 # A transaction that idles has lost its process, or its process is frozen: its locks are let go.
@@ -25,50 +23,12 @@ POOL_SIZE = 5
 MOST_OVERFLOW = 5
 LISTEN_AGAIN_S = 1.0
 
-# What both drivers understand in the query of a URL.
-PARAMETERS = frozenset(
-    {
-        "application_name",
-        "host",
-        "options",
-        "passfile",
-        "password",
-        "port",
-        "sslcert",
-        "sslkey",
-        "sslmode",
-        "sslrootcert",
-        "target_session_attrs",
-        "user",
-    }
-)
-
 # What a connection that is made or lost may raise beside SQLAlchemy's own.
-ERRORS: tuple[type[Exception], ...] = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
-
-def checked_url(text: str) -> str:
-    """Return the URL of a PostgreSQL database as both drivers take it.
-
-    Raises
-    ------
-    ValueError
-        If it is none; the message repeats nothing of it but names of parameters.
-    """
-    try:
-        parts = urlsplit(text.strip())
-        _ = parts.port
-    except ValueError:
-        raise ValueError("it is no URL; write it like postgresql://USER@HOST/DATABASE") from None
-    if parts.scheme not in SCHEMES:
-        raise ValueError("it must begin with postgresql://; unset it to use SQLite files")
-    if not parts.path.strip("/"):
-        raise ValueError("it names no database; write it like postgresql://USER@HOST/DATABASE")
-    unknown = [name for name, _ in parse_qsl(parts.query) if name not in PARAMETERS]
-    if unknown:
-        known = ", ".join(sorted(PARAMETERS))
-        raise ValueError(f"it has the unknown parameters {unknown}; there are {known}")
-    return urlunsplit(parts._replace(scheme=SCHEMES[0]))
+ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 
 
 def async_engine(url: str, *, timeout_s: float, **options: Any) -> AsyncEngine:

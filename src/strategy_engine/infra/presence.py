@@ -49,5 +49,6 @@ async def beat(connection: AsyncConnection, presence: Presence) -> None:
 
 async def nodes(connection: AsyncConnection) -> list[Presence]:
     """Return every node there ever was, by name."""
-    rows = await connection.execute(sa.select(TABLE).order_by(TABLE.c.node_id))
+    order = database.Bytewise(TABLE.c.node_id)
+    rows = await connection.execute(sa.select(TABLE).order_by(order))
     return [Presence(**{name: getattr(row, name) for name in Presence.__slots__}) for row in rows]
