@@ -1,0 +1,269 @@
+"""Publishes what the outboxes hold: at least once, and in order for each execution.
+
+Nothing that trades waits for it, and however long the broker is away, nothing is lost.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import EngineError
+from strategy_engine.infra import logs, outbox
+from strategy_engine.infra.bus import codec, links, topics
+from strategy_engine.infra.bus.links import Link
+from strategy_engine.infra.bus.model import Bus, Encoding, Message
+from strategy_engine.infra.database import Database
+from strategy_engine.infra.outbox import Waiting
+
+AT_ONCE = 500
+BUSY_S = 0.0
+IDLE_S = 0.1
+RETRY_DELAYS_S = (0.1, 0.25, 0.5, 1.0, 2.0)
+TRIM_S = 60.0
+
+EXECUTIONS, PIPELINES = "executions", "pipelines"
+
+_log = logs.get("bus")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Queue:
+    """The events on some topics in one file's outbox."""
+
+    database: Database
+    table: sa.Table
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Which events a relay publishes. What it has of an execution goes in this order.
+
+    Two files have no common order, so it follows from what must have been written before what: an
+    execution is told to have begun before its first fill, and to have ended after its last one.
+    """
+
+    first: Queue
+    middle: Queue | None = None
+    last: Queue | None = None
+
+    def queues(self) -> list[Queue]:
+        """Return the queues that there are."""
+        return [each for each in (self.first, self.middle, self.last) if each is not None]
+
+
+def executions(control: Database, ledger: Database) -> Route:
+    """Return the events that the node publishes."""
+    return Route(
+        first=Queue(database=control, table=outbox.CONTROL, topics=(topics.STARTED,)),
+        middle=Queue(
+            database=ledger,
+            table=outbox.LEDGER,
+            topics=(topics.TRADE, topics.POSITION, topics.METRICS),
+        ),
+        last=Queue(database=control, table=outbox.CONTROL, topics=(topics.ERROR, topics.STOPPED)),
+    )
+
+
+def pipelines(control: Database) -> Route:
+    """Return the events that control publishes."""
+    names = (topics.STAGE_COMPLETED, topics.PIPELINE_FAILED, topics.DEPLOYED)
+    return Route(first=Queue(database=control, table=outbox.CONTROL, topics=names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How a relay writes, and how long it keeps what it has published.
+
+    Parameters
+    ----------
+    published_s : float
+        Seconds; 0 to forget what is published at once.
+    """
+
+    encoding: Encoding = Encoding.JSON
+    published_s: float = 86_400.0
+
+
+@dataclass(slots=True)
+class _State:
+    is_connected: bool = True
+    detail: str = ""
+    failures: int = 0
+    published: int = 0
+    reported_s: float = float("-inf")
+    trimmed_s: float = float("-inf")
+    ripe: set[str] = field(default_factory=set)
+
+
+class Relay:
+    """Publishes one route. One at a time: the row that it reports in is its lease.
+
+    Parameters
+    ----------
+    name, holder : str
+        What is published, and the identity of the process that does. A process that is started
+        again under its own identity goes on at once; another one waits until it is silent.
+    home : Database
+        Where it reports.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is wired with, each a thing of its own
+        self,
+        *,
+        name: str,
+        holder: str,
+        home: Database,
+        bus: Bus,
+        route: Route,
+        clock: Clock,
+        keeping: Keeping,
+    ) -> None:
+        self._name = name
+        self._holder = holder
+        self._home = home
+        self._bus = bus
+        self._route = route
+        self._clock = clock
+        self._keeping = keeping
+        self._state = _State()
+        self._holds = False
+
+    async def run(self) -> None:
+        """Publish without end."""
+        while True:
+            try:
+                delay_s = await self._turn()
+            except (EngineError, SQLAlchemyError, OSError) as error:
+                delay_s = self._failed(error)
+            await asyncio.sleep(delay_s)
+
+    async def drain(self) -> None:
+        """Publish everything that waits now; raises what prevents it."""
+        while await self._pass():
+            pass
+
+    async def release(self) -> None:
+        """Let another process publish at once."""
+        async with self._home.write() as connection:
+            await links.release(connection, self._name, self._holder)
+
+    async def _turn(self) -> float:
+        state, now_s = self._state, self._clock.monotonic_s()
+        if now_s - state.reported_s >= links.REPORT_S:
+            state.reported_s = now_s
+            await self._report()
+        if not self._holds:
+            return links.REPORT_S
+        more = await self._pass()
+        self._recovered()
+        if now_s - state.trimmed_s >= TRIM_S:
+            state.trimmed_s = now_s
+            await self._trim()
+        return BUSY_S if more else IDLE_S
+
+    # -- publishing
+
+    async def _pass(self) -> bool:
+        """Publish what waits; say whether there may be more."""
+        # What is in the middle is read first: its beginning was committed before it, so it is
+        # found by the later read; and an ending waits for a read that began after it was seen.
+        middle = await self._waiting(self._route.middle)
+        first = await self._waiting(self._route.first)
+        last = await self._waiting(self._route.last)
+        await self._publish(self._route.first, first)
+        if len(first) == AT_ONCE:
+            return True
+        await self._publish(self._route.middle, middle)
+        if len(middle) == AT_ONCE:
+            return True
+        ripe = [each for each in last if each.event_id in self._state.ripe]
+        await self._publish(self._route.last, ripe)
+        self._state.ripe = {each.event_id for each in last} - {each.event_id for each in ripe}
+        return bool(self._state.ripe) or len(ripe) == AT_ONCE
+
+    async def _waiting(self, queue: Queue | None) -> list[Waiting]:
+        if queue is None:
+            return []
+        async with queue.database.read() as connection:
+            return await outbox.waiting(connection, queue.table, queue.topics, limit=AT_ONCE)
+
+    async def _publish(self, queue: Queue | None, found: Sequence[Waiting]) -> None:
+        if queue is None or not found:
+            return
+        try:
+            await self._bus.publish([message_of(each, self._keeping.encoding) for each in found])
+        except EngineError as error:
+            self._state.is_connected, self._state.detail = False, str(error)
+            raise
+        ids = [each.outbox_id for each in found]
+        async with queue.database.write() as connection:
+            if self._keeping.published_s:
+                await outbox.mark(connection, queue.table, ids, self._clock.now())
+            else:
+                await outbox.remove(connection, queue.table, ids)
+        self._state.published += len(found)
+
+    async def _trim(self) -> None:
+        before = self._clock.now() - timedelta(seconds=self._keeping.published_s)
+        for queue in self._route.queues():
+            async with queue.database.write() as connection:
+                await outbox.trim(connection, queue.table, queue.topics, before)
+
+    # -- reporting
+
+    async def _report(self) -> None:
+        state = self._state
+        try:
+            await self._bus.ping()
+            state.is_connected, state.detail = True, ""
+        except EngineError as error:
+            state.is_connected, state.detail = False, str(error)
+        waiting, oldest_at = await self._lag()
+        link = Link(
+            name=self._name,
+            holder=self._holder,
+            is_connected=state.is_connected,
+            detail=state.detail,
+            waiting=waiting,
+            oldest_at=oldest_at,
+            counts={"published": state.published},
+            seen_at=self._clock.now(),
+        )
+        async with self._home.write() as connection:
+            self._holds = await links.report(connection, link)
+
+    async def _lag(self) -> tuple[int, datetime | None]:
+        total, oldest = 0, []
+        for queue in self._route.queues():
+            async with queue.database.read() as connection:
+                lag = await outbox.lag(connection, queue.table, queue.topics)
+            total += lag.waiting
+            oldest += [] if lag.oldest_at is None else [lag.oldest_at]
+        return total, min(oldest, default=None)
+
+    def _failed(self, error: Exception) -> float:
+        state = self._state
+        if not state.failures:
+            _log.warning("bus_not_published", relay=self._name, why=str(error))
+        delay_s = RETRY_DELAYS_S[min(state.failures, len(RETRY_DELAYS_S) - 1)]
+        state.failures += 1
+        return delay_s
+
+    def _recovered(self) -> None:
+        if self._state.failures:
+            _log.info("bus_published_again", relay=self._name, failures=self._state.failures)
+        self._state.failures = 0
+
+
+def message_of(waiting: Waiting, encoding: Encoding) -> Message:
+    """Return an event as the message that is published."""
+    topic = topics.named(waiting.topic)
+    payload = msgspec.json.decode(waiting.payload)
+    return codec.encode(waiting.topic, payload, type_name=topic.payload.__name__, encoding=encoding)
