@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from strategy_engine.core.clock import Clock
 from strategy_engine.infra import logs
 from strategy_engine.infra.database import Database
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.performance import rollups, store
 from strategy_engine.performance.rollups import Bucket, Pace, Resolution
 from strategy_engine.performance.store import Pending, Place
@@ -66,7 +67,8 @@ class Upkeep:
             await asyncio.sleep(self._pacing.every_s)
             try:
                 await self.round()
-            except (SQLAlchemyError, OSError) as error:  # the next round finds what is left
+            except (SQLAlchemyError, DatabaseAwayError) as error:
+                # The next round finds what is left.
                 _log.warning("metrics_not_rolled_up", why=str(error))
 
     async def round(self) -> Done:
@@ -83,7 +85,8 @@ class Upkeep:
     async def _in_batches(self, step: _Step) -> int:
         total = 0
         while True:
-            async with self._database.write() as connection:
+            # Its own rows are locked one by one: fills need not wait for its turn.
+            async with self._database.write(in_turn=False) as connection:
                 done = await step(connection)
             total += done
             if done < self._pacing.batch:
