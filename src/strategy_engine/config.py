@@ -96,15 +96,14 @@ class Settings(BaseSettings):
     bus_data_stream: str | None = Field(
         default=None, min_length=1, max_length=200, validation_alias="STRATEGY_BUS_DATA_STREAM"
     )
-    bus_command_stream: str | None = Field(
-        default=None, min_length=1, max_length=200, validation_alias="STRATEGY_BUS_COMMAND_STREAM"
-    )
     bus_command_secret: SecretStr | None = Field(
         default=None,
         min_length=32,
         repr=False,
-        validate_default=True,
         validation_alias="STRATEGY_BUS_COMMAND_SECRET",
+    )
+    bus_command_stream: str | None = Field(
+        default=None, min_length=1, max_length=200, validation_alias="STRATEGY_BUS_COMMAND_STREAM"
     )
 
     @property
@@ -152,11 +151,11 @@ class Settings(BaseSettings):
             raise ValueError("a stream to read from needs REDIS_URL")
         return value
 
-    @field_validator("bus_command_secret")
+    @field_validator("bus_command_stream")
     @classmethod
-    def _needs_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None and info.data.get("bus_command_stream") is not None:
-            raise ValueError("STRATEGY_BUS_COMMAND_STREAM needs a secret that commands are signed by")
+    def _needs_secret(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("bus_command_secret") is None:
+            raise ValueError("commands are obeyed only with STRATEGY_BUS_COMMAND_SECRET set")
         return value
 
     @field_validator("stages", mode="before")
