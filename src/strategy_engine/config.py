@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.infra import urls
 from strategy_engine.infra.bus import model as bus
+from strategy_engine.pipeline import imports
 from strategy_engine.sandbox.model import ConfinementMode
 
 STAGES = (
@@ -71,6 +72,9 @@ class Settings(BaseSettings):
     )
     child_memory_bytes: Annotated[int, NoDecode] = Field(
         default=256 << 20, validation_alias="STRATEGY_CHILD_MEMORY"
+    )
+    allowed_imports: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=imports.ALLOWED, validation_alias="STRATEGY_ALLOWED_IMPORTS"
     )
     decision_timeout_s: float = Field(default=5, gt=0, validation_alias="STRATEGY_DECISION_TIMEOUT")
     metrics_interval_s: float = Field(
@@ -167,6 +171,11 @@ class Settings(BaseSettings):
         if unknown or not names:
             raise ValueError(f"unknown stages {unknown}; the stages are {', '.join(STAGES)}")
         return tuple(stage for stage in STAGES if stage in names)
+
+    @field_validator("allowed_imports", mode="before")
+    @classmethod
+    def _read_modules(cls, value: Any) -> Any:
+        return imports.parsed(value) if isinstance(value, str) else value
 
     @field_validator("max_memory_bytes", "child_memory_bytes", mode="before")
     @classmethod

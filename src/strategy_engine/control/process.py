@@ -180,6 +180,7 @@ class Control:
             run_paper=PaperRuns(self._executions, self._records),
             running_returns=RunningNow(self._executions, self._records, self._registry),
             clock=self._clock,
+            allowed_imports=settings.allowed_imports,
         )
         timeouts = Timeouts(pipeline_s=settings.pipeline_timeout_s)
         return Pipeline(self._database, tools, timeouts, self._clock)

@@ -89,9 +89,15 @@ _MODULES = frozenset(
 )
 
 
-def find(nodes: list[ast.AST]) -> Iterator[tuple[int, bool, str]]:
-    """Yield what a strategy may not use, or should not: its line, whether it is wrong, and why."""
-    names = _imported_names(nodes)
+def find(nodes: list[ast.AST], *, time: str) -> Iterator[tuple[int, bool, str]]:
+    """Yield what a strategy may not use, or should not: its line, whether it is wrong, and why.
+
+    Parameters
+    ----------
+    time : str
+        Where a strategy finds the time instead of on the wall.
+    """
+    names = imported_names(nodes)
     calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
     seeded = _seeded_modules(calls.values(), names)
     assigned = names.keys() | set(_own_names(nodes))
@@ -103,8 +109,8 @@ def find(nodes: list[ast.AST]) -> Iterator[tuple[int, bool, str]]:
             message = f"{node.id} {_BUILTINS[node.id]}, which a strategy may not"
             yield node.lineno, True, message
         if isinstance(node, ast.Attribute | ast.Name):
-            path = _path(node, names)
-            if path is not None and (message := _misuse(path, calls.get(id(node)), seeded)):
+            path = path_of(node, names)
+            if path is not None and (message := _misuse(path, calls.get(id(node)), seeded, time)):
                 yield node.lineno, True, message
 
 
@@ -142,7 +148,8 @@ def _own_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield node.arg
 
 
-def _imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
+def imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """Return what each imported name stands for, as a dotted path."""
     names: dict[str, str] = {}
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -155,7 +162,8 @@ def _imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
     return names
 
 
-def _path(node: ast.AST, names: dict[str, str]) -> str | None:
+def path_of(node: ast.AST, names: dict[str, str]) -> str | None:
+    """Return the dotted path that an expression stands for; None where nothing imported leads."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -166,7 +174,7 @@ def _path(node: ast.AST, names: dict[str, str]) -> str | None:
 
 
 def _seeded_modules(calls: Iterable[ast.Call], names: dict[str, str]) -> set[str]:
-    paths = (_path(call.func, names) for call in calls if _has_seed(call))
+    paths = (path_of(call.func, names) for call in calls if _has_seed(call))
     return {path.removesuffix(".seed") for path in paths if path and path.endswith(".seed")}
 
 
@@ -177,9 +185,9 @@ def _has_seed(call: ast.Call | None) -> bool:
     return bool(given) and not (isinstance(given[0], ast.Constant) and given[0].value is None)
 
 
-def _misuse(path: str, call: ast.Call | None, seeded: set[str]) -> str:
+def _misuse(path: str, call: ast.Call | None, seeded: set[str], time: str) -> str:
     if path in _CLOCK or _is_now(path, call):
-        return f"{path} reads the wall clock; use market_data['time'], the close of the last bar"
+        return f"{path} reads the wall clock; use {time}"
     if path in _NUMPY_FILES:
         return f"{path} touches files, which a strategy may not"
     module = "numpy.random" if path.startswith("numpy.random.") else "random"

@@ -15,6 +15,7 @@ from strategy_engine.pipeline import (
     evidence,
     examination,
     history,
+    imports,
     judgements,
     model,
     paper,
@@ -63,7 +64,10 @@ class Running(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What stages work with. One a process; `outcomes` remembers backtests between stages."""
+    """What stages work with. One a process; `outcomes` remembers backtests between stages.
+
+    `allowed_imports` are the modules that a strategy may import.
+    """
 
     children: Children
     catalogue: Catalogue
@@ -71,6 +75,7 @@ class Tools:
     running_returns: Running
     clock: Clock
     outcomes: trial.Outcomes = field(default_factory=trial.Outcomes)
+    allowed_imports: Sequence[str] = imports.ALLOWED
 
 
 type Stage = Callable[[Job, Tools], Awaitable[StageResult]]
@@ -79,7 +84,7 @@ type Stage = Callable[[Job, Tools], Awaitable[StageResult]]
 async def syntax_check(job: Job, tools: Tools) -> StageResult:
     """Read the source, then compile and construct it in a child."""
     started = tools.clock.monotonic_s()
-    found = await asyncio.to_thread(syntax.check, job.content.code)
+    found = await asyncio.to_thread(syntax.check, job.content.code, tools.allowed_imports)
     errors = [each for each in found if each.level is Level.ERROR]
     checks = [
         Check(name="source", verdict=Verdict.FAILED, message=each.message, where=each.where)

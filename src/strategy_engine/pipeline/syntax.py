@@ -3,47 +3,31 @@
 import ast
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from strategy_engine.pipeline import misuse
+from strategy_engine.pipeline import imports, misuse
 from strategy_engine.pipeline.model import Finding, Level
+from strategy_engine.pipeline.native import classes as native
+from strategy_engine.registry import source
 
 METHOD = "generate_signal"
-ALLOWED = (
-    "__future__",
-    "abc",
-    "bisect",
-    "cmath",
-    "collections",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "enum",
-    "fractions",
-    "functools",
-    "heapq",
-    "itertools",
-    "math",
-    "numbers",
-    "numpy",
-    "operator",
-    "random",
-    "statistics",
-    "strategy_engine.signals",
-    "talib",
-    "typing",
-)
-_REFUSED_PARTS = ("numpy.ctypeslib", "numpy.f2py", "numpy.testing", "numpy.distutils")
-_NAUTILUS = "nautilus_trader"
-
+_TIME = {
+    source.Kernel.SIGNAL: "market_data['time'], the close of the last bar",
+    source.Kernel.NATIVE: "self.clock, which follows the data",
+}
 _SHOWN = 200  # characters of a line
 _MOST = 50  # findings
 _WARNINGS = threading.Lock()  # warning filters belong to the whole process
 
 
-def check(code: str) -> list[Finding]:
-    """Return everything that is wrong, or worth a look, in a strategy's source; in line order."""
+def check(code: str, allowed: Sequence[str] = imports.ALLOWED) -> list[Finding]:
+    """Return everything that is wrong, or worth a look, in a strategy's source; in line order.
+
+    Parameters
+    ----------
+    allowed : sequence of str
+        The modules that it may import.
+    """
     lines = code.splitlines()
     try:
         tree, noticed = _parse(code)
@@ -53,18 +37,21 @@ def check(code: str) -> list[Finding]:
         reason = str(error) or type(error).__name__
         return [Finding(level=Level.ERROR, message=f"the code cannot be parsed: {reason}")]
     nodes = list(ast.walk(tree))
+    kernel = source.kernel_of(code)
     found = [
         *noticed,
-        *_import_findings(nodes),
-        *_use_findings(nodes),
-        *_class_findings(tree),
+        *_import_findings(nodes, allowed),
+        *_use_findings(nodes, _TIME[kernel]),
+        *(native.find(tree) if kernel is source.Kernel.NATIVE else _class_findings(tree)),
     ]
     numbered = sorted(found, key=lambda each: each[0] or len(lines) + 1)
     return [_finding(level, line, message, lines) for line, level, message in numbered[:_MOST]]
 
 
 def class_arguments(code: str, class_name: str) -> list[str]:
-    """Return the arguments of a class's constructor as its source names them."""
+    """Return what a class is made with as its source names it: arguments, or config fields."""
+    if source.kernel_of(code) is source.Kernel.NATIVE:
+        return native.config_fields(ast.parse(code), class_name)
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ClassDef) and node.name == class_name:
             method = _method(node, "__init__")
@@ -108,54 +95,28 @@ def _text(lines: list[str], line: int) -> str:
     return lines[line - 1].strip()[:_SHOWN] if 0 < line <= len(lines) else ""
 
 
-def _use_findings(nodes: list[ast.AST]) -> Iterator[_Found]:
-    for line, is_wrong, message in misuse.find(nodes):
+def _use_findings(nodes: list[ast.AST], time: str) -> Iterator[_Found]:
+    for line, is_wrong, message in misuse.find(nodes, time=time):
         yield line, Level.ERROR if is_wrong else Level.WARNING, message
 
 
-def _import_findings(nodes: Iterable[ast.AST]) -> Iterator[_Found]:
+def _import_findings(nodes: Iterable[ast.AST], allowed: Sequence[str]) -> Iterator[_Found]:
+    for line, module, parts in _imports(nodes):
+        if why := imports.refusal(module, parts, allowed):
+            yield line, Level.ERROR, why
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str, list[str]]]:
     for node in nodes:
         if isinstance(node, ast.Import):
-            for each in node.names:
-                yield from _refusal(node.lineno, each.name)
+            yield from ((node.lineno, each.name, []) for each in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                yield node.lineno, Level.ERROR, _not_allowed("." * node.level + (node.module or ""))
-            else:
-                yield from _refusal(node.lineno, node.module or "", [e.name for e in node.names])
-
-
-def _refusal(line: int, module: str, parts: Iterable[str] = ()) -> Iterator[_Found]:
-    if _is_inside(module, _NAUTILUS):
-        message = (
-            "strategies of nautilus_trader are not supported yet by this version; write a class"
-            f" with {METHOD}(self, market_data)"
-        )
-        yield line, Level.ERROR, message
-    elif module == "strategy_engine" and set(parts) == {"signals"}:
-        return
-    elif not any(_is_inside(module, each) for each in ALLOWED):
-        yield line, Level.ERROR, _not_allowed(module)
-    else:
-        for name in (module, *(f"{module}.{part}" for part in parts)):
-            if any(_is_inside(name, each) for each in _REFUSED_PARTS):
-                yield line, Level.ERROR, _not_allowed(name)
-                return
-
-
-def _is_inside(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")
-
-
-def _not_allowed(module: str) -> str:
-    return (
-        f"imports {module}, which a strategy may not; allowed are {', '.join(ALLOWED)};"
-        " the engine gives the strategy its data and time in market_data"
-    )
+            module = "." * node.level + (node.module or "")
+            yield node.lineno, module, [each.name for each in node.names]
 
 
 def _class_findings(tree: ast.Module) -> Iterator[_Found]:
-    classes = {node.name: node for node in _top_level(tree.body) if isinstance(node, ast.ClassDef)}
+    classes = native.defined(tree)
     found = [each for each in classes.values() if _inherited(each, classes) is not None]
     if not found:
         names = ", ".join(classes) or "none"
@@ -173,15 +134,6 @@ def _class_findings(tree: ast.Module) -> Iterator[_Found]:
         if method is not None and (why := _wrong_signature(method)):
             message = f"{METHOD} {why}; write def {METHOD}(self, market_data)"
             yield method.lineno, Level.ERROR, message
-
-
-def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    for node in body:
-        yield node
-        if isinstance(node, ast.If | ast.Try | ast.With):
-            yield from _top_level(
-                each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)
-            )
 
 
 type _Method = ast.FunctionDef | ast.AsyncFunctionDef

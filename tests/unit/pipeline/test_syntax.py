@@ -1,13 +1,15 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from strategy_engine.pipeline import syntax
+from strategy_engine.pipeline import imports, syntax
 from strategy_engine.pipeline.model import Level
 
 FINE = "class S:\n    def generate_signal(self, market_data):\n        return 'HOLD'\n"
 
 
-def errors(code):
-    return [each.message for each in syntax.check(code) if each.level is Level.ERROR]
+def errors(code, *allowed):
+    return [each.message for each in syntax.check(code, *allowed) if each.level is Level.ERROR]
 
 
 def test_the_plain_contract_is_fine():
@@ -29,7 +31,7 @@ def test_a_source_that_no_parser_takes_is_one_error_and_no_exception(code):
     assert len(found.message) < 500
 
 
-@pytest.mark.parametrize("name", [each for each in syntax.ALLOWED if "." not in each])
+@pytest.mark.parametrize("name", [each for each in imports.ALLOWED if "." not in each])
 def test_every_allowed_module_may_be_imported(name):
     head = f"from {name} import annotations\n" if name == "__future__" else f"import {name}\n"
     assert syntax.check(head + FINE) == []
@@ -48,7 +50,11 @@ def test_every_allowed_module_may_be_imported(name):
         "import strategy_engine",
         "from strategy_engine import core",
         "from strategy_engine.sandbox import child",
-        "import pandas",
+        "import pandas.io.sql",
+        "from pandas import io",
+        "import nautilus_trader.live.node",
+        "from nautilus_trader import persistence",
+        "from nautilus_trader.adapters.binance import BINANCE",
         "import subprocess",
     ],
 )
@@ -77,13 +83,39 @@ def test_what_works_at_home_and_here_may_be_imported(line):
     assert errors(f"{line}\n{FINE}") == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["import nautilus_trader", "from nautilus_trader.trading import Strategy"],
+def test_a_list_of_one_s_own_replaces_the_allowed_modules():
+    listed = ("math", "numpy.testing", "zoneinfo", "not_installed_here")
+    assert errors(f"from numpy import testing\nimport zoneinfo\n{FINE}", listed) == []
+    (found,) = errors(f"import numpy\n{FINE}", listed)
+    assert found.startswith("line 1: imports numpy, which a strategy may not; allowed are math, ")
+
+
+def test_a_module_that_is_allowed_and_not_there_is_named_with_its_line():
+    (found,) = errors(f"\nfrom not_installed_here.part import it\n{FINE}", ("not_installed_here",))
+    assert found.startswith(
+        "line 2: imports not_installed_here, which is allowed, but not installed"
+    )
+
+
+@pytest.mark.parametrize("text", ["math, os.path ,math", "math,os.path"])
+def test_a_list_of_modules_is_read(text):
+    assert imports.parsed(text) == ("math", "os.path")
+
+
+@pytest.mark.parametrize("text", ["", " , ", "math;os", "a..b", "1st"])
+def test_what_is_no_list_of_modules_is_refused(text):
+    with pytest.raises(ValueError, match="is no list of modules"):
+        imports.parsed(text)
+
+
+@given(
+    st.sampled_from([*imports.ALLOWED, *imports.REFUSED]),
+    st.from_regex(r"[a-z]{1,5}", fullmatch=True),
 )
-def test_a_nautilus_strategy_is_told_first_that_this_version_does_not_run_it(line):
-    found = errors(f"{line}\nclass S(object):\n    pass\n")
-    assert "not supported yet by this version" in found[0]
+def test_a_part_is_allowed_as_what_it_is_a_part_of(module, part):
+    whole = imports.refusal(module, [], imports.ALLOWED)
+    nested = imports.refusal(f"{module}.{part}", [], imports.ALLOWED)
+    assert bool(whole) == bool(nested)
 
 
 @pytest.mark.parametrize(

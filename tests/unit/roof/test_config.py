@@ -137,3 +137,15 @@ def test_a_setting_is_a_finite_number(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidError, match=name):
         config.load()
+
+
+def test_the_modules_that_strategies_may_import_are_a_setting(monkeypatch):
+    monkeypatch.setenv("STRATEGY_ALLOWED_IMPORTS", "math, numpy")
+    assert config.load().allowed_imports == ("math", "numpy")
+    monkeypatch.setenv("STRATEGY_ALLOWED_IMPORTS", "math;numpy")
+    with pytest.raises(InvalidError, match="STRATEGY_ALLOWED_IMPORTS.*is no list of modules"):
+        config.load()
+
+
+def test_a_strategy_may_import_nautilus_trader_unless_a_setting_says_otherwise():
+    assert "nautilus_trader" in config.load().allowed_imports

@@ -1,0 +1,1 @@
+"""Native strategies in validation: what they asked for, replayed by the engine."""
