@@ -152,4 +152,5 @@ def _made(seen: Observation) -> dict[str, Any]:
         "fill_count": seen.fill_count,
         "pnl": seen.pnl,
         "performance_metrics": seen.performance_metrics,
+        "notices": seen.notices,
     }

@@ -182,6 +182,7 @@ class Execution:
     end_reason: str | None = None
     error: str | None = None
     confinement: dict[str, Any] | None = None
+    notices: tuple[str, ...] = ()  # what it wanted and does not get, each said once
 
     @property
     def is_settled(self) -> bool:
@@ -212,3 +213,4 @@ class Observation:
     fill_count: int
     pnl: Decimal
     performance_metrics: dict[str, Any]
+    notices: tuple[str, ...] = ()

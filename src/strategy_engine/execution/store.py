@@ -45,6 +45,7 @@ TABLE = sa.Table(
     sa.Column("end_reason", sa.String(200)),
     sa.Column("error", sa.Text),
     sa.Column("confinement", sa.JSON),
+    sa.Column("notices", sa.JSON, nullable=False),
     sa.Column("created_at", database.UtcDateTime, nullable=False),
     sa.Column("updated_at", database.UtcDateTime, nullable=False),
     sa.Index("ix_executions_strategy", "strategy_id", "status"),
@@ -205,6 +206,7 @@ def _row(execution: Execution) -> dict[str, Any]:
         "desired": execution.desired.value,
         "risk_state": execution.risk_state.value,
         "config": execution.config.to_plain(),
+        "notices": list(execution.notices),
     }
 
 
@@ -216,4 +218,5 @@ def _execution(row: sa.Row[Any]) -> Execution:
         desired=Desired(row.desired),
         risk_state=RiskState(row.risk_state),
         config=ExecutionConfig.from_plain(row.config),
+        notices=tuple(row.notices),
     )

@@ -233,10 +233,25 @@ _INSERTS: tuple[tuple[sa.Table, Callable[[rows.Batch], list[rows.Row]]], ...] = 
     (store.ROUND_TRIPS, lambda batch: batch.round_trips),
     (store.DECISIONS, lambda batch: batch.decisions),
 )
+_ORDERS = store.ORDERS.c
+_CHANGED = {
+    "status": "new_status",
+    "lots": "new_lots",
+    "quantity": "new_quantity",
+    "limit_price": "new_limit",
+    "trigger_price": "new_trigger",
+    "reason": "new_reason",
+}
 _CHANGE_ORDER = (
     sa.update(store.ORDERS)
-    .where(store.ORDERS.c.order_id == sa.bindparam("changed_id"))
-    .values(status=sa.bindparam("status"))
+    .where(_ORDERS.order_id == sa.bindparam("changed_id"))
+    .values(
+        {
+            name: sa.func.coalesce(sa.bindparam(new, type_=_ORDERS[name].type), _ORDERS[name])
+            for name, new in _CHANGED.items()
+        }
+        | {"filled_lots": _ORDERS.filled_lots + sa.bindparam("more_lots", type_=sa.BigInteger)}
+    )
 )
 
 

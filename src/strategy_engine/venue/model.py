@@ -1,13 +1,14 @@
 """What the gate is asked and answers, and what the ledger is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from strategy_engine.core.errors import ConflictError, UnavailableError
-from strategy_engine.matching.model import Decision, Fill, Order, Terms
+from strategy_engine.matching.model import Cause, Decision, Fill, Order, Terms
+from strategy_engine.matching.ticket import Ticket
 
 
 class RiskState(StrEnum):
@@ -31,15 +32,28 @@ class DenialCode(StrEnum):
     MAX_POSITION_SIZE = "max_position_size"
     DAILY_LOSS_LIMIT = "daily_loss_limit"
     INSUFFICIENT_CASH = "insufficient_cash"
+    MAX_TRADES_PER_DAY = "max_trades_per_day"
+    DUPLICATE_ORDER_ID = "duplicate_order_id"
+    INVALID_ORDER_ID = "invalid_order_id"
+    TOO_MANY_ORDERS = "too_many_orders"
 
 
 class OrderStatus(StrEnum):
-    """What became of an order."""
+    """What became of an order.
 
+    SUBMITTED has passed the gate and waits for the next price; DENIED was refused by the gate,
+    REJECTED by the venue.
+    """
+
+    SUBMITTED = "submitted"
     ACCEPTED = "accepted"
-    DENIED = "denied"
+    TRIGGERED = "triggered"
+    PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DENIED = "denied"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +101,29 @@ class GateRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TicketRequest:
+    """A native strategy's order before the gate: the request, and what its name and kind add.
+
+    Parameters
+    ----------
+    request : GateRequest
+        `lots_before` counts what works already on the order's side, `mark_ticks` is the price that
+        its notional is judged at; `order.opens` says whether any of it could open.
+    is_known : bool
+        Whether the execution has had an order of this name.
+    working : int
+        Orders that have not ended.
+    entries_left : int or None
+        New entries that the day has left; None where there is no limit, or this is no entry.
+    """
+
+    request: GateRequest
+    is_known: bool
+    working: int
+    entries_left: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
     """Why an order may not go: a stable code, and a sentence with the value and the limit."""
 
@@ -122,6 +159,33 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """An order of a native strategy, or of the engine for it, when the ledger first hears of it."""
+
+    order_id: str
+    ticket: Ticket
+    decided_ns: int
+    opens: bool
+    status: OrderStatus = OrderStatus.SUBMITTED
+    cause: Cause = Cause.SIGNAL
+    denial: Denial | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChange:
+    """What became of a placed order; None leaves a field as it is. `more_lots` have filled."""
+
+    order_id: str
+    symbol: str
+    status: OrderStatus | None = None
+    more_lots: int = 0
+    lots: int | None = None
+    limit_ticks: int | None = None
+    trigger_ticks: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """The ledger's first entry of an execution, and of each time that it is taken over.
 
@@ -152,11 +216,13 @@ class BarProcessed:
     bar_no : int
         Number of bar events processed, this one included.
     account : mapping
-        `PaperVenue.dump()` after everything in this entry.
+        The venue's `dump()` after everything in this entry.
     undelivered : sequence
         What the strategy has still to be told of the fills, as plain values.
     state : bytes or None
         The strategy's own state if it changed.
+    placings, changes : sequence
+        A native strategy's new orders, and what became of those before.
     """
 
     execution_id: str
@@ -177,8 +243,10 @@ class BarProcessed:
     orders: tuple[Order, ...] = ()
     denials: tuple[Denied, ...] = ()
     decision: Decision | None = None
-    undelivered: tuple[tuple[Any, ...], ...] = ()
+    undelivered: tuple[Any, ...] = ()
     state: bytes | None = None
+    placings: tuple[Placing, ...] = ()
+    changes: tuple[OrderChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +258,9 @@ class Closed:
     entry_no: int
     cancelled: tuple[str, ...]
     account: Mapping[str, Any]
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    placings: tuple[Placing, ...] = ()
+    changes: tuple[OrderChange, ...] = ()
 
 
 type Entry = Opened | BarProcessed | Closed
@@ -218,7 +289,7 @@ class Checkpoint:
     symbol: str | None
     bar_no: int
     is_decided: bool
-    undelivered: list[list[Any]]
+    undelivered: list[Any]
 
 
 class StaleEpochError(ConflictError):

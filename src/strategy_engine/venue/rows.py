@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from strategy_engine.core import money
 from strategy_engine.core.clock import from_nanos
 from strategy_engine.core.errors import EngineError
-from strategy_engine.matching.model import Action, Cause, Fill, Order, Terms
+from strategy_engine.matching.model import Action, Cause, Fill, Order, Side, Terms
+from strategy_engine.matching.ticket import OrderType, TimeInForce
 from strategy_engine.venue.model import (
     BarProcessed,
     Closed,
@@ -17,12 +19,22 @@ from strategy_engine.venue.model import (
     LedgerGapError,
     Opened,
     OrderStatus,
+    Placing,
     StaleEpochError,
 )
 
 type Row = dict[str, Any]
 
 _PROTECTIVE = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT})  # the venue makes these orders itself
+_LONGEST_SYMBOL, _LONGEST_REASON = 100, 200
+# A signal's order meets the next price, and is gone if that finds no room for it.
+_AT_MARKET: Row = {
+    "type": OrderType.MARKET.value,
+    "time_in_force": TimeInForce.IOC.value,
+    "limit_price": None,
+    "trigger_price": None,
+    "filled_lots": 0,
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +121,7 @@ def _add(batch: Batch, entry: Entry, heads: MutableMapping[str, Head]) -> None:
             _add_bar(batch, entry)
             entry_no = entry.entry_no
         case Closed():
+            _add_orders(batch, entry)
             _cancel(batch, entry.cancelled)
             _checkpoint(batch, entry.execution_id).update(
                 entry_no=entry.entry_no, account=entry.account
@@ -133,8 +146,12 @@ def opening(entry: Opened) -> Row:
 
 
 def _add_bar(batch: Batch, entry: BarProcessed) -> None:
+    _add_orders(batch, entry)
+    told = {each.order_id for each in entry.changes}
     for number, fill in enumerate(entry.fills, start=entry.first_fill_no):
         _add_fill(batch, entry, fill, number)
+        if fill.order_id not in told:
+            _settle_order(batch, entry, fill)
     _cancel(batch, entry.cancelled)
     for order in entry.orders:
         batch.orders.append(_order(entry, order, OrderStatus.ACCEPTED))
@@ -143,9 +160,10 @@ def _add_bar(batch: Batch, entry: BarProcessed) -> None:
     if entry.decision is not None and entry.decision.action is not Action.HOLD:
         batch.decisions.append(_decision(entry))
     batch.equity[entry.execution_id, entry.close_ns] = _equity(entry)
-    book = entry.account["books"][entry.symbol]
-    terms = entry.terms[entry.symbol]
-    batch.positions[entry.execution_id, entry.symbol] = _position(entry, book, terms)
+    held = entry.account.get("books") or entry.account["positions"]
+    for symbol in {entry.symbol, *(fill.symbol for fill in entry.fills)}:
+        row = _position(entry, held[symbol], entry.terms[symbol])
+        batch.positions[entry.execution_id, symbol] = row
     _checkpoint(batch, entry.execution_id).update(
         entry_no=entry.entry_no,
         seq=entry.first_fill_no + len(entry.fills) - 1,
@@ -165,9 +183,44 @@ def _checkpoint(batch: Batch, execution_id: str) -> Row:
 
 
 def _cancel(batch: Batch, order_ids: Iterable[str]) -> None:
-    batch.order_changes += [
-        {"changed_id": order_id, "status": OrderStatus.CANCELLED.value} for order_id in order_ids
-    ]
+    batch.order_changes += [_change(order_id, OrderStatus.CANCELLED) for order_id in order_ids]
+
+
+def _change(order_id: str, status: OrderStatus | None, *, more_lots: int = 0, **new: Any) -> Row:
+    # Every change has every key: one statement runs them all. None leaves a column as it is.
+    return {
+        "changed_id": order_id,
+        "new_status": None if status is None else status.value,
+        "more_lots": more_lots,
+    } | (
+        dict.fromkeys(("new_lots", "new_quantity", "new_limit", "new_trigger", "new_reason")) | new
+    )
+
+
+def _add_orders(batch: Batch, entry: BarProcessed | Closed) -> None:
+    batch.orders += [_placing(entry, each, entry.terms) for each in entry.placings]
+    for each in entry.changes:
+        terms = entry.terms[each.symbol]
+        batch.order_changes.append(
+            _change(
+                each.order_id,
+                each.status,
+                more_lots=each.more_lots,
+                new_lots=each.lots,
+                new_quantity=_quantity(each.lots, terms),
+                new_limit=_price(each.limit_ticks, terms),
+                new_trigger=_price(each.trigger_ticks, terms),
+                new_reason=each.reason,
+            )
+        )
+
+
+def _quantity(lots: int | None, terms: Terms) -> Decimal | None:
+    return None if lots is None else money.to_decimal(lots * terms.lot_nanos)
+
+
+def _price(ticks: int | None, terms: Terms) -> Decimal | None:
+    return None if ticks is None else money.to_decimal(ticks * terms.tick_nanos)
 
 
 def _add_fill(batch: Batch, entry: BarProcessed, fill: Fill, number: int) -> None:
@@ -183,12 +236,13 @@ def _add_fill(batch: Batch, entry: BarProcessed, fill: Fill, number: int) -> Non
                 "pnl": money.to_decimal(fill.round_trip.pnl_nanos),
             }
         )
+
+
+def _settle_order(batch: Batch, entry: BarProcessed, fill: Fill) -> None:
     if fill.cause in _PROTECTIVE:
         batch.orders.append(_protection(entry, fill))
     else:
-        batch.order_changes.append(
-            {"changed_id": fill.order_id, "status": OrderStatus.FILLED.value}
-        )
+        batch.order_changes.append(_change(fill.order_id, OrderStatus.FILLED, more_lots=fill.lots))
 
 
 def _trade(entry: BarProcessed, fill: Fill, number: int) -> Row:
@@ -228,23 +282,57 @@ def _order(
         "denial_code": None if denial is None else denial.code.value,
         "reason": order.reason if denial is None else denial.message,
         "decided_at": from_nanos(order.decided_ns),
+    } | _AT_MARKET
+
+
+def _placing(entry: BarProcessed | Closed, placed: Placing, terms: Mapping[str, Terms]) -> Row:
+    ticket, denial = placed.ticket, placed.denial
+    own = terms.get(ticket.symbol) or Terms(symbol=ticket.symbol, tick_nanos=0, lot_nanos=0)
+    return {
+        "order_id": placed.order_id,
+        "execution_id": entry.execution_id,
+        "symbol": ticket.symbol[:_LONGEST_SYMBOL],
+        "side": ticket.side.value,
+        "lots": ticket.lots,
+        "quantity": _quantity(ticket.lots, own),
+        "opens": placed.opens,
+        "cause": placed.cause.value,
+        "status": placed.status.value,
+        "denial_code": None if denial is None else denial.code.value,
+        "reason": ", ".join(ticket.tags)[:_LONGEST_REASON] if denial is None else denial.message,
+        "decided_at": from_nanos(placed.decided_ns),
+        "type": ticket.type.value,
+        "time_in_force": ticket.time_in_force.value,
+        "limit_price": _price(ticket.limit_ticks, own),
+        "trigger_price": _price(ticket.trigger_ticks, own),
+        "filled_lots": 0,
     }
 
 
 def _protection(entry: BarProcessed, fill: Fill) -> Row:
+    terms = entry.terms[fill.symbol]
+    is_stop = fill.cause is Cause.STOP_LOSS
+    # A stop slips against the position, from the level that it was touched at.
+    away = fill.slippage_ticks if fill.side is Side.SELL else -fill.slippage_ticks
+    level = _price(fill.price_ticks + away, terms)
     return {
         "order_id": fill.order_id,
         "execution_id": entry.execution_id,
         "symbol": fill.symbol,
         "side": fill.side.value,
         "lots": fill.lots,
-        "quantity": money.to_decimal(fill.lots * entry.terms[fill.symbol].lot_nanos),
+        "quantity": money.to_decimal(fill.lots * terms.lot_nanos),
         "opens": False,
         "cause": fill.cause.value,
         "status": OrderStatus.FILLED.value,
         "denial_code": None,
         "reason": "",
         "decided_at": from_nanos(fill.ts_ns),
+        "type": (OrderType.STOP_MARKET if is_stop else OrderType.LIMIT).value,
+        "time_in_force": TimeInForce.GTC.value,
+        "limit_price": None if is_stop else level,
+        "trigger_price": level if is_stop else None,
+        "filled_lots": fill.lots,
     }
 
 

@@ -87,6 +87,16 @@ class OrderRow:
     denial_code: str | None
     reason: str
     decided_at: datetime
+    type: str
+    time_in_force: str
+    limit_price: Decimal | None
+    trigger_price: Decimal | None
+    filled_lots: int
+
+    @property
+    def filled_quantity(self) -> Decimal:
+        """Return how much of it has filled, in units."""
+        return self.quantity / self.lots * self.filled_lots if self.lots else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +141,12 @@ class Records:
         """Return fills, oldest first."""
         async with self._database.read() as connection:
             found = await store.page_of(
-                connection, store.TRADES, execution_id, limit=limit, offset=offset
+                connection,
+                store.TRADES,
+                execution_id,
+                (store.TRADES.c.seq,),
+                limit=limit,
+                offset=offset,
             )
         return _all(Trade, found)
 
@@ -164,6 +179,28 @@ class Records:
                 connection, table, execution_id, table.c.decided_at, table.c.order_id
             )
         return _all(OrderRow, found)
+
+    async def orders_page(
+        self, execution_id: str, *, limit: int = 100, offset: int = 0
+    ) -> tuple[list[OrderRow], int]:
+        """Return some of an execution's orders, oldest first, and how many there are in all."""
+        table = store.ORDERS
+        async with self._database.read() as connection:
+            found = await store.page_of(
+                connection,
+                table,
+                execution_id,
+                (table.c.decided_at, table.c.order_id),
+                limit=limit,
+                offset=offset,
+            )
+            total = await store.count_of(connection, table, execution_id)
+        return _all(OrderRow, found), total
+
+    async def order_symbols(self, execution_id: str) -> dict[str, str]:
+        """Return the id of every order that an execution has had, and its instrument."""
+        async with self._database.read() as connection:
+            return await store.order_symbols(connection, execution_id)
 
     async def denial_counts(self, execution_id: str) -> dict[str, int]:
         """Return how many orders were refused, by code."""

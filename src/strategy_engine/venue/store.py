@@ -29,6 +29,11 @@ ORDERS = sa.Table(
     sa.Column("denial_code", sa.String(40)),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("decided_at", database.UtcDateTime, nullable=False),
+    sa.Column("type", sa.String(30), nullable=False),  # `matching.ticket.OrderType`
+    sa.Column("time_in_force", sa.String(20), nullable=False),
+    sa.Column("limit_price", database.ExactDecimal),
+    sa.Column("trigger_price", database.ExactDecimal),
+    sa.Column("filled_lots", sa.BigInteger, nullable=False),
     sa.Index("ix_orders_execution", "execution_id", "decided_at"),
 )
 
@@ -165,17 +170,31 @@ async def rows_of(
 
 
 async def page_of(
-    connection: AsyncConnection, table: sa.Table, execution_id: str, *, limit: int, offset: int
+    connection: AsyncConnection,
+    table: sa.Table,
+    execution_id: str,
+    order: tuple[sa.ColumnElement[Any], ...],
+    *,
+    limit: int,
+    offset: int,
 ) -> list[sa.Row[Any]]:
-    """Return some of an execution's trades or round trips, oldest first."""
+    """Return some of the rows that a table has of an execution, in an order."""
     found = await connection.execute(
         sa.select(table)
         .where(table.c.execution_id == execution_id)
-        .order_by(table.c.seq)
+        .order_by(*order)
         .limit(limit)
         .offset(offset)
     )
     return list(found)
+
+
+async def order_symbols(connection: AsyncConnection, execution_id: str) -> dict[str, str]:
+    """Return the id of every order of an execution, and its instrument."""
+    found = await connection.execute(
+        sa.select(ORDERS.c.order_id, ORDERS.c.symbol).where(ORDERS.c.execution_id == execution_id)
+    )
+    return {row.order_id: row.symbol for row in found}
 
 
 async def count_of(connection: AsyncConnection, table: sa.Table, execution_id: str) -> int:

@@ -21,10 +21,12 @@ def upgrade() -> None:
 def _control() -> None:
     _ownership()
     _outbox("control_outbox")
+    _notices()
     _bus()
 
 
 def _ledger() -> None:
+    _order_terms()
     _thinned_metrics()
     _outbox("outbox")
     _bus_bars()
@@ -123,4 +125,32 @@ def _bus_bars() -> None:
         sa.Column("close", sa.Double(), nullable=False),
         sa.Column("volume", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("bar_type", "close_ns", name=op.f("pk_bus_bars")),
+    )
+
+
+def _notices() -> None:
+    with op.batch_alter_table("executions") as batch:
+        batch.add_column(
+            sa.Column("notices", sa.JSON(), nullable=False, server_default=sa.text("'[]'"))
+        )
+
+
+def _order_terms() -> None:
+    price = database.ExactDecimal(length=64)
+    with op.batch_alter_table("orders") as batch:
+        batch.add_column(sa.Column("type", sa.String(30), nullable=False, server_default="MARKET"))
+        batch.add_column(
+            sa.Column("time_in_force", sa.String(20), nullable=False, server_default="GTC")
+        )
+        batch.add_column(sa.Column("limit_price", price))
+        batch.add_column(sa.Column("trigger_price", price))
+        batch.add_column(
+            sa.Column("filled_lots", sa.BigInteger(), nullable=False, server_default="0")
+        )
+    # What was filled is told by the trades; a fill may be smaller than its order.
+    op.execute(
+        "UPDATE orders SET filled_lots = COALESCE(CAST(ROUND(lots * ("
+        " SELECT SUM(CAST(trades.quantity AS DOUBLE PRECISION)) FROM trades"
+        " WHERE trades.order_id = orders.order_id"
+        ") / CAST(quantity AS DOUBLE PRECISION)) AS BIGINT), 0)"
     )
