@@ -1,10 +1,12 @@
 """What is traded and what is known of it: timeframes, calendars, instruments, bars, ticks."""
 
+import json
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,11 +150,39 @@ def venue_of(symbol: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Native:
+    """An instrument as NautilusTrader describes it.
+
+    Parameters
+    ----------
+    class_name : str
+        Its class there, such as `CryptoPerpetual`.
+    content : str
+        A JSON object: what that class's `from_dict` takes.
+    """
+
+    class_name: str
+    content: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return what the class's `from_dict` takes."""
+        fields: dict[str, Any] = json.loads(self.content)
+        return fields
+
+    def number(self, name: str) -> Decimal | None:
+        """Return one of its numbers, such as `taker_fee`, `margin_init` or `min_quantity`."""
+        value = self.fields.get(name)
+        return None if value is None else Decimal(str(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
     """One thing that can be traded.
 
     `tick_size` is in settlement currency a unit, `lot_size` in units; both are positive multiples
-    of 1e-9. `note` is a warning to whoever trusts its data; empty if there is none.
+    of 1e-9. `note` is a warning to whoever trusts its data; empty if there is none. `native` is
+    there where NautilusTrader's own description is known.
     """
 
     symbol: str
@@ -163,6 +193,7 @@ class Instrument:
     calendar: Calendar
     default_timeframe: Timeframe
     note: str = ""
+    native: Native | None = None
 
     def __post_init__(self) -> None:
         if venue_of(self.symbol) != self.venue:
@@ -180,6 +211,12 @@ class Instrument:
             )
         check_step("tick_size", self.tick_size)
         check_step("lot_size", self.lot_size)
+
+    @property
+    def min_lots(self) -> int:
+        """The smallest order in lots: of the native description, else one lot."""
+        least = self.native.number("min_quantity") if self.native else None
+        return max(1, math.ceil(least / self.lot_size)) if least else 1
 
 
 def check_step(name: str, size: Decimal) -> None:

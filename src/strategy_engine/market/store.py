@@ -26,6 +26,7 @@ from strategy_engine.market.model import (
     Calendar,
     Floats,
     Instrument,
+    Native,
     Quotes,
     Timeframe,
     Trades,
@@ -142,6 +143,7 @@ class Store:
         """
         name = _QUOTES if isinstance(given, Quotes) else _TRADES
         target = self._folder(symbol) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         _written(target, lambda file: ticks.write(file, given)).replace(target)
         _sync_folder(target.parent)
 
@@ -217,7 +219,7 @@ def _write(file: BinaryIO, bars: Bars) -> None:
 
 
 def _describe(file: BinaryIO, instrument: Instrument) -> None:
-    content = {
+    content: dict[str, object] = {
         "symbol": instrument.symbol,
         "venue": instrument.venue,
         "currency": instrument.currency,
@@ -227,11 +229,14 @@ def _describe(file: BinaryIO, instrument: Instrument) -> None:
         "default_timeframe": str(instrument.default_timeframe),
         "note": instrument.note,
     }
+    if native := instrument.native:
+        content["native"] = {"class_name": native.class_name, "content": native.content}
     file.write(json.dumps(content, indent=2).encode())
 
 
 def _decoded(text: str) -> Instrument:
     content = json.loads(text)
+    native = content.get("native")
     return Instrument(
         symbol=content["symbol"],
         venue=content["venue"],
@@ -241,6 +246,7 @@ def _decoded(text: str) -> Instrument:
         calendar=Calendar(content["calendar"]),
         default_timeframe=Timeframe.parse(content["default_timeframe"]),
         note=content["note"],
+        native=Native(**native) if native else None,
     )
 
 
