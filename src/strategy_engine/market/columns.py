@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from strategy_engine.core import clock
 from strategy_engine.core.errors import InvalidError, NotFoundError
 from strategy_engine.market import arrow
+from strategy_engine.market.faults import Flags
 from strategy_engine.market.model import COLUMNS, Floats, Ints
 from strategy_engine.market.report import KEPT
-from strategy_engine.market.rules import Flags, RawBars
+from strategy_engine.market.rules import RawBars
+from strategy_engine.market.tickrules import RawTicks
 
 _NAMES = {
     "ts": (
@@ -31,6 +34,23 @@ _NAMES = {
     "close": ("close", "c", "close_price"),
     "volume": ("volume", "v", "vol"),
 }
+_SIZES = ("size", "quantity", "qty", "amount", "volume", "vol", "last_size", "last_quantity")
+_OF_TICKS = {
+    "quotes": {
+        "ts": _NAMES["ts"],
+        "bid": ("bid", "bid_price", "bidprice", "best_bid", "best_bid_price", "bid_px_00"),
+        "ask": ("ask", "ask_price", "askprice", "best_ask", "best_ask_price", "ask_px_00", "offer"),
+        "bid_size": ("bid_size", "bidsize", "bid_qty", "bid_volume", "best_bid_qty", "bid_sz_00"),
+        "ask_size": ("ask_size", "asksize", "ask_qty", "ask_volume", "best_ask_qty", "ask_sz_00"),
+    },
+    "trades": {
+        "ts": _NAMES["ts"],
+        "price": ("price", "last", "last_price", "trade_price", "px"),
+        "size": _SIZES,
+    },
+}
+type Names = Mapping[str, tuple[str, ...]]
+
 _UTC_NAME = re.compile(r"(^|_)(utc|gmt)(_|$)")
 _SHORT_FLOATS = (pa.float16(), pa.float32())
 _PARQUET = (".parquet", ".pq")
@@ -46,6 +66,14 @@ class Source:
     """What a file holds: the columns of bars, and the names of those that were left."""
 
     raw: RawBars
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickSource:
+    """What a file holds: the columns of quotes or trades, and the names of those left."""
+
+    raw: RawTicks
     ignored: tuple[str, ...]
 
 
@@ -69,6 +97,43 @@ def read(path: Path) -> Source:
     InvalidError
         If it is a directory or no such file, or a column is missing or there twice.
     """
+    table = _table(path, _NAMES)
+    at, when = _rows(table, _NAMES)
+    values = {name: numbers(arrow.column(table, at[name])) for name in COLUMNS}
+    raw = RawBars(
+        ts_ns=when.ts_ns,
+        unreadable=when.unreadable,
+        zoneless=when.zoneless,
+        texts=when.texts,
+        **values,
+    )
+    return Source(raw=raw, ignored=_ignored(table, at))
+
+
+def read_ticks(path: Path, what: Literal["quotes", "trades"]) -> TickSource:
+    """Read a CSV (also compressed) or Parquet file of quotes or trades.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    InvalidError
+        If it is a directory or no such file, or a column is missing or there twice.
+    """
+    accepted = _OF_TICKS[what]
+    table = _table(path, accepted)
+    at, when = _rows(table, accepted)
+    raw = RawTicks(
+        ts_ns=when.ts_ns,
+        columns={name: numbers(arrow.column(table, at[name])) for name in accepted if name != "ts"},
+        unreadable=when.unreadable,
+        zoneless=when.zoneless,
+        texts=when.texts,
+    )
+    return TickSource(raw=raw, ignored=_ignored(table, at))
+
+
+def _table(path: Path, accepted: Names) -> pa.Table:
     if path.is_dir():
         raise InvalidError(
             f"{path} is a directory; name one CSV or Parquet file in it",
@@ -78,16 +143,20 @@ def read(path: Path) -> Source:
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}", field="path", value=str(path))
     try:
-        table = _parquet(path) if path.suffix.lower() in _PARQUET else _csv(path)
+        return _parquet(path) if path.suffix.lower() in _PARQUET else _csv(path, accepted)
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidError(
             f"{path.name} cannot be read as CSV or Parquet: {error}", field="path", value=str(path)
         ) from error
-    return _source(table)
 
 
-def chosen(names: list[str]) -> dict[str, int]:
-    """Return the position of each column of bars among a file's column names.
+def chosen(names: list[str], wanted: Names = _NAMES) -> dict[str, int]:
+    """Return the position of each wanted column among a file's column names.
+
+    Parameters
+    ----------
+    wanted : mapping of str to names
+        What each column may be called; those of bars if not given.
 
     Raises
     ------
@@ -97,16 +166,16 @@ def chosen(names: list[str]) -> dict[str, int]:
     plain = [_plain(name) for name in names]
     at = {
         column: [position for position, name in enumerate(plain) if name in accepted]
-        for column, accepted in _NAMES.items()
+        for column, accepted in wanted.items()
     }
     missing = [column for column, positions in at.items() if not positions]
     if missing:
         raise InvalidError(
             f"no column for {', '.join(missing)}; found: {', '.join(names) or 'none'}; needed: "
-            + "; ".join(f"{column} (or {', '.join(_NAMES[column][1:])})" for column in missing),
+            + "; ".join(f"{column} (or {', '.join(wanted[column][1:])})" for column in missing),
             field="columns",
             value=names,
-            accepted={column: list(_NAMES[column]) for column in missing},
+            accepted={column: list(wanted[column]) for column in missing},
         )
     for column, positions in at.items():
         if len(positions) > 1:
@@ -148,21 +217,16 @@ def numbers(column: pa.Array) -> Floats:
     return np.where(valid, values, np.nan)
 
 
-def _source(table: pa.Table) -> Source:
+def _rows(table: pa.Table, accepted: Names) -> tuple[dict[str, int], Times]:
     names = list(table.column_names)
-    at = chosen(names)
+    at = chosen(names, accepted)
     is_utc = _UTC_NAME.search(_plain(names[at["ts"]])) is not None
-    when = times(arrow.column(table, at["ts"]), is_utc=is_utc)
-    values = {name: numbers(arrow.column(table, at[name])) for name in COLUMNS}
-    raw = RawBars(
-        ts_ns=when.ts_ns,
-        unreadable=when.unreadable,
-        zoneless=when.zoneless,
-        texts=when.texts,
-        **values,
-    )
-    ignored = [name for position, name in enumerate(names) if position not in at.values()]
-    return Source(raw=raw, ignored=tuple(name or "(no name)" for name in ignored))
+    return at, times(arrow.column(table, at["ts"]), is_utc=is_utc)
+
+
+def _ignored(table: pa.Table, at: Mapping[str, int]) -> tuple[str, ...]:
+    names = (name for place, name in enumerate(table.column_names) if place not in at.values())
+    return tuple(name or "(no name)" for name in names)
 
 
 def _plain(name: str) -> str:
@@ -175,13 +239,13 @@ def _parquet(path: Path) -> pa.Table:
         return file.read()
 
 
-def _csv(path: Path) -> pa.Table:
+def _csv(path: Path, accepted: Names) -> pa.Table:
     with pa.input_stream(str(path), compression="detect") as stream:
         head = stream.read(65_536).decode("utf-8-sig", errors="replace").splitlines()
     first = head[0] if head else ""
     delimiter = max(_DELIMITERS, key=first.count)
     names = next(csv.reader([first], delimiter=delimiter), [])
-    chosen(names)
+    chosen(names, accepted)
     return pacsv.read_csv(
         path,
         parse_options=pacsv.ParseOptions(delimiter=delimiter),

@@ -101,24 +101,23 @@ class ImportReport:
     @property
     def accepted(self) -> bool:
         """Whether nothing was found that refuses the file."""
-        return not self._refusals()
+        return not self.refusals()
+
+    @property
+    def first_refused_row(self) -> int:
+        """The first row that refuses the file, among those kept; 0 if no row does."""
+        faults = (self.unreadable, self.zoneless, self.unsorted, self.misaligned, self.impossible)
+        rows = [each.row for fault in faults for each in fault.places]
+        return min([*rows, *(each.row for each in self.duplicates.places)], default=0)
 
     def lines(self) -> list[str]:
         """Return the report as sentences: the verdict, what refuses, what warns, what to know."""
-        refusals = self._refusals()
-        span = "no rows"
-        if self.first_ns is not None and self.last_ns is not None:
-            span = f"{self.rows:,} bars, {moment(self.first_ns)} to {moment(self.last_ns)}"
-        verdict = "refused, nothing was stored" if refusals else "accepted"
-        head = f"{verdict}: {self.symbol} {self.timeframe}, {span}"
-        return [
-            head,
-            *(f"error: {line}" for line in refusals),
-            *(f"warning: {line}" for line in self._warnings()),
-            *(f"note: {line}" for line in self._remarks()),
-        ]
+        span = _span(self.rows, "bars", self.first_ns, self.last_ns)
+        head = f"{self.symbol} {self.timeframe}, {span}"
+        return _sentences(head, self.refusals(), self._warnings(), self._remarks())
 
-    def _refusals(self) -> list[str]:
+    def refusals(self) -> list[str]:
+        """Return what refuses the file, a sentence a fault."""
         lines = _told(
             (self.unreadable, "time that cannot be read", "times that cannot be read"),
             (self.zoneless, f"time without a zone ({_ZONE})", f"times without a zone ({_ZONE})"),
@@ -159,6 +158,93 @@ class ImportReport:
         if self.ignored_columns:
             lines.append(f"ignored columns: {', '.join(self.ignored_columns)}")
         return [*lines, *self.notes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickReport:
+    """What was found in a file of quotes or trades, and whether they may enter the catalogue.
+
+    Unreadable or zoneless times, unsorted and impossible rows refuse the whole file; rows that
+    repeat the one above, prices off the tick grid and whole hours without a row warn.
+    """
+
+    symbol: str
+    what: str
+    calendar: Calendar
+    rows: int
+    first_ns: int | None
+    last_ns: int | None
+    tick_size: Decimal
+    unreadable: Found[Place] = Found()
+    zoneless: Found[Place] = Found()
+    unsorted: Found[Place] = Found()
+    impossible: Found[Place] = Found()
+    repeated: Found[Place] = Found()
+    off_grid: Found[Place] = Found()
+    gaps: Found[Gap] = Found()
+    closures: Found[Gap] = Found()
+    ignored_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing was found that refuses the file."""
+        return not self.refusals()
+
+    def lines(self) -> list[str]:
+        """Return the report as sentences: the verdict, what refuses, what warns, what to know."""
+        head = f"{self.symbol}, {_span(self.rows, self.what, self.first_ns, self.last_ns)}"
+        return _sentences(head, self.refusals(), self._warnings(), self._remarks())
+
+    def refusals(self) -> list[str]:
+        """Return what refuses the file, a sentence a fault."""
+        lines = _told(
+            (self.unreadable, "time that cannot be read", "times that cannot be read"),
+            (self.zoneless, f"time without a zone ({_ZONE})", f"times without a zone ({_ZONE})"),
+        )
+        lines += tick_refusals(self.what, self.unsorted, self.impossible)
+        return lines if self.rows else [*lines, "the file holds no rows"]
+
+    def _warnings(self) -> list[str]:
+        grid = f"off the tick of {self.tick_size:f}, traded rounded"
+        return _told(
+            (self.repeated, "row repeats the one above", "rows repeat the one above"),
+            (self.gaps, "gap (whole hours without a row)", "gaps (whole hours without a row)"),
+            (self.off_grid, f"price {grid}", f"prices {grid}"),
+        )
+
+    def _remarks(self) -> list[str]:
+        rest = f"of the {self.calendar} calendar"
+        lines = _told((self.closures, f"closure {rest}", f"closures {rest}"))
+        if self.ignored_columns:
+            lines.append(f"ignored columns: {', '.join(self.ignored_columns)}")
+        return [*lines, *self.notes]
+
+
+def tick_refusals(what: str, unsorted: Found[Place], impossible: Found[Place]) -> list[str]:
+    """Return what refuses quotes or trades whose times could be read."""
+    return _told(
+        (unsorted, "row out of time order", "rows out of time order"),
+        (impossible, f"impossible {what.removesuffix('s')}", f"impossible {what}"),
+    )
+
+
+def _span(rows: int, what: str, first_ns: int | None, last_ns: int | None) -> str:
+    if first_ns is None or last_ns is None:
+        return "no rows"
+    return f"{rows:,} {what}, {moment(first_ns)} to {moment(last_ns)}"
+
+
+def _sentences(
+    head: str, refusals: list[str], warnings: list[str], remarks: list[str]
+) -> list[str]:
+    verdict = "refused, nothing was stored" if refusals else "accepted"
+    return [
+        f"{verdict}: {head}",
+        *(f"error: {line}" for line in refusals),
+        *(f"warning: {line}" for line in warnings),
+        *(f"note: {line}" for line in remarks),
+    ]
 
 
 _ZONE = "write them with Z or an offset, or name the column ts_utc if they are UTC"

@@ -6,11 +6,11 @@ from decimal import Decimal
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from strategy_engine.core.errors import ConflictError
-from strategy_engine.market import calendars
+from strategy_engine.market import calendars, faults
 from strategy_engine.market.calendars import trading_days
+from strategy_engine.market.faults import Flags
 from strategy_engine.market.model import (
     COLUMNS,
     DAY_NS,
@@ -27,7 +27,6 @@ from strategy_engine.market.report import (
     KEPT,
     Duplicate,
     Found,
-    Gap,
     ImportReport,
     Place,
     found_in,
@@ -44,10 +43,7 @@ __all__ = [
     "trading_days",
 ]
 
-type Flags = NDArray[np.bool_]
-
 _QUARTER_HOUR_NS = 900 * SECOND_NS
-_GRID_TOLERANCE = 1e-6  # ticks; prices are decimal fractions in binary
 _FINEST_DECIMALS = 9
 _STRAY_SHARE = 1_000  # one in so many
 _LARGEST_EXACT = 2.0**53  # of whole numbers in float64
@@ -94,7 +90,7 @@ def judge(
     ordered = np.unique(ts_ns)
     inferred = infer_tick_size(raw)
     tick = inferred if tick_size is None else tick_size
-    gaps, closures = _holes(ordered, timeframe, calendar)
+    gaps, closures = faults.holes(ordered, timeframe, calendar)
     return ImportReport(
         symbol=symbol,
         timeframe=timeframe,
@@ -104,9 +100,9 @@ def judge(
         last_ns=int(ordered[-1]) if ordered.size else None,
         tick_size=tick,
         inferred_tick_size=inferred,
-        unreadable=_places(raw, raw.unreadable, "unreadable"),
-        zoneless=_places(raw, raw.zoneless & ~raw.unreadable, "names no zone"),
-        unsorted=_unsorted(raw, readable),
+        unreadable=faults.places(raw, raw.unreadable, "unreadable"),
+        zoneless=faults.places(raw, raw.zoneless & ~raw.unreadable, "names no zone"),
+        unsorted=faults.unsorted(raw, readable),
         duplicates=_duplicates(raw, readable),
         misaligned=_misaligned(raw, timeframe, calendar),
         impossible=_impossible(raw, tick),
@@ -135,7 +131,7 @@ def infer_tick_size(raw: RawBars) -> Decimal | None:
     if prices.size == 0:
         return None
     for decimals in range(_FINEST_DECIMALS + 1):
-        strays = _strays(prices, 10.0**-decimals)
+        strays = faults.strays(prices, 10.0**-decimals)
         if strays.sum() * _STRAY_SHARE <= prices.size:
             return Decimal(_unit(prices[~strays], decimals)).scaleb(-decimals)
     return None
@@ -176,42 +172,6 @@ def merge(old: Bars, new: Bars) -> Bars:
     return Bars(**columns, timeframe_ns=old.timeframe_ns)
 
 
-def _holes(
-    ordered: Ints, timeframe: Timeframe, calendar: Calendar
-) -> tuple[Found[Gap], Found[Gap]]:
-    holes, missing = calendars.missing_bars(ordered, timeframe.duration_ns, calendar)
-
-    def found(chosen: Flags) -> Found[Gap]:
-        gaps = (
-            Gap(from_ns=int(ordered[hole]), to_ns=int(ordered[hole + 1]), missing=int(count))
-            for hole, count in zip(holes[chosen][:KEPT], missing[chosen][:KEPT], strict=True)
-        )
-        return found_in(int(chosen.sum()), gaps)
-
-    return found(missing > 0), found(missing == 0)
-
-
-def _places(raw: RawBars, flags: Flags, what: str) -> Found[Place]:
-    rows = np.flatnonzero(flags)
-    return found_in(rows.size, (_place(raw, int(row), what) for row in rows[:KEPT]))
-
-
-def _place(raw: RawBars, row: int, what: str) -> Place:
-    if raw.unreadable[row]:
-        return Place(row=row + 1, ts_ns=None, what=f"{what} {raw.texts.get(row, '')!r}")
-    return Place(row=row + 1, ts_ns=int(raw.ts_ns[row]), what=what)
-
-
-def _unsorted(raw: RawBars, readable: Ints) -> Found[Place]:
-    ts_ns = raw.ts_ns[readable]
-    latest = np.maximum.accumulate(ts_ns)
-    back = np.flatnonzero(ts_ns[1:] < latest[:-1]) + 1
-    places = (
-        _place(raw, int(readable[at]), f"after {moment(int(latest[at - 1]))}") for at in back[:KEPT]
-    )
-    return found_in(back.size, places)
-
-
 def _duplicates(raw: RawBars, readable: Ints) -> Found[Duplicate]:
     ts_ns = raw.ts_ns[readable]
     order = np.argsort(ts_ns, kind="stable")
@@ -243,7 +203,7 @@ def _misaligned(raw: RawBars, timeframe: Timeframe, calendar: Calendar) -> Found
     rows = np.flatnonzero(off | inside)
     said = (f"no bar of {timeframe} begins then", "the bar before has not ended then")
     return found_in(
-        rows.size, (_place(raw, int(row), said[int(inside[row])]) for row in rows[:KEPT])
+        rows.size, (faults.place(raw, int(row), said[int(inside[row])]) for row in rows[:KEPT])
     )
 
 
@@ -275,7 +235,7 @@ def _impossible(raw: RawBars, tick: Decimal | None) -> Found[Place]:
     wrong = np.logical_or.reduce([flags for flags, _ in checks])
     rows = np.flatnonzero(wrong)
     places = (
-        _place(
+        faults.place(
             raw, int(row), "; ".join(_said(raw, row, text) for flags, text in checks if flags[row])
         )
         for row in rows[:KEPT]
@@ -307,23 +267,15 @@ def _said(raw: RawBars, row: int, text: str) -> str:
 def _off_grid(raw: RawBars, tick: Decimal | None) -> Found[Place]:
     if tick is None:
         return Found()
-    strays = {name: _strays(getattr(raw, name), float(tick)) for name in PRICES}
+    strays = {name: faults.strays(getattr(raw, name), float(tick)) for name in PRICES}
     count = sum(int(flags.sum()) for flags in strays.values())
     places = (
-        _place(raw, int(row), f"{name} {float(getattr(raw, name)[row])}")
+        faults.place(raw, int(row), f"{name} {float(getattr(raw, name)[row])}")
         for row in np.flatnonzero(np.logical_or.reduce(list(strays.values())))
         for name in PRICES
         if strays[name][row]
     )
     return found_in(count, islice(places, KEPT))
-
-
-def _strays(prices: Floats, tick: float) -> Flags:
-    usable = np.where(np.isfinite(prices), prices, 0.0)
-    ticks = usable / tick
-    tolerance = _GRID_TOLERANCE + 8 * np.finfo(np.float64).eps * np.abs(ticks)
-    strays: Flags = np.abs(ticks - np.rint(ticks)) > tolerance
-    return strays
 
 
 def _unit(prices: Floats, decimals: int) -> int:

@@ -1,49 +1,46 @@
 """The catalogue: which instruments there are, their bars, and how new ones enter."""
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from strategy_engine.core.errors import (
-    ConflictError,
-    InvalidError,
-    NotFoundError,
-    UnavailableError,
-)
-from strategy_engine.market import columns, model, rules, shipped
+from strategy_engine.core.errors import EngineError, InvalidError, NotFoundError
+from strategy_engine.market import copying, imports, shipped
+from strategy_engine.market.copying import Copied
+from strategy_engine.market.linked import LinkedCatalogue
+from strategy_engine.market.linkedindex import Problem
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
-from strategy_engine.market.report import ImportReport, moment
+from strategy_engine.market.report import ImportReport, TickReport
 from strategy_engine.market.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Declared:
-    """What an import says of its instrument; None where it says nothing."""
-
-    symbol: str
-    timeframe: Timeframe
-    tick_size: Decimal | None
-    lot_size: Decimal | None
-    currency: str | None
-    calendar: Calendar | None
-
-
 class Catalogue:
-    """Instruments and bars: the samples of the product, and what was imported under `data_dir`.
+    """Instruments and their data: samples, what was imported under `data_dir`, what is linked.
 
-    An import of a sample's symbol and timeframe hides the sample.
+    An import of a sample's symbol and timeframe hides the sample. A linked symbol hides the sample
+    whole, and gives what was not imported of it; of several linked directories, the first.
+
+    Parameters
+    ----------
+    linked : paths
+        Directories that NautilusTrader's `ParquetDataCatalog` wrote; read where they lie.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, linked: Iterable[Path] = ()) -> None:
         self._store = Store(data_dir)
+        self._linked = tuple(LinkedCatalogue(path) for path in linked)
 
     def instruments(self) -> list[Instrument]:
         """Return every instrument that has bars, by symbol."""
-        symbols = {each.instrument.symbol for each in shipped.SAMPLES} | set(self._store.symbols())
-        return [self.instrument(symbol) for symbol in sorted(symbols)]
+        return [self.instrument(symbol) for symbol in self._symbols()]
+
+    def problems(self) -> list[Problem]:
+        """Return what of the linked directories cannot be used, and why."""
+        return [problem for each in self._linked for problem in each.problems()]
 
     def instrument(self, symbol: str) -> Instrument:
         """Return one instrument.
@@ -52,10 +49,14 @@ class Catalogue:
         ------
         NotFoundError
             If no bars of it are here; the message names what is, and how to import.
+        InvalidError
+            If it is linked, but is of a kind that cannot be traded.
         """
         imported = self._store.instrument(symbol)
-        sample = shipped.of(symbol)
+        sample = self._sample(symbol)
         if imported is None:
+            if link := self._link(symbol):
+                return link.described(symbol)
             if sample is None:
                 raise self._unknown(symbol)
             return sample.instrument
@@ -66,7 +67,9 @@ class Catalogue:
     def timeframes(self, symbol: str) -> list[Timeframe]:
         """Return the timeframes that a symbol has bars of, shortest first."""
         found = set(self._store.timeframes(symbol))
-        if sample := shipped.of(symbol):
+        if link := self._link(symbol):
+            found.update(link.timeframes(symbol))
+        if sample := self._sample(symbol):
             found.add(sample.instrument.default_timeframe)
         if not found:
             raise self._unknown(symbol)
@@ -114,7 +117,8 @@ class Catalogue:
     ) -> Quotes | None:
         """Return quotes at or after `start_ns` and before `end_ns`; None if it has none at all.
 
-        They lie in a mapped file: what is not looked at is not read.
+        Imported ones lie in a mapped file: what is not looked at is not read. Of linked ones, the
+        parts of files that hold some are.
 
         Raises
         ------
@@ -125,14 +129,18 @@ class Catalogue:
         """
         self.instrument(symbol)
         found = self._store.quotes(symbol)
-        return None if found is None else found.between(start_ns, end_ns)
+        if found is not None:
+            return found.between(start_ns, end_ns)
+        link = self._link(symbol)
+        return link.quotes(symbol, start_ns, end_ns) if link else None
 
     def trades(
         self, symbol: str, start_ns: int | None = None, end_ns: int | None = None
     ) -> Trades | None:
         """Return trades at or after `start_ns` and before `end_ns`; None if it has none at all.
 
-        They lie in a mapped file: what is not looked at is not read.
+        Imported ones lie in a mapped file: what is not looked at is not read. Of linked ones, the
+        parts of files that hold some are.
 
         Raises
         ------
@@ -143,7 +151,10 @@ class Catalogue:
         """
         self.instrument(symbol)
         found = self._store.trades(symbol)
-        return None if found is None else found.between(start_ns, end_ns)
+        if found is not None:
+            return found.between(start_ns, end_ns)
+        link = self._link(symbol)
+        return link.trades(symbol, start_ns, end_ns) if link else None
 
     def import_file(  # noqa: PLR0913 - each is one optional fact of the instrument
         self,
@@ -176,7 +187,7 @@ class Catalogue:
         ConflictError
             If bars or declared facts differ from those stored, and `replace` was not asked.
         """
-        declared = _Declared(
+        declared = imports.Declared(
             symbol=symbol,
             timeframe=Timeframe.parse(timeframe),
             tick_size=tick_size,
@@ -184,66 +195,59 @@ class Catalogue:
             currency=currency,
             calendar=calendar,
         )
-        _check(declared)
-        source = columns.read(Path(path))
-        with self._store.locked():
-            return self._judged_and_stored(source, declared, may_replace=replace)
+        known = self._known(symbol)
+        return imports.bars(self._store, Path(path), declared, known=known, may_replace=replace)
 
-    def _judged_and_stored(
-        self, source: columns.Source, declared: _Declared, *, may_replace: bool
-    ) -> ImportReport:
-        stored = self._stored(declared.symbol, may_be_damaged=may_replace)
-        if stored is not None and not may_replace:
-            _refuse_changes(stored, declared)
-        sample = shipped.of(declared.symbol)
-        known = stored or (sample.instrument if sample else None)
-        calendar = declared.calendar or (known.calendar if known else None)
-        raw = source.raw
-        report = rules.judge(
-            raw,
-            symbol=declared.symbol,
-            timeframe=declared.timeframe,
-            calendar=calendar or rules.likely_calendar(declared.symbol, raw.ts_ns[~raw.unreadable]),
-            tick_size=declared.tick_size or (known.tick_size if known else None),
-        )
-        notes = [] if calendar else [_GUESSED.format(report.calendar)]
-        report = dataclasses.replace(report, ignored_columns=source.ignored, notes=tuple(notes))
-        if not report.accepted:
-            return report
-        instrument = _described(declared, known, report)
-        if stored is None and sample is not None:
-            instrument = dataclasses.replace(instrument, note="")
-        return self._stored_with(instrument, source.raw, report, may_replace=may_replace)
+    def import_ticks(
+        self, path: Path, symbol: str, what: Literal["quotes", "trades"], *, replace: bool = False
+    ) -> TickReport:
+        """Judge a CSV or Parquet file of quotes or trades and, if nothing refuses it, store it.
 
-    def _stored_with(
-        self, instrument: Instrument, raw: rules.RawBars, report: ImportReport, *, may_replace: bool
-    ) -> ImportReport:
-        symbol, timeframe = instrument.symbol, report.timeframe
-        bars = rules.accepted_bars(raw, timeframe)
-        held = timeframe in self._store.timeframes(symbol)
-        if held and may_replace:
-            note = "replaced the bars that were stored"
-        elif held:
-            old = self._store.load(self._store.path(symbol, timeframe), timeframe)
-            bars = rules.merge(old, bars)
-            note = f"added {len(bars) - len(old):,} bars after {moment(int(old.ts_ns[-1]))}"
-        else:
-            note = f"stored {len(bars):,} bars"
-        self._store.save(instrument, timeframe, bars)
-        return dataclasses.replace(report, notes=(*report.notes, note))
+        Over rows that are there already, without `replace` the file may repeat the last of them
+        exactly and add later ones; `replace` drops them for the file's.
 
-    def _stored(self, symbol: str, *, may_be_damaged: bool) -> Instrument | None:
-        try:
-            return self._store.instrument(symbol)
-        except UnavailableError:
-            if may_be_damaged:
-                return None
-            raise
+        Returns
+        -------
+        TickReport
+            With `accepted` False, nothing was stored.
+
+        Raises
+        ------
+        NotFoundError, InvalidError
+            If there is no such file or instrument, or the file lacks a column.
+        ConflictError
+            If rows differ from those stored, and `replace` was not asked.
+        """
+        instrument = self.instrument(symbol)
+        return imports.ticks(self._store, Path(path), instrument, what, may_replace=replace)
+
+    def import_catalogue(
+        self, root: Path, symbols: Iterable[str] | None = None, *, replace: bool = False
+    ) -> list[Copied]:
+        """Copy what a directory of NautilusTrader's `ParquetDataCatalog` holds, series by series.
+
+        What cannot be used is among the answers with its reason, and the rest is stored.
+
+        Parameters
+        ----------
+        symbols : iterable of str, optional
+            Only these; all if not given.
+
+        Raises
+        ------
+        NotFoundError, InvalidError
+            If it is no such directory, or one of the symbols is not there or cannot be traded.
+        """
+        source = LinkedCatalogue(Path(root))
+        return copying.copy(self._store, source, symbols, may_replace=replace)
 
     def _load(self, symbol: str, timeframe: Timeframe) -> Bars:
         if timeframe in self._store.timeframes(symbol):
             return self._store.load(self._store.path(symbol, timeframe), timeframe)
-        sample = shipped.of(symbol)
+        link = self._link(symbol)
+        if link is not None and timeframe in link.timeframes(symbol):
+            return link.bars(symbol, timeframe)
+        sample = self._sample(symbol)
         if sample is not None and sample.instrument.default_timeframe == timeframe:
             return self._store.load(sample.path, timeframe)
         held = [str(each) for each in self.timeframes(symbol)]
@@ -258,9 +262,31 @@ class Catalogue:
         instrument = sample.instrument
         return instrument.default_timeframe not in self._store.timeframes(instrument.symbol)
 
-    def _unknown(self, symbol: str) -> NotFoundError:
-        samples = {each.instrument.symbol for each in shipped.SAMPLES}
-        held = sorted(samples | set(self._store.symbols()))
+    def _symbols(self) -> list[str]:
+        found = {each.instrument.symbol for each in shipped.SAMPLES} | set(self._store.symbols())
+        return sorted(found.union(*(each.symbols() for each in self._linked)))
+
+    def _known(self, symbol: str) -> Instrument | None:
+        if link := self._link(symbol):
+            return link.described(symbol)
+        sample = shipped.of(symbol)
+        return sample.instrument if sample else None
+
+    def _link(self, symbol: str) -> LinkedCatalogue | None:
+        return next((each for each in self._linked if symbol in each), None)
+
+    def _sample(self, symbol: str) -> shipped.Sample | None:
+        return None if self._link(symbol) else shipped.of(symbol)
+
+    def _unknown(self, symbol: str) -> EngineError:
+        for each in self._linked:
+            if reason := each.refusal(symbol):
+                return InvalidError(
+                    f"{symbol} of {each.root} cannot be traded: {reason}",
+                    field="symbol",
+                    value=symbol,
+                )
+        held = self._symbols()
         return NotFoundError(
             f"there is no instrument {symbol!r}; the catalogue has {', '.join(held)}; {_HOW}",
             field="symbol",
@@ -270,40 +296,3 @@ class Catalogue:
 
 
 _HOW = "import a CSV or Parquet file of its bars to add more"
-_GUESSED = "calendar {} was guessed from the symbol and the days; declare it if that is wrong"
-
-
-def _check(declared: _Declared) -> None:
-    model.venue_of(declared.symbol)
-    if declared.tick_size is not None:
-        model.check_step("tick_size", declared.tick_size)
-    if declared.lot_size is not None:
-        model.check_step("lot_size", declared.lot_size)
-
-
-def _refuse_changes(stored: Instrument, declared: _Declared) -> None:
-    for name in ("tick_size", "lot_size", "currency", "calendar"):
-        said, held = getattr(declared, name), getattr(stored, name)
-        if said is not None and said != held:
-            raise ConflictError(
-                f"{stored.symbol} is stored with {name} {held}, not {said}; leave it out to keep "
-                "it, or import with --replace to change it",
-                field=name,
-                value=str(said),
-                accepted=str(held),
-            )
-
-
-def _described(declared: _Declared, known: Instrument | None, report: ImportReport) -> Instrument:
-    if report.tick_size is None:
-        raise AssertionError  # such a report is not accepted
-    return Instrument(
-        symbol=declared.symbol,
-        venue=model.venue_of(declared.symbol),
-        currency=declared.currency or (known.currency if known else "USD"),
-        tick_size=report.tick_size,
-        lot_size=declared.lot_size or (known.lot_size if known else Decimal(1)),
-        calendar=report.calendar,
-        default_timeframe=known.default_timeframe if known else declared.timeframe,
-        note=known.note if known else "",
-    )
