@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path.home() / ".strategy-engine", validation_alias="STRATEGY_DATA_DIR"
     )
+    catalogs: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), validation_alias="STRATEGY_CATALOG"
+    )
     host: str = Field(default="127.0.0.1", validation_alias="STRATEGY_HOST")
     port: int = Field(default=8700, ge=0, le=65_535, validation_alias="STRATEGY_PORT")
     api_key: str | None = Field(
@@ -161,6 +164,13 @@ class Settings(BaseSettings):
         if value is not None and info.data.get("bus_command_secret") is None:
             raise ValueError("commands are obeyed only with STRATEGY_BUS_COMMAND_SECRET set")
         return value
+
+    @field_validator("catalogs", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(Path(each).expanduser() for each in value.split(os.pathsep) if each.strip())
 
     @field_validator("stages", mode="before")
     @classmethod

@@ -48,7 +48,7 @@ async def _run(settings: Settings) -> None:
         registry=registry,
         ledger=ledger,
         records=Records(kept),
-        catalogue=Catalogue(data_dir),
+        catalogue=Catalogue(data_dir, settings.catalogs),
         launcher=zygotes,
         clock=clock,
         settings=NodeSettings(

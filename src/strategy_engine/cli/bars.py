@@ -118,7 +118,8 @@ def _catalogue(data_dir: Path | None) -> "Catalogue":
     from strategy_engine import config  # noqa: PLC0415 - pydantic is slow to import
     from strategy_engine.market.service import Catalogue  # noqa: PLC0415 - numpy is slow to import
 
-    return Catalogue(config.load(data_dir=data_dir).data_dir)
+    settings = config.load(data_dir=data_dir)
+    return Catalogue(settings.data_dir, settings.catalogs)
 
 
 def _told(report: "ImportReport") -> dict[str, Any]:

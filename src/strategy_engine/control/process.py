@@ -127,7 +127,7 @@ class Control:
         )
         self._bell = wakeup.Bell(wakeup.path_of(settings.data_dir, "node"), self._database)
         self._registry = Registry(self._database, self._clock, check_trading, refuse_while_deployed)
-        self._catalogue = Catalogue(settings.data_dir)
+        self._catalogue = Catalogue(settings.data_dir, settings.catalogs)
         self._records = Records(ledger)
         self._executions = self._make_executions()
         pipeline = self._make_pipeline()
