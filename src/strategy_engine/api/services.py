@@ -238,6 +238,7 @@ class Metrics:
     deployment_errors: int
     pipeline_durations: Durations = Durations()
     stage_durations: Mapping[str, Durations] = field(default_factory=dict)
+    bus: Bus = field(default_factory=Bus)
 
 
 class Telemetry(Protocol):
@@ -250,6 +251,17 @@ class Telemetry(Protocol):
     async def metrics(self) -> Metrics:
         """Return the counters; those of the past survive restarts."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bus:
+    """How the bus is: what waits to be published, since when, and what went over it by kind."""
+
+    is_connected: bool = True
+    detail: str = ""
+    waiting: int = 0
+    oldest_s: float = 0.0
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
