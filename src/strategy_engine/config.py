@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.infra import urls
-from strategy_engine.infra.bus import model as bus
+from strategy_engine.infra.bus import broker
+from strategy_engine.infra.bus import model as bus_model
 from strategy_engine.pipeline import imports
 from strategy_engine.sandbox.model import ConfinementMode
 
@@ -87,13 +88,13 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr | None = Field(default=None, repr=False, validation_alias="REDIS_URL")
     trader_id: str = Field(
-        default=bus.Layout().trader_id,
+        default=bus_model.Layout().trader_id,
         max_length=100,
-        pattern=f"^{bus.TRADER_ID.pattern}$",
+        pattern=f"^{bus_model.TRADER_ID.pattern}$",
         validation_alias="TRADER_ID",
     )
-    bus_encoding: bus.Encoding = Field(
-        default=bus.Encoding.JSON, validation_alias="STRATEGY_BUS_ENCODING"
+    bus_encoding: bus_model.Encoding = Field(
+        default=bus_model.Encoding.JSON, validation_alias="STRATEGY_BUS_ENCODING"
     )
     bus_stream_per_topic: bool = Field(
         default=True, validation_alias="STRATEGY_BUS_STREAM_PER_TOPIC"
@@ -127,18 +128,21 @@ class Settings(BaseSettings):
         return SecretStr(urls.checked_url(text)) if text.strip() else None
 
     @property
-    def broker(self) -> str | None:
-        """The URL of the Redis server; None: the bus inside the process."""
-        return None if self.redis_url is None else self.redis_url.get_secret_value()
-
-    @property
-    def bus_layout(self) -> bus.Layout:
-        """How messages are laid out in the bus's streams."""
-        return bus.Layout(
-            trader_id=self.trader_id,
-            stream_per_topic=self.bus_stream_per_topic,
-            encoding=self.bus_encoding,
-            max_length=self.bus_max_length,
+    def bus(self) -> broker.BusSettings:
+        """How the bus is reached, laid out and read."""
+        secret = self.bus_command_secret
+        return broker.BusSettings(
+            url=None if self.redis_url is None else self.redis_url.get_secret_value(),
+            layout=bus_model.Layout(
+                trader_id=self.trader_id,
+                stream_per_topic=self.bus_stream_per_topic,
+                encoding=self.bus_encoding,
+                max_length=self.bus_max_length,
+            ),
+            keep_s=self.bus_keep_hours * 3_600,
+            data_stream=self.bus_data_stream,
+            command_stream=self.bus_command_stream,
+            command_secret=None if secret is None else secret.get_secret_value(),
         )
 
     @field_validator("redis_url", mode="before")

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from strategy_engine.api import plain
-from strategy_engine.api.services import Durations, Metrics
+from strategy_engine.api.services import Bus, Durations, Metrics
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -93,6 +93,27 @@ def _families(metrics: Metrics) -> Iterator[Metric]:
         "Deployments that failed.",
         value=metrics.deployment_errors,
     )
+    yield from _bus(metrics.bus)
+
+
+def _bus(bus: Bus) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "strategy_bus_connected", "Whether the message bus is there.", value=bus.is_connected
+    )
+    yield GaugeMetricFamily(
+        "strategy_bus_waiting", "Events that wait to be published.", value=bus.waiting
+    )
+    yield GaugeMetricFamily(
+        "strategy_bus_oldest_seconds",
+        "For how long the oldest event waits to be published.",
+        value=plain.number(bus.oldest_s),
+    )
+    messages = CounterMetricFamily(
+        "strategy_bus_messages", "What went over the bus, by what became of it.", labels=["what"]
+    )
+    for what, count in sorted(bus.counts.items()):
+        messages.add_metric([what], count)
+    yield messages
 
 
 def _histogram(

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.api.services import Durations, Health, Metrics, Part
+from strategy_engine.control.buswatch import BusWatch
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import UNENDED
 from strategy_engine.execution.service import Executions
@@ -38,6 +39,7 @@ class Telemetry:
     clock: Clock
     started_at: datetime
     wall: ConfinementReport
+    bus: BusWatch
 
     async def health(self) -> Health:
         """Return the engine's health; a database that does not answer makes it not serve."""
@@ -55,7 +57,7 @@ class Telemetry:
                 active_strategies=0,
                 active_executions=0,
                 uptime_seconds=self._uptime().total_seconds(),
-                messagebus_connected=True,
+                messagebus_connected=not self.bus.settings.is_remote,
             )
 
     async def metrics(self) -> Metrics:
@@ -81,6 +83,7 @@ class Telemetry:
             containerized=_is_containerized(),
             trade_count=trade_count,
             pnl=pnl,
+            bus=await self.bus.bus(self.clock.now()),
             deployment_errors=ended - completed,
             pipeline_durations=Durations(
                 count=tally.durations.count,
@@ -102,11 +105,13 @@ class Telemetry:
         versions = await self.registry.counts()
         executions = await self.executions.counts()
         tally = await self.rollouts.tally(LATELY)
+        bus = await self.bus.bus(now)
         return Health(
             serving=True,
             parts=(
                 Part(name="database", healthy=True),
                 *([_node(each, now) for each in nodes] or [_NO_NODE]),
+                *self.bus.parts(bus),
                 await self._confinement(),
             ),
             strategies_deployed=sum(versions.get(each, 0) for each in LIVE),
@@ -115,7 +120,7 @@ class Telemetry:
             active_strategies=versions.get(Status.RUNNING, 0),
             active_executions=sum(executions.get(each, 0) for each in UNENDED),
             uptime_seconds=self._uptime().total_seconds(),
-            messagebus_connected=True,  # the in-process bus cannot be away
+            messagebus_connected=bus.is_connected,
         )
 
     async def _confinement(self) -> Part:

@@ -7,15 +7,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Self
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
 from strategy_engine.infra import logs, outbox
 from strategy_engine.infra.bus import codec, links, topics
+from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.infra.bus.links import Link
 from strategy_engine.infra.bus.model import Bus, Encoding, Message
 from strategy_engine.infra.database import Database
@@ -90,6 +91,14 @@ class Keeping:
     encoding: Encoding = Encoding.JSON
     published_s: float = 86_400.0
 
+    @classmethod
+    def of(cls, settings: BusSettings) -> Self:
+        """Return what the settings ask for: a bus inside the process replays nothing."""
+        return cls(
+            encoding=settings.layout.encoding,
+            published_s=settings.keep_s if settings.is_remote else 0.0,
+        )
+
 
 @dataclass(slots=True)
 class _State:
@@ -140,7 +149,7 @@ class Relay:
         while True:
             try:
                 delay_s = await self._turn()
-            except (EngineError, SQLAlchemyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - the task's edge: what trades must go on
                 delay_s = self._failed(error)
             await asyncio.sleep(delay_s)
 
@@ -203,7 +212,7 @@ class Relay:
             self._state.is_connected, self._state.detail = False, str(error)
             raise
         ids = [each.outbox_id for each in found]
-        async with queue.database.write() as connection:
+        async with queue.database.write(in_turn=False) as connection:
             if self._keeping.published_s:
                 await outbox.mark(connection, queue.table, ids, self._clock.now())
             else:
@@ -213,7 +222,7 @@ class Relay:
     async def _trim(self) -> None:
         before = self._clock.now() - timedelta(seconds=self._keeping.published_s)
         for queue in self._route.queues():
-            async with queue.database.write() as connection:
+            async with queue.database.write(in_turn=False) as connection:
                 await outbox.trim(connection, queue.table, queue.topics, before)
 
     # -- reporting
@@ -251,7 +260,7 @@ class Relay:
     def _failed(self, error: Exception) -> float:
         state = self._state
         if not state.failures:
-            _log.warning("bus_not_published", relay=self._name, why=str(error))
+            _log.warning("bus_not_published", relay=self._name, why=repr(error))
         delay_s = RETRY_DELAYS_S[min(state.failures, len(RETRY_DELAYS_S) - 1)]
         state.failures += 1
         return delay_s
