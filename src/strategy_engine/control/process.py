@@ -17,12 +17,14 @@ from fastapi import FastAPI
 from strategy_engine.api import app as api_app
 from strategy_engine.api.services import Services
 from strategy_engine.config import Settings
+from strategy_engine.control.buswatch import BusWatch
 from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.control.telemetry import Telemetry
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution.service import Executions
-from strategy_engine.infra import database, durable, logs, memory, wakeup
+from strategy_engine.infra import database, durable, logs, memory, relay, wakeup
+from strategy_engine.infra.bus import broker
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching import settings as matching
 from strategy_engine.performance.service import Snapshots
@@ -149,9 +151,11 @@ class Control:
                 clock=self._clock,
                 started_at=birth.started_at,
                 wall=birth.wall,
+                bus=BusWatch(database=self._database, settings=settings.bus),
             ),
             clock=self._clock,
         )
+        self._bus = broker.connect(settings.bus)
 
     def _make_executions(self) -> Executions:
         settings = self._settings
@@ -217,10 +221,23 @@ class Control:
         await self.rollouts.resume_unstarted()
         warming = asyncio.create_task(self._warm())
         ringing = asyncio.create_task(self._bell.run())
+        telling = asyncio.create_task(self._relay().run())
         _log.info("control serves")
         yield
+        telling.cancel()
         ringing.cancel()
         warming.cancel()
+
+    def _relay(self) -> relay.Relay:
+        return relay.Relay(
+            name=relay.PIPELINES,
+            holder=EXECUTOR,
+            home=self._database,
+            bus=self._bus,
+            route=relay.pipelines(self._database),
+            clock=self._clock,
+            keeping=relay.Keeping.of(self._settings.bus),
+        )
 
     async def _warm(self) -> None:
         try:
