@@ -44,7 +44,7 @@ class PaperRuns:
             end_ns=end_ns,
         )
         execution_id = await self._executions.start_validation(
-            job.strategy_id, config, actor=audit.ENGINE
+            job.strategy_id, config, actor=audit.ENGINE, key=job.key
         )
         try:
             ended = await self._executions.wait_ended(execution_id, LONGEST_S)

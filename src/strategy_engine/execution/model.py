@@ -189,6 +189,13 @@ class Execution:
         """Whether the node has made it what control wants."""
         return self.status in MET_BY[self.desired]
 
+    @property
+    def has_come_to_something(self) -> bool:
+        """Whether it runs as it should, or ended by its own doing: it need not be run again."""
+        if self.status in UNENDED:
+            return self.desired is Desired.RUN
+        return self.end_reason in {COMPLETED, FAILED}
+
     def on(self, trigger: Trigger) -> "Execution":
         """Return the execution as it stands after `trigger`."""
         return replace(self, status=next_state(ARROWS, self.status, trigger))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,11 +70,19 @@ class Executions:
         self._admit = admit
 
     async def start(
-        self, strategy_id: str, config: ExecutionConfig, *, actor: str, role: Role = Role.STABLE
+        self,
+        strategy_id: str,
+        config: ExecutionConfig,
+        *,
+        actor: str,
+        role: Role = Role.STABLE,
+        key: str | None = None,
     ) -> Execution:
         """Start a version; one that is running or starting answers its execution.
 
         In a role other than stable, a running version gets an execution beside those it has.
+        What was started for a key is started once: asked again, it answers that execution,
+        ended or not.
 
         Raises
         ------
@@ -88,10 +97,13 @@ class Executions:
         UnavailableError
             If the engine has no room for another execution; nothing is written.
         """
+        if key is not None and (earlier := await self._started_for(key)) is not None:
+            return earlier
         strategy = await self._registry.get(strategy_id)
         settings = await self._checked(strategy, config)
         if strategy.status is not Status.RUNNING:
             await asyncio.to_thread(self._admit)
+        execution = self._new(strategy_id, config, settings, role, key)
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
             is_running = strategy.status is Status.RUNNING
@@ -102,7 +114,6 @@ class Executions:
                 await _refuse_second_of_line(connection, strategy_id)
             if not is_running:
                 await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
-            execution = self._new(strategy_id, config, settings, role)
             await store.insert(connection, execution)
             await self._audit(connection, execution, actor=actor, action="start")
         self._poke()
@@ -186,17 +197,22 @@ class Executions:
         self._poke()
 
     async def start_validation(
-        self, strategy_id: str, config: ExecutionConfig, *, actor: str
+        self, strategy_id: str, config: ExecutionConfig, *, actor: str, key: str | None = None
     ) -> str:
         """Start a run through the live path that no registry state stands for; return its id.
 
-        It plays the config's range as fast as it goes, unless the config names a speed.
+        It plays the config's range as fast as it goes, unless the config names a speed. Asked
+        again with the same key, it answers the run of that key, unless that came to nothing.
         """
         strategy = await self._registry.get(strategy_id)
         fast = replace(config, speed=0.0 if config.speed is None else config.speed)
         settings = await self._checked(strategy, fast)
         execution = self._new(strategy_id, fast, settings, Role.VALIDATION)
         async with self._database.write() as connection:
+            if key is not None:
+                execution, is_known = await _attempt(connection, execution, key)
+                if is_known:
+                    return execution.execution_id
             await store.insert(connection, execution)
             await self._audit(connection, execution, actor=actor, action="start_validation")
         self._poke()
@@ -224,6 +240,10 @@ class Executions:
                 await self._desire(connection, each, Desired.STOP, actor=actor, why=why)
         self._poke()
         return await self._answer([each.execution_id for each in found])
+
+    async def _started_for(self, key: str) -> Execution | None:
+        async with self._database.read() as connection:
+            return await store.get(connection, ids.derived(ids.EXECUTION, key))
 
     async def _command(
         self, strategy_id: str, trigger: Trigger, desired: Desired, *, actor: str
@@ -307,11 +327,18 @@ class Executions:
                 raise InvalidError(str(error), field="timeframe", value=value) from error
 
     def _new(
-        self, strategy_id: str, config: ExecutionConfig, settings: Settings, role: Role
+        self,
+        strategy_id: str,
+        config: ExecutionConfig,
+        settings: Settings,
+        role: Role,
+        key: str | None = None,
     ) -> Execution:
         now = self._clock.now()
         return Execution(
-            execution_id=ids.new_id(ids.EXECUTION),
+            execution_id=ids.new_id(ids.EXECUTION)
+            if key is None
+            else ids.derived(ids.EXECUTION, key),
             strategy_id=strategy_id,
             role=role,
             status=ExecutionStatus.STARTING,
@@ -350,6 +377,20 @@ async def _refuse_second_of_line(connection: AsyncConnection, strategy_id: str) 
             execution_id=other.execution_id,
             strategy_id=other.strategy_id,
         )
+
+
+async def _attempt(
+    connection: AsyncConnection, wanted: Execution, key: str
+) -> tuple[Execution, bool]:
+    """Return the run of a key that is to be followed, and whether it was started before."""
+    for number in count(1):
+        execution_id = ids.derived(ids.EXECUTION, f"{key}/{number}")
+        earlier = await store.get(connection, execution_id)
+        if earlier is None:
+            return replace(wanted, execution_id=execution_id), False
+        if earlier.config == wanted.config and earlier.has_come_to_something:
+            return earlier, True
+    raise AssertionError("counting never ends")
 
 
 async def _load(connection: AsyncConnection, execution_id: str) -> Execution:

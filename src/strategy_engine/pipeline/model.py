@@ -138,7 +138,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a stage gets. `trials` counts the different contents of the line tried so far."""
+    """What a stage gets. `trials` counts the different contents of the line tried so far.
+
+    `key` names the run of the stage: what it does outside its own process, it does once for a key.
+    """
 
     strategy_id: str
     content: Content
@@ -146,6 +149,7 @@ class Job:
     criteria: Criteria
     duration_days: int | None = None
     trials: int = 1
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,8 @@ class Pipeline:
         started = self._clock.monotonic_s()
         try:
             job = await self._job(strategy, wanted, request)
+            if pipeline_id is not None:
+                job = replace(job, key=f"{pipeline_id}/{stage}")
             result = await self._run_twice(stage, job)
         except (UnavailableError, NotConfinedError) as error:
             result = self._broken(stage, error, started, verdict=Verdict.INCONCLUSIVE)

@@ -89,12 +89,15 @@ class Line:
         replaced = await self._executions.get_many(deployment.replaces)
         restored = False
         for old in replaced:
-            restored = await self._restart(old) or restored
+            key = f"{deployment.pipeline_id}/restore/{old.execution_id}"
+            restored = await self._restart(old, key) or restored
         return restored
 
     async def _stop_entries(self, deployment: Deployment) -> None:
+        # After a crash this may come again: what was told to flatten since is not told to run off.
+        replaced = await self._executions.get_many(deployment.replaces)
         await self._executions.hand_over(
-            deployment.replaces,
+            [each.execution_id for each in replaced if each.desired is not Desired.FLATTEN],
             POLICY[deployment.options.handover],
             actor=audit.ENGINE,
             why=f"replaced by {deployment.pipeline_id}",
@@ -143,7 +146,9 @@ class Line:
             capital=float(sum((_freed(each) for each in replaced), Decimal(0))),
             start_ns=cursor.close_ns if cursor is not None else last.config.start_ns,
         )
-        started = await self._executions.start(strategy.strategy_id, config, actor=audit.ENGINE)
+        started = await self._executions.start(
+            strategy.strategy_id, config, actor=audit.ENGINE, key=f"{deployment.pipeline_id}/start"
+        )
         return await self._prove(started)
 
     async def _prove(self, started: Execution) -> int:
@@ -160,7 +165,7 @@ class Line:
                 return bars
             await asyncio.sleep(LOOK_S)
 
-    async def _restart(self, old: Execution) -> bool:
+    async def _restart(self, old: Execution, key: str) -> bool:
         if old.status in UNENDED:
             await self._executions.hand_over(
                 [old.execution_id], Desired.RUN, actor=audit.ENGINE, why="rolled back"
@@ -173,7 +178,9 @@ class Line:
             start_ns=cursor.close_ns if cursor is not None else old.config.start_ns,
         )
         try:
-            again = await self._executions.start(old.strategy_id, config, actor=audit.ENGINE)
+            again = await self._executions.start(
+                old.strategy_id, config, actor=audit.ENGINE, key=key
+            )
         except EngineError:
             return False
         return again.status is not ExecutionStatus.ERROR
