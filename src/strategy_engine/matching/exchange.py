@@ -1,6 +1,9 @@
 """The order book between two prices: what was asked of it arrives, then the market meets it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
 
 from strategy_engine.matching import ticket
 from strategy_engine.matching.model import Conditions, Rules, Terms
@@ -39,6 +42,25 @@ class Exchange:
         """Take instructions, each with the time it was given at."""
         self._waiting.extend(instructions)
 
+    @property
+    def waiting(self) -> tuple[tuple[int, Instruction], ...]:
+        """Return what was given and has not reached the book, each with its time."""
+        return tuple(self._waiting)
+
+    def withdraw(self, is_gone: Callable[[Instruction], bool]) -> list[Instruction]:
+        """Take back, and return, what has not reached the book and is to be gone."""
+        gone = [each for _, each in self._waiting if is_gone(each)]
+        self._waiting = [each for each in self._waiting if not is_gone(each[1])]
+        return gone
+
+    def dump_waiting(self) -> list[list[Any]]:
+        """Return what waits as plain values; the book has a `dump` of its own."""
+        return [[given_ns, msgspec.to_builtins(each)] for given_ns, each in self._waiting]
+
+    def load_waiting(self, plain: Iterable[Any]) -> None:
+        """Put what `dump_waiting` returned in place of what waits."""
+        self._waiting = [(given_ns, _instruction(each)) for given_ns, each in plain]
+
     def meet(self, symbol: str, times: Times, prices: Prices, volume_lots: int) -> list[OrderEvent]:
         """Give the book what has arrived by the bar's open, then the bar; return what happened."""
         events = self._arrived(times[0])
@@ -76,3 +98,8 @@ def submit(book: OrderBook, instruction: Instruction, now_ns: int) -> list[Order
             return book.modify(instruction, now_ns)
         case ticket.Cancel():
             return book.cancel(instruction, now_ns)
+
+
+def _instruction(plain: Any) -> Instruction:
+    found: Instruction = msgspec.convert(plain, Instruction)
+    return found
