@@ -70,6 +70,8 @@ class PostgresServer:
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # at once, without a last checkpoint
+            os.kill(self.pid, signal.SIGQUIT)
         self._server.cleanup()
         shutil.rmtree(self._folder)
 

@@ -33,8 +33,7 @@ ERRORS: tuple[type[Exception], ...] = (
 
 def async_engine(url: str, *, timeout_s: float, **options: Any) -> AsyncEngine:
     """Return an engine whose connections let go of what a lost process held."""
-    # Statements end a little before their caller gives up, so that what is told says why.
-    settings = _session(timeout_s, lock_timeout_s=0.8 * timeout_s)
+    settings = _session(timeout_s)
 
     async def connect() -> Any:
         return await asyncpg.connect(url, timeout=timeout_s, server_settings=settings)
@@ -55,8 +54,8 @@ def async_engine(url: str, *, timeout_s: float, **options: Any) -> AsyncEngine:
 def sync_engine(
     url: str, *, timeout_s: float, settings: Mapping[str, str] | None = None, **options: Any
 ) -> sa.Engine:
-    """Return an engine for a thread. `settings` None: those of a transaction that never waits."""
-    wanted = _session(timeout_s, lock_timeout_s=timeout_s) if settings is None else settings
+    """Return an engine for a thread. `settings` None: those of every short transaction."""
+    wanted = _session(timeout_s) if settings is None else settings
     engine = sa.create_engine(
         "postgresql+psycopg://", creator=_connector(url, timeout_s, wanted), **options
     )
@@ -84,7 +83,10 @@ async def _listen_once(url: str, heard: Callable[[], None], timeout_s: float) ->
         connection.terminate()
 
 
-def _session(timeout_s: float, *, lock_timeout_s: float) -> dict[str, str]:
+def _session(timeout_s: float) -> dict[str, str]:
+    # A wait for a lock ends before the statement does, and that before its caller gives up, so
+    # that what is told says why.
+    lock_timeout_s = 0.8 * timeout_s
     return {
         "application_name": "strategy-engine",
         "timezone": "UTC",

@@ -45,8 +45,8 @@ WAY_TO = {
 
 
 @pytest.fixture
-async def registry(tmp_path):
-    url = f"sqlite+aiosqlite:///{tmp_path / 'control.db'}"
+async def registry(tmp_path, server):
+    url = database.control_url(tmp_path, server)
     engine = database.sync_engine(url)
     database.control.create_all(engine)
     engine.dispose()
