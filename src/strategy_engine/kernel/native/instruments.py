@@ -1,4 +1,7 @@
-"""Our contract terms as NautilusTrader instruments, our bars as its bars, ticks as its prices."""
+"""Our contract terms as NautilusTrader instruments, our bars as its bars, ticks as its prices.
+
+Of an instrument of its own the engine tells what it is; of another, one is made that fits.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from strategy_engine.core import money
 from strategy_engine.core.money import NANOS
 from strategy_engine.kernel.failures import ContractError
+from strategy_engine.kernel.native import described
 from strategy_engine.kernel.native.source import Market
 from strategy_engine.matching.model import Terms
 from strategy_engine.sandbox.protocol import messages
@@ -163,7 +167,10 @@ class Listings:
 
 def _listing(contract: messages.Contract, timeframe: str) -> Listing:
     terms = Terms(
-        symbol=contract.symbol, tick_nanos=contract.tick_nanos, lot_nanos=contract.lot_nanos
+        symbol=contract.symbol,
+        tick_nanos=contract.tick_nanos,
+        lot_nanos=contract.lot_nanos,
+        min_lots=contract.min_lots,
     )
     named = contract.symbol if "." in contract.symbol else f"{contract.symbol}.{_HOME}"
     try:
@@ -171,7 +178,8 @@ def _listing(contract: messages.Contract, timeframe: str) -> Listing:
         bar_type = BarType.from_str(f"{instrument_id}-{timeframe}")
     except ValueError as error:
         raise ContractError(f"{contract.symbol} at {timeframe}: {error}") from error
-    return Listing(terms=terms, instrument=_instrument(instrument_id, contract), bar_type=bar_type)
+    make = described.instrument if contract.native else _instrument
+    return Listing(terms=terms, instrument=make(instrument_id, contract), bar_type=bar_type)
 
 
 def _instrument(instrument_id: InstrumentId, contract: messages.Contract) -> Instrument:

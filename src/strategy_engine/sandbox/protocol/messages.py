@@ -25,7 +25,7 @@ from strategy_engine.sandbox.protocol.native import (
     Step,
     Trades,
 )
-from strategy_engine.sandbox.protocol.shared import Bars, Contract, Engine
+from strategy_engine.sandbox.protocol.shared import Bars, Contract, Engine, NativeInstrument
 
 __all__ = [
     "DECISION_BYTES",
@@ -51,6 +51,7 @@ __all__ = [
     "NativeBacktested",
     "NativeBar",
     "NativeHolding",
+    "NativeInstrument",
     "NativeQuote",
     "NativeStopped",
     "NativeTrade",

@@ -1,15 +1,30 @@
 """What both kernels are told of instruments, of money and of bars."""
 
+from typing import Any
+
 import msgspec
 
 
+class NativeInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """An instrument as NautilusTrader describes it: a class, and what its `from_dict` takes."""
+
+    class_name: str
+    fields: dict[str, Any]
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """One instrument as the child needs it."""
+    """One instrument as the child needs it.
+
+    Where `native` is given, a native strategy sees that instrument, and its increments are the
+    tick and the lot. `min_lots` is the smallest order of a native strategy.
+    """
 
     symbol: str
     tick_nanos: int
     lot_nanos: int
     currency: str = "USD"
+    min_lots: int = 1
+    native: NativeInstrument | None = None
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
