@@ -168,7 +168,8 @@ class Placing:
     opens: bool
     status: OrderStatus = OrderStatus.SUBMITTED
     cause: Cause = Cause.SIGNAL
-    denial: Denial | None = None
+    reason: str = ""
+    denial_code: DenialCode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,6 @@ from strategy_engine.venue.model import (
 type Row = dict[str, Any]
 
 _PROTECTIVE = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT})  # the venue makes these orders itself
-_LONGEST_SYMBOL, _LONGEST_REASON = 100, 200
 # A signal's order meets the next price, and is gone if that finds no room for it.
 _AT_MARKET: Row = {
     "type": OrderType.MARKET.value,
@@ -286,20 +285,20 @@ def _order(
 
 
 def _placing(entry: BarProcessed | Closed, placed: Placing, terms: Mapping[str, Terms]) -> Row:
-    ticket, denial = placed.ticket, placed.denial
+    ticket, code = placed.ticket, placed.denial_code
     own = terms.get(ticket.symbol) or Terms(symbol=ticket.symbol, tick_nanos=0, lot_nanos=0)
     return {
         "order_id": placed.order_id,
         "execution_id": entry.execution_id,
-        "symbol": ticket.symbol[:_LONGEST_SYMBOL],
+        "symbol": ticket.symbol,
         "side": ticket.side.value,
         "lots": ticket.lots,
         "quantity": _quantity(ticket.lots, own),
         "opens": placed.opens,
         "cause": placed.cause.value,
         "status": placed.status.value,
-        "denial_code": None if denial is None else denial.code.value,
-        "reason": ", ".join(ticket.tags)[:_LONGEST_REASON] if denial is None else denial.message,
+        "denial_code": None if code is None else code.value,
+        "reason": placed.reason,
         "decided_at": from_nanos(placed.decided_ns),
         "type": ticket.type.value,
         "time_in_force": ticket.time_in_force.value,

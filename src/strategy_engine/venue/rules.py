@@ -5,7 +5,21 @@ from collections.abc import Callable
 from strategy_engine.core import money
 from strategy_engine.matching import rules as matching
 from strategy_engine.matching.model import Cause, Side
-from strategy_engine.venue.model import Denial, DenialCode, GateRequest, RiskState, Verdict
+from strategy_engine.matching.ticket import Ticket
+from strategy_engine.venue.model import (
+    Denial,
+    DenialCode,
+    GateRequest,
+    RiskState,
+    TicketRequest,
+    Verdict,
+)
+
+MOST_WORKING = 500  # a native strategy's orders that have not ended; each is in every checkpoint
+LONGEST_ORDER_ID = 100
+# Orders refused for their name have no row: there is none to give them.
+NAMELESS = frozenset({DenialCode.INVALID_ORDER_ID, DenialCode.DUPLICATE_ORDER_ID})
+ENGINES_OWN = "handover-"  # how the names of the engine's own orders begin
 
 
 def judge(request: GateRequest) -> Verdict:
@@ -115,6 +129,125 @@ CHECKS: tuple[Callable[[GateRequest], Verdict], ...] = (
     _fits_position,
     _has_loss_left,
     _has_cash,
+)
+
+
+# --- native strategies
+
+
+def judge_ticket(asked: TicketRequest) -> Verdict:
+    """Return why a native strategy's order may not go to the venue, or None.
+
+    Money is the venue's to judge, when the order fills: it may rest until there is some.
+    """
+    return _first(TICKET_CHECKS, asked)
+
+
+def judge_change(asked: TicketRequest) -> Verdict:
+    """Return why a working order may not be changed to what `asked` has, or None."""
+    return _first(CHANGE_CHECKS, asked)
+
+
+def _first(checks: tuple[Callable[[TicketRequest], Verdict], ...], asked: TicketRequest) -> Verdict:
+    for check in checks:
+        denial = check(asked)
+        if denial is not None:
+            return denial
+    return None
+
+
+def may_open(ticket: Ticket, held_lots: int, others_lots: int = 0) -> bool:
+    """Return whether any of an order could open or enlarge a position.
+
+    Parameters
+    ----------
+    held_lots : int
+        The position, signed.
+    others_lots : int
+        What other orders of its side, which could open too, have still to fill.
+    """
+    if ticket.reduce_only:
+        return False
+    against = -held_lots if ticket.side is Side.BUY else held_lots
+    return ticket.lots > max(0, against - others_lots)
+
+
+def price_at_most(ticket: Ticket, mark_ticks: int) -> int:
+    """Return the price that an order's notional is judged at: the dearest it may begin to fill at.
+
+    A bought limit never pays more than its limit; anything else may be met at the market too.
+    """
+    if ticket.side is Side.BUY and ticket.limit_ticks is not None:
+        return ticket.limit_ticks
+    return max(mark_ticks, ticket.limit_ticks or 0, ticket.trigger_ticks or 0)
+
+
+def _has_a_name(asked: TicketRequest) -> Verdict:
+    name = asked.request.order.order_id
+    if 0 < len(name) <= LONGEST_ORDER_ID and name.isprintable() and not _is_engines(name):
+        return None
+    return _deny(
+        DenialCode.INVALID_ORDER_ID,
+        f"a client order id has 1 to {LONGEST_ORDER_ID} printable characters and does not begin"
+        f" with {ENGINES_OWN!r}; this one has {len(name)}",
+    )
+
+
+def _is_engines(name: str) -> bool:
+    return name.startswith(ENGINES_OWN)
+
+
+def _has_a_name_of_its_own(asked: TicketRequest) -> Verdict:
+    if not asked.is_known:
+        return None
+    name = asked.request.order.order_id
+    return _deny(
+        DenialCode.DUPLICATE_ORDER_ID, f"there has been an order {name}; give each its own name"
+    )
+
+
+def _is_one_of_few(asked: TicketRequest) -> Verdict:
+    if asked.working < MOST_WORKING:
+        return None
+    return _deny(
+        DenialCode.TOO_MANY_ORDERS,
+        f"{asked.working} orders work already; at most {MOST_WORKING} may: cancel some first",
+    )
+
+
+def _has_entries_left(asked: TicketRequest) -> Verdict:
+    if not asked.request.order.opens or asked.entries_left is None or asked.entries_left > 0:
+        return None
+    return _deny(
+        DenialCode.MAX_TRADES_PER_DAY,
+        "the day's entries, with the orders that work, have come to max_trades_per_day;"
+        " nothing is opened until the feed's next day",
+    )
+
+
+def _of_any(check: Callable[[GateRequest], Verdict]) -> Callable[[TicketRequest], Verdict]:
+    return lambda asked: check(asked.request)
+
+
+CHANGE_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
+    _of_any(_is_running),
+    _of_any(_is_for_real),
+    _of_any(_is_current),
+    _of_any(_fits_position),
+    _of_any(_has_loss_left),
+)
+TICKET_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
+    _has_a_name,
+    _has_a_name_of_its_own,
+    _of_any(_is_running),
+    _of_any(_is_for_real),
+    _of_any(_is_current),
+    _of_any(_is_listed),
+    _of_any(_is_something),
+    _is_one_of_few,
+    _of_any(_fits_position),
+    _has_entries_left,
+    _of_any(_has_loss_left),
 )
 
 

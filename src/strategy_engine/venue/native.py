@@ -1,0 +1,379 @@
+"""The venue of one native execution: the order book behind the gate, and all that is told of it.
+
+Nothing here decides a price: `matching` does, by the same `Exchange` as in a backtest.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from strategy_engine.matching.exchange import Exchange, Pair, Prices, Times
+from strategy_engine.matching.model import (
+    DAY_NS,
+    Cause,
+    Conditions,
+    Order,
+    Rules,
+    Side,
+    Terms,
+)
+from strategy_engine.matching.orderbook import OrderBook
+from strategy_engine.matching.ticket import (
+    Cancel,
+    Cancelled,
+    Instruction,
+    Modify,
+    ModifyRejected,
+    OrderEvent,
+    OrderType,
+    Ticket,
+)
+from strategy_engine.venue import rules
+from strategy_engine.venue.model import GateRequest, Limits, RiskState, TicketRequest
+from strategy_engine.venue.tape import Tape
+
+DAILY_LOSS = "the day's loss limit is used up"
+
+type Given = Iterable[tuple[int, Instruction]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a strategy knows of its account that has heard of everything until now.
+
+    Parameters
+    ----------
+    balance_nanos : int
+        The account without what open positions gain or lose.
+    holdings : sequence
+        Symbol, signed lots and average entry price of every position.
+    working : sequence of Ticket
+        What has not ended for it, with the terms it has by now and the lots that are left.
+    filled : mapping
+        Lots that had filled of those, by name; those of none are left out.
+    """
+
+    balance_nanos: int
+    holdings: tuple[tuple[str, int, float], ...]
+    working: tuple[Ticket, ...]
+    filled: Mapping[str, int]
+
+
+class NativeVenue:
+    """What one native execution holds and has on order, and the gate that its orders pass.
+
+    Parameters
+    ----------
+    epoch : int
+        Which copy of the execution this is; `highest_epoch` is raised when it hears of a newer.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a venue is made of, each a thing of its own
+        self,
+        execution_id: str,
+        *,
+        capital_nanos: int,
+        terms: Iterable[Terms],
+        how: Rules,
+        conditions: Conditions,
+        limits: Limits,
+        epoch: int,
+    ) -> None:
+        self.execution_id = execution_id
+        self.terms: Mapping[str, Terms] = {each.symbol: each for each in terms}
+        self.limits = limits
+        self.epoch = epoch
+        self.highest_epoch = epoch
+        self.is_running = True
+        self.risk_state = RiskState.ACTIVE
+        self.tape = Tape(execution_id)
+        self._exchange = Exchange(capital_nanos, self.terms.values(), how, conditions)
+        self._most_entries = how.max_trades_per_day
+        self._day, self._day_start_nanos = -1, capital_nanos
+
+    @property
+    def book(self) -> OrderBook:
+        """Return the order book."""
+        return self._exchange.book
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing is held in any instrument."""
+        return not any(each.lots for each in self.book.positions.values())
+
+    @property
+    def day_pnl_nanos(self) -> int:
+        """Return the change of equity since the feed's day began."""
+        return self.book.equity() - self._day_start_nanos
+
+    # -- the market
+
+    def on_bar(self, symbol: str, times: Times, prices: Prices, volume_lots: int) -> None:
+        """Let what was asked for reach the book, and the book meet a bar."""
+        self._begin_at(times[0])
+        self._hear(self._exchange.meet(symbol, times, prices, volume_lots))
+
+    def on_quote(self, symbol: str, ts_ns: int, quote: Pair, lots: Pair) -> None:
+        """Let what was asked for reach the book, and the book meet a quote."""
+        self._begin_at(ts_ns)
+        self._hear(self._exchange.meet_quote(symbol, ts_ns, quote, lots))
+
+    def on_trade(self, symbol: str, ts_ns: int, price: int, lots: int) -> None:
+        """Let what was asked for reach the book, and the book meet a trade."""
+        self._begin_at(ts_ns)
+        self._hear(self._exchange.meet_trade(symbol, ts_ns, price, lots))
+
+    def end_session(self, now_ns: int) -> None:
+        """End the session: orders at the close fill, orders for the day expire."""
+        self._hear(self.book.on_session_end(now_ns))
+
+    # -- what is asked of it
+
+    def ask(self, given: Given, *, since_ns: int, now_ns: int, is_restart: bool = False) -> None:
+        """Judge instructions that were given after one instant and until another.
+
+        What may go waits for the next price. Times beyond those two are not believed: an order
+        that claims to be older would meet prices that are known already.
+
+        Parameters
+        ----------
+        is_restart : bool
+            They were given in a start that is not the first: new orders would be the second of
+            their kind, and are refused.
+        """
+        first_ns = min(since_ns + 1, now_ns)
+        for given_ns, instruction in given:
+            at_ns = min(max(given_ns, first_ns), now_ns)
+            match instruction:
+                case Ticket():
+                    self._ask(instruction, at_ns, is_restart=is_restart)
+                case Modify():
+                    self._modify(instruction, at_ns)
+                case Cancel():
+                    self._exchange.ask([(at_ns, instruction)])
+
+    def cancel(self, name: str, now_ns: int, why: str) -> None:
+        """Take an order back at once, between two prices."""
+        gone = self._exchange.withdraw(lambda each: _is_order(each, name))
+        if gone:
+            self._hear([Cancelled(client_order_id=name, ts_ns=now_ns, why=why)])
+        else:
+            events = self.book.cancel(Cancel(client_order_id=name), now_ns)
+            self._hear(_because(events, name, why))
+
+    def cancel_entries(self, now_ns: int, why: str) -> None:
+        """Take back every order that could open a position; exits go on."""
+        for order, leaves in tuple(self._open_orders()):
+            if self._may_open(order, leaves) and self._find(order.client_order_id) is not None:
+                self.cancel(order.client_order_id, now_ns, why)
+
+    def cancel_all(self, now_ns: int, why: str) -> None:
+        """Take back every order, and forget what was asked of them."""
+        for each in self._exchange.withdraw(lambda _: True):
+            if isinstance(each, Ticket):
+                name = each.client_order_id
+                self._hear([Cancelled(client_order_id=name, ts_ns=now_ns, why=why)])
+        self._hear(self.book.cancel_all(now_ns, why=why))
+
+    def flatten(self, symbol: str, now_ns: int) -> None:
+        """Order out of a position, on the engine's own behalf."""
+        held = self.book.positions[symbol].lots
+        if not held:
+            return
+        order = Ticket(
+            client_order_id=f"{rules.ENGINES_OWN}{symbol}-{now_ns}",
+            symbol=symbol,
+            side=Side.SELL if held > 0 else Side.BUY,
+            type=OrderType.MARKET,
+            lots=abs(held),
+            reduce_only=True,
+        )
+        self.tape.place(order, now_ns, opens=False, cause=Cause.HANDOVER)
+        self._hear(self.book.submit(order, now_ns))
+
+    # -- what is kept and told of it
+
+    def view(self) -> View:
+        """Return what a strategy knows that has heard of everything but refusals."""
+        book = self.book
+        waiting = [each for _, each in self._exchange.waiting if isinstance(each, Ticket)]
+        held = [(name, each) for name, each in book.positions.items() if each.lots]
+        paid = sum(each.entry_nanos if each.lots > 0 else -each.entry_nanos for _, each in held)
+        works = [
+            replace(
+                each.ticket, lots=each.leaves, limit_ticks=each.limit, trigger_ticks=each.trigger
+            )
+            for each in book.working
+        ]
+        return View(
+            balance_nanos=book.cash + paid,
+            holdings=tuple((name, each.lots, each.entry_price or 0.0) for name, each in held),
+            working=(*works, *waiting, *self.tape.refused),
+            filled={each.order_id: each.filled for each in book.working if each.filled},
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything that changes, but for what is still to be told, as plain values."""
+        book = self.book.dump()
+        return {
+            "cash": book.pop("cash"),
+            "positions": book.pop("positions"),
+            "book": book,
+            "waiting": self._exchange.dump_waiting(),
+            "day": [self._day, self._day_start_nanos],
+            "tape": self.tape.dump(),
+        }
+
+    def load(self, state: Mapping[str, Any], symbols: Mapping[str, str]) -> None:
+        """Put what `dump` returned into a venue of the same instruments and rules.
+
+        Parameters
+        ----------
+        symbols : mapping
+            The ids of all orders that the ledger has, and their instruments.
+        """
+        money = {"cash": state["cash"], "positions": state["positions"]}
+        self.book.load(state["book"] | money)
+        self._exchange.load_waiting(state["waiting"])
+        self._day, self._day_start_nanos = state["day"]
+        self.tape.load(state["tape"], symbols)
+
+    # -- the gate
+
+    def _begin_at(self, now_ns: int) -> None:
+        self._exchange.seen.clear()
+        day = now_ns // DAY_NS
+        if day > self._day:
+            self._day, self._day_start_nanos = day, self.book.equity()
+        if self.risk_state is not RiskState.ACTIVE:
+            self.cancel_entries(now_ns, f"the execution is {self.risk_state}")
+        limit = self.limits.daily_loss_limit_nanos
+        if limit is not None and self.day_pnl_nanos <= limit:
+            self.cancel_entries(now_ns, DAILY_LOSS)
+
+    def _ask(self, order: Ticket, now_ns: int, *, is_restart: bool) -> None:
+        self.tape.count(order.client_order_id)
+        asked = self._request(order, now_ns)
+        opens = asked.request.order.opens
+        denial = rules.judge_ticket(asked)
+        if denial is not None:
+            self.tape.deny(order, denial, now_ns, opens=opens)
+        elif is_restart:
+            self.tape.refuse_again(order, now_ns, opens=opens)
+        else:
+            self.tape.place(order, now_ns, opens=opens)
+            self._exchange.ask([(now_ns, order)])
+
+    def _modify(self, change: Modify, now_ns: int) -> None:
+        found = self._find(change.client_order_id)
+        denial = None
+        if found is not None:  # of what does not work the book says so
+            asked = self._request(
+                _changed(*found, change, self._filled(change.client_order_id)), now_ns
+            )
+            denial = rules.judge_change(asked)
+        if denial is None:
+            self._exchange.ask([(now_ns, change)])
+            return
+        self.tape.denials += 1
+        refusal = ModifyRejected(
+            client_order_id=change.client_order_id,
+            ts_ns=now_ns,
+            code=denial.code,
+            message=denial.message,
+        )
+        self._hear([refusal])
+
+    def _request(self, order: Ticket, now_ns: int) -> TicketRequest:
+        position = self.book.positions.get(order.symbol)
+        held, mark = (0, 0) if position is None else (position.lots, position.mark)
+        beside = self._beside(order)
+        request = GateRequest(
+            order=Order(
+                symbol=order.symbol,
+                side=order.side,
+                lots=order.lots,
+                opens=rules.may_open(order, held, beside),
+                decided_ns=now_ns,
+                order_id=order.client_order_id,
+            ),
+            terms=self.terms.get(order.symbol) or next(iter(self.terms.values())),
+            limits=self.limits,
+            is_running=self.is_running,
+            risk_state=self.risk_state,
+            epoch=self.epoch,
+            highest_epoch=self.highest_epoch,
+            mark_ticks=rules.price_at_most(order, mark),
+            lots_before=held + (beside if order.side is Side.BUY else -beside),
+            free_nanos=0,  # money is the venue's to judge
+            day_pnl_nanos=self.day_pnl_nanos,
+        )
+        return TicketRequest(
+            request=request,
+            is_known=order.client_order_id in self.tape.symbols,
+            working=sum(1 for _ in self._open_orders()),
+            entries_left=self._entries_left(order, held, now_ns),
+        )
+
+    def _entries_left(self, order: Ticket, held: int, now_ns: int) -> int | None:
+        if self._most_entries is None or held * _sign(order) > 0:  # adding is no new entry
+            return None
+        might = sum(self._may_open(each, leaves) for each, leaves in self._open_orders())
+        return self._most_entries - self.tape.entries_of(now_ns // DAY_NS) - might
+
+    def _beside(self, order: Ticket) -> int:
+        return sum(
+            leaves
+            for each, leaves in self._open_orders()
+            if (each.symbol, each.side) == (order.symbol, order.side)
+            and not each.reduce_only
+            and each.client_order_id not in (order.client_order_id, *order.linked_ids)
+        )
+
+    def _may_open(self, order: Ticket, leaves: int) -> bool:
+        return rules.may_open(replace(order, lots=leaves), self.book.positions[order.symbol].lots)
+
+    def _open_orders(self) -> Iterator[tuple[Ticket, int]]:
+        for working in self.book.working:
+            yield working.ticket, working.leaves
+        for _, each in self._exchange.waiting:
+            if isinstance(each, Ticket):
+                yield each, each.lots
+
+    def _find(self, name: str) -> tuple[Ticket, int] | None:
+        orders = self._open_orders()
+        return next((each for each in orders if each[0].client_order_id == name), None)
+
+    def _filled(self, name: str) -> int:
+        return next((each.filled for each in self.book.working if each.order_id == name), 0)
+
+    def _hear(self, events: Iterable[OrderEvent]) -> None:
+        self.tape.hear(events)
+
+
+def _sign(order: Ticket) -> int:
+    return 1 if order.side is Side.BUY else -1
+
+
+def _is_order(instruction: Instruction, name: str) -> bool:
+    return isinstance(instruction, Ticket) and instruction.client_order_id == name
+
+
+def _because(events: list[OrderEvent], name: str, why: str) -> list[OrderEvent]:
+    return [
+        replace(each, why=why)
+        if isinstance(each, Cancelled) and each.client_order_id == name
+        else each
+        for each in events
+    ]
+
+
+def _changed(order: Ticket, leaves: int, change: Modify, filled: int) -> Ticket:
+    prices = {
+        name: value
+        for name in ("limit_ticks", "trigger_ticks")
+        if (value := getattr(change, name)) is not None
+    }
+    return replace(order, lots=leaves if change.lots is None else change.lots - filled, **prices)
