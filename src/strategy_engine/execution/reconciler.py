@@ -71,6 +71,7 @@ class Reconciler:
                 runner.supersede(row.epoch)
             else:
                 runner.desire(row.desired, row.desired_why)
+                runner.restrict(row.risk_state)
 
     def _begin(self, group: asyncio.TaskGroup, row: Execution) -> None:
         runner = Runner(row.execution_id, self._tools)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from strategy_engine.core.clock import Clock
@@ -119,6 +119,12 @@ class Runner:
         """Hear what control wants; it is done between two bars."""
         if self._desired != (desired, why):
             self._desired = desired, why
+            self._nudge.set()
+
+    def restrict(self, risk_state: RiskState) -> None:
+        """Hear what risk lets it do; the gate knows it between two bars."""
+        if self._mine is not None and self._mine.risk_state is not risk_state:
+            self._mine = replace(self._mine, risk_state=risk_state)
             self._nudge.set()
 
     def drain(self) -> None:

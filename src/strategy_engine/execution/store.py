@@ -132,6 +132,26 @@ async def unended_for(connection: AsyncConnection, node_id: str) -> list[Executi
     return [_execution(row) for row in rows]
 
 
+async def unended_where(
+    connection: AsyncConnection, *, execution_id: str | None, strategy_name: str | None
+) -> list[Execution]:
+    """Return one execution, a line's, or with neither named all, that have not ended.
+
+    Validation apart, oldest first.
+    """
+    query = sa.select(TABLE).where(
+        TABLE.c.status.in_(_UNENDED), TABLE.c.role != Role.VALIDATION.value
+    )
+    if execution_id is not None:
+        query = query.where(TABLE.c.execution_id == execution_id)
+    if strategy_name is not None:
+        query = query.join(
+            registry.TABLE, registry.TABLE.c.strategy_id == TABLE.c.strategy_id
+        ).where(registry.TABLE.c.strategy_name == strategy_name)
+    rows = await connection.execute(query.order_by(TABLE.c.created_at, TABLE.c.execution_id))
+    return [_execution(row) for row in rows]
+
+
 async def page(
     connection: AsyncConnection,
     *,

@@ -1,0 +1,138 @@
+"""Commands of a risk engine: how they are signed, and which are refused. Pure.
+
+A command is a JSON text; the payload holds that text and its HMAC-SHA256, in hexadecimal, over the
+topic, a line feed and the text. So nothing has to be written twice in the same way.
+"""
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from strategy_engine.core.errors import EngineError, InvalidError
+from strategy_engine.infra.bus import codec
+from strategy_engine.infra.bus.model import Received
+
+WINDOW = timedelta(seconds=60)  # between a command's own time and its arrival in the stream
+
+PAUSE, REDUCE, HALT = "risk.pause", "risk.reduce", "risk.halt"
+COMMANDS = (PAUSE, REDUCE, HALT)
+
+
+class Refusal(StrEnum):
+    """Why a command is not obeyed."""
+
+    UNKNOWN_TOPIC = "unknown_topic"
+    UNREADABLE = "unreadable"
+    UNSIGNED = "unsigned"
+    BAD_SIGNATURE = "bad_signature"
+    MALFORMED = "malformed"
+    OUT_OF_TIME = "out_of_time"
+    REPEATED = "repeated"
+
+
+class RefusedError(EngineError):
+    """A command is not obeyed; `refusal` says why, and nothing of it was done."""
+
+    kind = "command-refused"
+
+    def __init__(self, refusal: Refusal, message: str) -> None:
+        super().__init__(message, refusal=refusal.value)
+        self.refusal = refusal
+
+
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on the bus: a command as text, and the proof of who wrote it."""
+
+    signed: str
+    signature: str
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked, and of whom: one execution, one strategy's line, or everything.
+
+    `command_id` is obeyed once, for ever.
+    """
+
+    command_id: str
+    issued_at: datetime
+    reason: str
+    execution_id: str | None = None
+    strategy_name: str | None = None
+    all: bool = False
+
+
+def sign(secret: str, topic: str, command: Command) -> Signed:
+    """Return a command with its signature."""
+    text = msgspec.json.encode(command).decode()
+    return Signed(signed=text, signature=_signature(secret, topic, text))
+
+
+def verify(received: Received, secret: str) -> Command:
+    """Return the command of an entry that is authentic, well formed and in time.
+
+    Raises
+    ------
+    RefusedError
+        If it is not; the message never holds what an unsigned entry says.
+    """
+    topic = received.message.topic
+    if topic not in COMMANDS:
+        raise RefusedError(Refusal.UNKNOWN_TOPIC, f"there are only {', '.join(COMMANDS)}")
+    signed = _signed(received)
+    expected = _signature(secret, topic, signed.signed)
+    if not hmac.compare_digest(expected.encode(), signed.signature.lower().encode()):
+        raise RefusedError(Refusal.BAD_SIGNATURE, f"a {topic} command has a wrong signature")
+    command = _command(topic, signed.signed)
+    _check_time(command, received)
+    return command
+
+
+def _signed(received: Received) -> Signed:
+    try:
+        payload = codec.decode(received.message)
+    except InvalidError as error:
+        raise RefusedError(Refusal.UNREADABLE, str(error)) from None
+    try:
+        return msgspec.convert(payload, Signed)
+    except msgspec.ValidationError:
+        raise RefusedError(
+            Refusal.UNSIGNED, f"a {received.message.topic} command is not signed"
+        ) from None
+
+
+def _command(topic: str, text: str) -> Command:
+    try:
+        command = msgspec.json.decode(text, type=Command)
+    except msgspec.MsgspecError as error:
+        raise RefusedError(Refusal.MALFORMED, f"a {topic} command is malformed: {error}") from None
+    targets = [command.execution_id is not None, command.strategy_name is not None, command.all]
+    if targets.count(True) != 1:
+        why = "it must name one of execution_id, strategy_name and all"
+        raise RefusedError(Refusal.MALFORMED, f"a {topic} command is malformed: {why}")
+    if not 1 <= len(command.command_id) <= _LONGEST_ID or command.issued_at.tzinfo is None:
+        why = f"command_id has 1 to {_LONGEST_ID} characters, issued_at a time zone"
+        raise RefusedError(Refusal.MALFORMED, f"a {topic} command is malformed: {why}")
+    return command
+
+
+def _check_time(command: Command, received: Received) -> None:
+    # Against the server's clock, not ours: a command that waited for us is obeyed, late as we are.
+    arrived_s = int(received.entry_id.partition("-")[0]) / 1_000
+    apart_s = abs(arrived_s - command.issued_at.timestamp())
+    if apart_s > WINDOW.total_seconds():
+        raise RefusedError(
+            Refusal.OUT_OF_TIME,
+            f"{command.command_id[:_LONGEST_ID]} was issued {apart_s:.0f} s from its arrival in"
+            f" the stream; {WINDOW.total_seconds():.0f} s are accepted",
+        )
+
+
+_LONGEST_ID = 100
+
+
+def _signature(secret: str, topic: str, text: str) -> str:
+    signed = f"{topic}\n{text}".encode()
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
