@@ -10,6 +10,7 @@ from strategy_engine.core.errors import UnavailableError
 from strategy_engine.execution.model import Execution
 from strategy_engine.execution.runner import Outcome, Runner, Tools
 from strategy_engine.infra import logs
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.infra.wakeup import WakeUp
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.store import Snapshot
@@ -58,7 +59,7 @@ class Reconciler:
     async def _reconcile(self, group: asyncio.TaskGroup) -> None:
         try:
             rows = await self._tools.journal.unended()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, DatabaseAwayError) as error:
             _log.warning("rows_not_read", why=str(error))  # the next pass reads them again
             return
         for row in rows:
@@ -79,19 +80,22 @@ class Reconciler:
         group.create_task(self._supervise(runner), name=f"execution {row.execution_id}")
 
     async def _supervise(self, runner: Runner) -> None:
+        is_away = False
         try:
             await self._run(runner)
         except Exception as error:  # noqa: BLE001 - the task's edge: the others must go on
             # Its row still says that it should run, so the next pass claims it again.
             _log.error("execution_interrupted", execution=runner.execution_id, why=repr(error))
+            is_away = isinstance(error, DatabaseAwayError)
         finally:
             del self._runners[runner.execution_id]
-            self._wake.set()
+            if not is_away:  # or that pass would come at once, and again
+                self._wake.set()
 
     async def _run(self, runner: Runner) -> None:
         try:
             outcome = await runner.run()
-        except SQLAlchemyError:
+        except (SQLAlchemyError, DatabaseAwayError):
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this execution, visibly
             await runner.fail(error)
@@ -113,7 +117,7 @@ class Reconciler:
             await asyncio.sleep(self._tools.settings.metrics_interval_s)
             try:
                 await self._observe()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, DatabaseAwayError) as error:
                 _log.warning("metrics_not_kept", why=str(error))
 
     async def _observe(self) -> None:

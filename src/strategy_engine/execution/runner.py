@@ -27,6 +27,7 @@ from strategy_engine.execution.model import (
 )
 from strategy_engine.execution.pace import Bars
 from strategy_engine.infra import logs
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.feeds import BarEvent, ReplayFeed
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.settings import Settings
@@ -154,6 +155,8 @@ class Runner:
         except StaleEpochError as error:
             _log.warning("execution_superseded", execution=self.execution_id, why=str(error))
             return Outcome.SUPERSEDED
+        except DatabaseAwayError:
+            raise  # nobody's fault: it goes on from what is kept when the database is back
         except EngineError as error:
             if faults.is_engines_fault(error):
                 _log.warning("execution_lost", execution=self.execution_id, why=str(error))

@@ -8,6 +8,7 @@ from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError, InvalidError, UnavailableError
 from strategy_engine.infra import logs, outbox
 from strategy_engine.infra.database import Database
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.matching import settings as matching_settings
 from strategy_engine.pipeline import model, outbox_rows, stage_clock, stages, store, wording
 from strategy_engine.pipeline.criteria import criteria, with_declared
@@ -86,6 +87,8 @@ class Pipeline:
             if pipeline_id is not None:
                 job = replace(job, key=f"{pipeline_id}/{stage}")
             result = await self._run_twice(stage, job)
+        except DatabaseAwayError:
+            raise  # nothing was found, and nothing could be kept: it is run again
         except (UnavailableError, NotConfinedError) as error:
             result = self._broken(stage, error, started, verdict=Verdict.INCONCLUSIVE)
         except EngineError as error:

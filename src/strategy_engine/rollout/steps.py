@@ -3,6 +3,7 @@
 from typing import Any
 
 from strategy_engine.core.errors import EngineError
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.pipeline import model as pipeline_model
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry import model as registry_model
@@ -149,6 +150,8 @@ class Steps:
             for step in map(plans.Step, deployment.plan):
                 await self._journal.change(pipeline_id, None, current_stage=step.value)
                 told = await self._line.do(step, strategy, deployment) or told
+        except DatabaseAwayError:
+            raise  # no fault of the new version: the step is done again
         except EngineError as error:
             return await self._roll_back(deployment, strategy, str(error))
         moved = await self._journal.change(

@@ -4,6 +4,7 @@ Validation and rollout are two workflows on two queues, because one that waits f
 holds its place in its queue, and a pipeline must never wait behind that.
 """
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -11,6 +12,7 @@ from dbos import DBOS, SetWorkflowID, StepOptions
 from dbos import error as dbos_errors
 
 from strategy_engine.infra import durable, logs
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.rollout.model import Deployment, State
 from strategy_engine.rollout.steps import Steps
 
@@ -19,6 +21,7 @@ ROLLOUTS = "rollouts"
 APPROVAL = "approval"
 APPROVAL_REREAD_S = 86_400.0  # each look leaves two rows; the announcement wakes it at once
 ROLLOUTS_AT_ONCE = 1_000
+DATABASE_RETRY_S = 1.0
 
 _log = logs.get("rollout")
 
@@ -104,7 +107,15 @@ class Workflows:
             await DBOS.recv_async(APPROVAL, timeout_seconds=APPROVAL_REREAD_S)
 
     async def _step(self, name: str, effect: Any, *arguments: Any, **named: Any) -> Any:
-        return await DBOS.run_step_async(StepOptions(name=name), effect, *arguments, **named)
+        async def patient() -> Any:
+            while True:
+                try:
+                    return await effect(*arguments, **named)
+                except DatabaseAwayError as error:  # each effect may be repeated
+                    _log.warning("step waits", step=name, why=str(error))
+                await asyncio.sleep(DATABASE_RETRY_S)
+
+        return await DBOS.run_step_async(StepOptions(name=name), patient)
 
     async def _guarded(self, pipeline_id: str, body: Any) -> str:
         try:
