@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from strategy_engine.api import examples, shapes
 
@@ -179,6 +179,9 @@ class ApprovalGiven(shapes.Answer):
     actor: shapes.Line
     comment: shapes.Lines
     at: shapes.Time
+    is_unchecked: bool = Field(
+        description="No key was in use: nobody knows whether another person asked for it."
+    )
 
 
 class Deployment(DeploymentSummary):
@@ -194,6 +197,36 @@ class Deployment(DeploymentSummary):
     options: shapes.Json
     approval: ApprovalGiven | None
     validated_at: shapes.Time | None
+
+
+class Key(shapes.Answer):
+    """An API key without its secret."""
+
+    model_config = shapes.example(examples.KEY)
+
+    key_id: str
+    name: shapes.Line
+    role: str
+    created_at: shapes.Time
+    created_by: shapes.Line
+    revoked_at: shapes.Time | None
+
+
+class CreatedKey(Key):
+    """A new key with its text, which nobody can show again."""
+
+    model_config = shapes.example(examples.CREATED_KEY)
+
+    key: str
+
+
+class Keys(shapes.Answer):
+    """Every key there ever was."""
+
+    model_config = shapes.example(examples.KEYS)
+
+    keys: list[Key]
+    count: int
 
 
 class Answered(shapes.Answer):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from strategy_engine.access.model import Principal
 from strategy_engine.api import answers, doors, models, openapi, views
 from strategy_engine.api.services import Services
 from strategy_engine.rollout.model import State
@@ -57,11 +58,11 @@ async def status(pipeline_id: doors.PipelineId, given: doors.Given) -> answers.D
 async def approve(
     pipeline_id: doors.PipelineId,
     given: doors.Given,
-    actor: doors.Actor,
+    asker: doors.Asker,
     body: models.Approval | None = None,
 ) -> answers.Answered:
     """Let a deployment go on that waits for approval; the same answer again is no error."""
-    return await _answer(given, pipeline_id, approved=True, actor=actor, body=body)
+    return await _answer(given, pipeline_id, approved=True, asker=asker, body=body)
 
 
 @router.post(
@@ -72,19 +73,28 @@ async def approve(
 async def reject(
     pipeline_id: doors.PipelineId,
     given: doors.Given,
-    actor: doors.Actor,
+    asker: doors.Asker,
     body: models.Approval | None = None,
 ) -> answers.Answered:
     """End a deployment that waits for approval; the same answer again is no error."""
-    return await _answer(given, pipeline_id, approved=False, actor=actor, body=body)
+    return await _answer(given, pipeline_id, approved=False, asker=asker, body=body)
 
 
 async def _answer(
-    given: Services, pipeline_id: str, *, approved: bool, actor: str, body: models.Approval | None
+    given: Services,
+    pipeline_id: str,
+    *,
+    approved: bool,
+    asker: Principal,
+    body: models.Approval | None,
 ) -> answers.Answered:
     comment = body.comment if body else ""
     deployment = await given.rollouts.answer(
-        pipeline_id, approved=approved, actor=actor, comment=comment
+        pipeline_id,
+        approved=approved,
+        actor=asker.name,
+        comment=comment,
+        is_local=asker.is_local,
     )
     return answers.Answered(
         status="approved" if approved else "rejected",

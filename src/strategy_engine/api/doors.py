@@ -8,12 +8,12 @@ from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 from pydantic import AfterValidator
 
-from strategy_engine.api import targets
+from strategy_engine.access import model as access
+from strategy_engine.access.model import Principal
+from strategy_engine.api import permissions, targets
 from strategy_engine.api.services import Services
 from strategy_engine.core import clock
-from strategy_engine.infra import audit
 
-KEY_HOLDER = "api-key"
 # Bars and fills are kept by int64 nanoseconds: nothing is outside of these.
 EARLIEST = datetime(1678, 1, 1, tzinfo=UTC)
 LATEST = datetime(2262, 1, 1, tzinfo=UTC)
@@ -28,8 +28,19 @@ def _services(request: Request) -> Services:
     return found
 
 
+def _principal(request: Request) -> Principal:
+    found: Principal = request.state.principal
+    return found
+
+
 def _actor(request: Request) -> str:
-    return KEY_HOLDER if request.app.state.has_key else audit.LOCAL
+    return _principal(request).name
+
+
+async def _permitted(request: Request) -> None:
+    needed = permissions.of(request.method, request.scope["route"].path)
+    if needed is not None:
+        access.require(_principal(request), needed)
 
 
 async def _unfit_targets(request: Request) -> None:
@@ -43,8 +54,10 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 unfit_targets = Depends(_unfit_targets)
+permitted = Depends(_permitted)
 Given = Annotated[Services, Depends(_services)]
 Actor = Annotated[str, Depends(_actor)]
+Asker = Annotated[Principal, Depends(_principal)]
 
 _IDENTIFIER = r"^[A-Za-z0-9_.:-]{1,60}$"
 StrategyId = Annotated[str, Path(pattern=_IDENTIFIER, description="The id that POST answered.")]

@@ -1,13 +1,15 @@
 """What stands around every route: who may ask, the size of a body, HEAD, what nobody foresaw."""
 
-import hmac
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from strategy_engine.api import origins, problems
+from strategy_engine.api.services import Keys
 from strategy_engine.core import ids
+from strategy_engine.core.errors import EngineError
 from strategy_engine.infra import logs
 
 MAX_BODY_BYTES = 2 << 20
@@ -15,6 +17,8 @@ KEYLESS = frozenset({"/health", "/metrics"})
 _LONGEST_NAME = 200
 
 _log = logs.get("api")
+
+type _Refusal = tuple[str, str, dict[str, Any]]  # kind, words, facts
 
 
 class LastResort:
@@ -50,34 +54,12 @@ class LastResort:
             await response(scope, receive, send)
 
 
-class KeyGuard:
-    """Lets only those in who hold the key, but for what a probe or a scraper asks."""
+class Porter:
+    """Lets those in who hold a key, and says to the routes who it is; a probe needs none.
 
-    def __init__(self, app: ASGIApp, *, api_key: str) -> None:
-        self._app = app
-        self._key = api_key.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in KEYLESS or self._holds_key(scope):
-            await self._app(scope, receive, send)
-            return
-        detail = "this engine wants its key; send it as the header `Authorization: Bearer KEY`"
-        response = problems.answer("unauthorized", detail, instance=scope["path"])
-        await response(scope, receive, send)
-
-    def _holds_key(self, scope: Scope) -> bool:
-        given = Headers(scope=scope).get("authorization", "")
-        scheme, _, token = given.partition(" ")
-        matches = hmac.compare_digest(token.strip().encode("latin-1"), self._key)
-        return matches and scheme.lower() == "bearer"
-
-
-class OriginGuard:
-    """Refuses what a browser sends for a page of elsewhere; for an engine without a key.
-
-    Such an engine listens on loopback only, so it is asked for under a loopback name. Programs send
-    no `Origin`, and pass.
+    While no key is in use whoever reaches the engine may in, so a browser that asks for a page of
+    elsewhere is refused. Such an engine listens on loopback only, so it is asked for under a
+    loopback name. Programs send no `Origin`, and pass.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -85,13 +67,25 @@ class OriginGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        refusal = _foreign(Headers(scope=scope)) if scope["type"] == "http" else None
+        refusal = await self._refusal(scope) if scope["type"] == "http" else None
         if refusal is None:
             await self._app(scope, receive, send)
             return
         kind, detail, facts = refusal
         response = problems.answer(kind, detail, instance=scope["path"], facts=facts)
         await response(scope, receive, send)
+
+    async def _refusal(self, scope: Scope) -> _Refusal | None:
+        headers = Headers(scope=scope)
+        keys: Keys = scope["app"].state.services.keys
+        try:
+            if scope["path"] in KEYLESS:
+                return None if await keys.are_in_use() else _foreign(headers)
+            principal = await keys.identify(_token(headers))
+        except EngineError as error:
+            return error.kind, str(error), error.facts
+        scope.setdefault("state", {})["principal"] = principal
+        return _foreign(headers) if principal.is_local else None
 
 
 class Heads:
@@ -146,7 +140,12 @@ class BodyLimit:
         return f"the body is larger than {self._limit:,} bytes, the most that is read"
 
 
-def _foreign(headers: Headers) -> tuple[str, str, dict[str, str]] | None:
+def _token(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _foreign(headers: Headers) -> _Refusal | None:
     """Return the kind, the words and the facts of a refusal, or None for who may ask."""
     hosts = headers.getlist("host")
     for host in hosts:

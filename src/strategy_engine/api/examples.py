@@ -363,3 +363,14 @@ INDEX: dict[str, Any] = {
     "health": "/health",
     "metrics": "/metrics",
 }
+CREATE_KEY: dict[str, Any] = {"name": "ci", "role": "developer"}
+KEY: dict[str, Any] = {
+    "key_id": "5f3a90c1d2e4",
+    "name": "ci",
+    "role": "developer",
+    "created_at": "2025-08-24T10:00:00Z",
+    "created_by": "local",
+    "revoked_at": None,
+}
+CREATED_KEY: dict[str, Any] = KEY | {"key": "sek_5f3a90c1d2e4_" + "0123456789abcdef" * 4}
+KEYS: dict[str, Any] = {"keys": [KEY], "count": 1}

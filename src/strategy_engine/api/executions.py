@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from strategy_engine.access import model as access
+from strategy_engine.access.model import Permission
 from strategy_engine.api import doors, models, openapi, readings, views
 from strategy_engine.execution.model import ACTIVE, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.performance.rollups import Resolution, Span
@@ -27,7 +29,7 @@ _SETS = {"active": ACTIVE, "all": frozenset(ExecutionStatus)}
 async def start(
     strategy_id: doors.StrategyId,
     given: doors.Given,
-    actor: doors.Actor,
+    asker: doors.Asker,
     response: Response,
     body: models.Start | None = None,
 ) -> readings.Started:
@@ -36,11 +38,13 @@ async def start(
     Without a body it trades as its parameters say. Follow the execution at `Location`.
     """
     asked = (body or models.Start()).execution_config
+    if asked.risk_override:
+        access.require(asker, Permission.OVERRIDE_RISK)
     config = ExecutionConfig(
         **asked.model_dump(exclude={"symbols"}),
         symbols=None if asked.symbols is None else tuple(asked.symbols),
     )
-    execution = await given.executions.start(strategy_id, config, actor=actor)
+    execution = await given.executions.start(strategy_id, config, actor=asker.name)
     response.headers["Location"] = f"/executions/{execution.execution_id}"
     return readings.Started(
         status="execution_started",

@@ -1,10 +1,11 @@
 """The shapes of requests. Unknown fields are refused; free JSON stays free where it is named so."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from strategy_engine.access.model import Role
 from strategy_engine.api import examples, plain
 from strategy_engine.matching.settings import MAX_CAPITAL
 
@@ -193,3 +194,12 @@ class Approval(Request):
     model_config = _example(examples.APPROVAL)
 
     comment: str = Field(default="", max_length=2_000)
+
+
+class CreateKey(Request):
+    """Whose key, and what it may."""
+
+    model_config = _example(examples.CREATE_KEY)
+
+    name: str = Field(min_length=1, max_length=60)
+    role: Annotated[Role, Field(strict=False)] = Role.VIEWER

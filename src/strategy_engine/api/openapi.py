@@ -15,14 +15,15 @@ Take a trading strategy from source code through validation to live paper execut
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems: `detail` says what happened,
 the value, the limit and what to do; `field`, `value` and `accepted` say the same to a program.
 Times are ISO 8601 in UTC, ratios are fractions, money is in account currency. HEAD answers as GET
-does, without the body. When the engine has a key, send it as `Authorization: Bearer KEY`; `/health`
-and `/metrics` need none. An engine without a key answers only on this machine, as `localhost` or
+does, without the body. When keys are in use, send one as `Authorization: Bearer KEY`; `/health` and
+`/metrics` need none. An engine without a key answers only on this machine, as `localhost` or
 `127.0.0.1`, and refuses the pages of other origins.
 """
 TAGS = [
     {"name": "strategies", "description": "Versions: register, read, edit, archive, test."},
     {"name": "deployments", "description": "From a version to capital, and who approved it."},
     {"name": "executions", "description": "Versions at work: start, watch, stop."},
+    {"name": "keys", "description": "Who may: keys with roles, made and revoked."},
     {"name": "market", "description": "Instruments and bars."},
     {"name": "monitoring", "description": "How the engine is. Needs no key."},
 ]
@@ -30,7 +31,7 @@ TAGS = [
 _MEANING = {
     400: "The body cannot be read as JSON.",
     401: "The key is missing or wrong.",
-    403: "The engine has no key, and a page or a host name of elsewhere asks.",
+    403: "The key's role may not; or no key is in use, and a page or host of elsewhere asks.",
     404: "There is no such thing.",
     409: "It contradicts what exists, or the state has no such arrow.",
     413: "A value or the body is beyond a size limit.",

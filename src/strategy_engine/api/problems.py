@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUS = {
     "malformed": 400,
     "unauthorized": 401,
+    "forbidden": 403,
     "foreign-origin": 403,
     "foreign-host": 403,
     "not-found": 404,

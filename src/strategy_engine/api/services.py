@@ -6,6 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from strategy_engine.access.model import Key, Principal
+from strategy_engine.access.model import Role as AccessRole
+from strategy_engine.access.service import Made
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.market.model import Bars, Instrument, Timeframe
@@ -55,7 +58,13 @@ class Rollouts(Protocol):
         ...
 
     async def answer(
-        self, pipeline_id: str, *, approved: bool, actor: str, comment: str
+        self,
+        pipeline_id: str,
+        *,
+        approved: bool,
+        actor: str,
+        comment: str,
+        is_local: bool = False,
     ) -> Deployment:
         """Approve or reject a deployment that waits for it."""
         ...
@@ -155,6 +164,30 @@ class Snapshots(Protocol):
         ...
 
 
+class Keys(Protocol):
+    """API keys, and who asks with them."""
+
+    async def identify(self, given: str | None) -> Principal:
+        """Return who asks with this text."""
+        ...
+
+    async def are_in_use(self) -> bool:
+        """Say whether a request needs a key."""
+        ...
+
+    async def create(self, name: str, role: AccessRole, *, actor: str) -> Made:
+        """Make a key; its text is shown once."""
+        ...
+
+    async def revoke(self, key_id: str, *, actor: str) -> Key:
+        """End a key."""
+        ...
+
+    async def list(self) -> list[Key]:
+        """Return every key there ever was, without secrets."""
+        ...
+
+
 class Catalogue(Protocol):
     """Instruments and bars; its methods may read files, so the door calls them in a thread."""
 
@@ -208,6 +241,17 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bus:
+    """How the bus is: what waits to be published, since when, and what went over it by kind."""
+
+    is_connected: bool = True
+    detail: str = ""
+    waiting: int = 0
+    oldest_s: float = 0.0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Durations:
     """How long something took. `buckets` are (upper bound in seconds, how many took no longer)."""
 
@@ -254,20 +298,10 @@ class Telemetry(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bus:
-    """How the bus is: what waits to be published, since when, and what went over it by kind."""
-
-    is_connected: bool = True
-    detail: str = ""
-    waiting: int = 0
-    oldest_s: float = 0.0
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Every service that the door calls."""
 
+    keys: Keys
     registry: Registry
     rollouts: Rollouts
     pipeline: Pipeline

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strategy_engine.cli import bars, demo, deploying, edge, executing, serving
+from strategy_engine.cli import bars, demo, deploying, edge, executing, keys, serving
 
 _HELP = """Take a trading strategy from a file to live paper trading, and back, safely.
 
@@ -76,6 +76,13 @@ DATA_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
 )
 
 
+KEY_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("create", keys.create, ("keys create alice --role admin", "keys create ci --role developer")),
+    ("list", keys.list_, ("keys list",)),
+    ("revoke", keys.revoke, ("keys revoke KEY_ID",)),
+)
+
+
 def _version(asked: bool) -> None:
     if asked:
         print(f"strategy-engine {metadata.version('strategy-engine')}")
@@ -116,6 +123,10 @@ app.callback()(_root)
 app.add_typer(
     _group("Import bars of your own, or list what is there.", DATA_COMMANDS),
     name="data",
+)
+app.add_typer(
+    _group("Say who may: API keys with roles.", KEY_COMMANDS),
+    name="keys",
 )
 
 if __name__ == "__main__":

@@ -187,3 +187,27 @@ class Instrument(TypedDict):
 
     symbol: str
     note: NotRequired[str]
+
+
+class Key(TypedDict):
+    """An API key without its secret."""
+
+    key_id: str
+    name: str
+    role: str
+    created_at: str
+    created_by: str
+    revoked_at: str | None
+
+
+class CreatedKey(Key):
+    """A new key with its text."""
+
+    key: str
+
+
+class Keys(TypedDict):
+    """`GET /keys`."""
+
+    keys: list[Key]
+    count: int

@@ -149,6 +149,22 @@ class Client:
         answer: model.Trades = self._ask("GET", path, query=query)
         return answer
 
+    def create_key(self, name: str, role: str) -> model.CreatedKey:
+        """Make a key; its text is in this answer and nowhere else."""
+        body = {"name": name, "role": role}
+        answer: model.CreatedKey = self._ask("POST", "/keys", body=body)
+        return answer
+
+    def keys(self) -> model.Keys:
+        """Return every key there ever was, without secrets."""
+        answer: model.Keys = self._ask("GET", "/keys")
+        return answer
+
+    def revoke_key(self, key_id: str) -> model.Key:
+        """End a key."""
+        answer: model.Key = self._ask("DELETE", f"/keys/{_part(key_id)}")
+        return answer
+
     def instruments(self) -> list[model.Instrument]:
         """Return what can be traded."""
         answer: dict[str, list[model.Instrument]] = self._ask("GET", "/instruments")

@@ -14,6 +14,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from strategy_engine.access.service import Keys
 from strategy_engine.api import app as api_app
 from strategy_engine.api.services import Services
 from strategy_engine.config import Settings
@@ -67,7 +68,7 @@ def main(settings: Settings, birth: Birth) -> int:
 
 async def _serve(settings: Settings, birth: Birth) -> None:
     control = Control(settings, birth)
-    app = api_app.build(control.services, api_key=settings.api_key, lifespan=control.lifespan)
+    app = api_app.build(control.services, lifespan=control.lifespan)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -135,6 +136,7 @@ class Control:
         pipeline = self._make_pipeline()
         self.rollouts, self._workflows = self._make_rollouts(pipeline)
         self.services = Services(
+            keys=Keys(self._database, self._clock, engine_key=settings.api_key),
             registry=self._registry,
             rollouts=self.rollouts,
             pipeline=pipeline,

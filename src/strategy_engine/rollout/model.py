@@ -91,12 +91,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """A person's answer to a deployment that asked."""
+    """A person's answer to a deployment that asked.
+
+    `is_unchecked`: no key was in use, so that nobody knows whether it is another person's.
+    """
 
     approved: bool
     actor: str
     comment: str
     at: datetime
+    is_unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,14 +154,24 @@ class Rollouts:
             )
 
     async def answer(
-        self, pipeline_id: str, *, approved: bool, actor: str, comment: str
+        self,
+        pipeline_id: str,
+        *,
+        approved: bool,
+        actor: str,
+        comment: str,
+        is_local: bool = False,
     ) -> Deployment:
         """Approve or reject a deployment that waits for it; the same answer again is no error.
+
+        Whoever asked for a deployment does not approve it. Where no key is in use nobody can tell
+        the two apart (`is_local`): the approval then says so.
 
         Raises
         ------
         ConflictError
-            If it does not wait for an answer, or has the other one already.
+            If it does not wait for an answer, or has the other one already, or if who approves is
+            who asked for it.
         """
         async with self._database.write() as connection:
             deployment = await journals.load(connection, pipeline_id)
@@ -175,8 +185,14 @@ class Rollouts:
                     state=deployment.state.value,
                     accepted=[State.AWAITING_APPROVAL.value],
                 )
+            if approved and not is_local:
+                _refuse_own(deployment, actor)
             approval = Approval(
-                approved=approved, actor=actor, comment=comment, at=self._clock.now()
+                approved=approved,
+                actor=actor,
+                comment=comment,
+                at=self._clock.now(),
+                is_unchecked=is_local,
             )
             deployment = replace(deployment, approval=approval)
             await store.update(connection, deployment)
@@ -185,7 +201,7 @@ class Rollouts:
                 deployment,
                 actor=actor,
                 action="approve" if approved else "reject",
-                details={"comment": comment},
+                details={"comment": comment, "is_unchecked": is_local},
             )
         await self._carrier.announce(pipeline_id)
         return deployment
@@ -214,6 +230,15 @@ class Rollouts:
                 f" ({other.state}); follow that one, or wait for its end",
                 pipeline_id=other.pipeline_id,
             )
+
+
+def _refuse_own(deployment: Deployment, actor: str) -> None:
+    if deployment.requested_by == actor:
+        raise ConflictError(
+            f"{actor} asked for {deployment.pipeline_id}, and who asks does not approve; let"
+            " another person with the permission approve it",
+            pipeline_id=deployment.pipeline_id,
+        )
 
 
 async def refuse_while_deployed(connection: AsyncConnection, strategy_id: str) -> None:

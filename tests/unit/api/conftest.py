@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from strategy_engine.access.service import Keys
 from strategy_engine.api import app as api_app
 from strategy_engine.api import services
 from strategy_engine.core.clock import SteppedClock
@@ -98,7 +99,13 @@ class Rollouts:
         return found[offset : offset + limit], len(found)
 
     async def answer(
-        self, pipeline_id: str, *, approved: bool, actor: str, comment: str
+        self,
+        pipeline_id: str,
+        *,
+        approved: bool,
+        actor: str,
+        comment: str,
+        is_local: bool = False,
     ) -> rollout.Deployment:
         followed = await self.follow(pipeline_id)
         if followed.deployment.state is not rollout.State.AWAITING_APPROVAL:
@@ -107,7 +114,11 @@ class Rollouts:
                 accepted=[rollout.State.AWAITING_APPROVAL.value],
             )
         approval = rollout.Approval(
-            approved=approved, actor=actor, comment=comment, at=self.clock.now()
+            approved=approved,
+            actor=actor,
+            comment=comment,
+            at=self.clock.now(),
+            is_unchecked=is_local,
         )
         followed.deployment = replace(followed.deployment, approval=approval)
         return followed.deployment
@@ -344,7 +355,8 @@ class World:
     executions: Executions
 
     def build(self, *, api_key: str | None = None, lifespan: Any = None) -> FastAPI:
-        return api_app.build(self.services, api_key=api_key, lifespan=lifespan)
+        keys = Keys(self.database, self.clock, engine_key=api_key)
+        return api_app.build(replace(self.services, keys=keys), lifespan=lifespan)
 
     def client(self, app: FastAPI | None = None, **options: Any) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app or self.build())
@@ -362,6 +374,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
         clock = SteppedClock(NOW)
         registry = Registry(store, clock)
         given = services.Services(
+            keys=Keys(store, clock),
             registry=registry,
             rollouts=Rollouts(registry, clock),
             pipeline=Pipeline(),

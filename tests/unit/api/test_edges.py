@@ -168,7 +168,7 @@ async def test_the_life_of_the_application_passes_every_edge(world: Any) -> None
     async def lifespan_app(scope: Any, receive: Any, send: Any) -> None:
         lived.append(scope["type"])
 
-    guarded = edges.KeyGuard(edges.OriginGuard(edges.BodyLimit(lifespan_app)), api_key=KEY)
+    guarded = edges.Porter(edges.BodyLimit(lifespan_app))
     app = edges.Heads(edges.LastResort(guarded))
     await app({"type": "lifespan"}, None, None)
     assert lived == ["lifespan"]

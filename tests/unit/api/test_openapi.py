@@ -66,6 +66,9 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "GET /instruments/{symbol}/bars",
         "GET /health",
         "GET /metrics",
+        "GET /keys",
+        "POST /keys",
+        "DELETE /keys/{key_id}",
         "GET /",
     }
 

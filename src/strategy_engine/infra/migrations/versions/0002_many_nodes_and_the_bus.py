@@ -19,6 +19,7 @@ def upgrade() -> None:
 
 
 def _control() -> None:
+    _keys()
     _ownership()
     _outbox("control_outbox")
     _notices()
@@ -153,4 +154,18 @@ def _order_terms() -> None:
         " SELECT SUM(CAST(trades.quantity AS DOUBLE PRECISION)) FROM trades"
         " WHERE trades.order_id = orders.order_id"
         ") / CAST(quantity AS DOUBLE PRECISION)) AS BIGINT), 0)"
+    )
+
+
+def _keys() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("key_id", sa.String(length=20), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("role", sa.String(length=20), nullable=False),
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.Column("revoked_at", database.UtcDateTime(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("key_id", name=op.f("pk_api_keys")),
     )

@@ -1,0 +1,1 @@
+"""Who may do what: principals by API key, roles, and one table of permissions."""

@@ -1,0 +1,36 @@
+"""What each request needs: one table, by method and path. Reading needs READ; a probe nothing."""
+
+from strategy_engine.access.model import Permission
+
+OPEN = frozenset({"/health", "/metrics"})
+NEEDED: dict[str, Permission] = {
+    "POST /strategies": Permission.WRITE_STRATEGIES,
+    "PUT /strategies/{strategy_id}": Permission.WRITE_STRATEGIES,
+    "DELETE /strategies/{strategy_id}": Permission.WRITE_STRATEGIES,
+    "POST /strategies/{strategy_id}/reset": Permission.WRITE_STRATEGIES,
+    "POST /strategies/{strategy_id}/test": Permission.WRITE_STRATEGIES,
+    "POST /strategies/{strategy_id}/deploy": Permission.DEPLOY,
+    "POST /deployments/{pipeline_id}/approve": Permission.APPROVE,
+    "POST /deployments/{pipeline_id}/reject": Permission.APPROVE,
+    "POST /strategies/{strategy_id}/start": Permission.TRADE,
+    "POST /strategies/{strategy_id}/stop": Permission.TRADE,
+    "POST /strategies/{strategy_id}/pause": Permission.TRADE,
+    "POST /strategies/{strategy_id}/resume": Permission.TRADE,
+    "GET /keys": Permission.MANAGE_KEYS,
+    "POST /keys": Permission.MANAGE_KEYS,
+    "DELETE /keys/{key_id}": Permission.MANAGE_KEYS,
+}
+
+
+def of(method: str, path: str) -> Permission | None:
+    """Return what a request needs; None for what anybody may ask.
+
+    Raises
+    ------
+    KeyError
+        If it would change something and is not in the table: nobody may, until it is.
+    """
+    if path in OPEN:
+        return None
+    asked = f"{method} {path}"
+    return NEEDED.get(asked, Permission.READ) if method == "GET" else NEEDED[asked]
