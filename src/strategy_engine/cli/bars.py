@@ -1,5 +1,6 @@
 """`data`: the bars of a data directory, read and written without an engine."""
 
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strategy_engine.cli import options, rules
-from strategy_engine.core.errors import InvalidError
+from strategy_engine.core.errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
+    from strategy_engine.market.model import Instrument
     from strategy_engine.market.report import ImportReport
     from strategy_engine.market.service import Catalogue
 
@@ -52,7 +54,7 @@ def import_(
     """
     from strategy_engine.market.model import Calendar  # noqa: PLC0415 - numpy is slow to import
 
-    report = _catalogue(data_dir).import_file(
+    report = catalogue(data_dir).import_file(
         file,
         symbol,
         timeframe,
@@ -72,12 +74,14 @@ def import_(
 
 
 def list_(*, data_dir: options.DataDir = None, as_json: options.AsJson = False) -> None:
-    """List the instruments that have bars."""
+    """List the instruments that have bars, their quotes and trades, and what cannot be used."""
     from strategy_engine.cli import views  # noqa: PLC0415 - rich is slow to import
 
-    rows = list(_rows(_catalogue(data_dir)))
+    held = catalogue(data_dir)
+    problems = [str(each) for each in held.problems()]
+    rows = list(_rows(held, problems))
     if as_json:
-        return options.print_json({"instruments": rows})
+        return options.print_json({"instruments": rows, "problems": problems})
     columns = ("symbol", "timeframe", "bars", "first", "last", "tick", "lot", "calendar")
     console = views.console()
     console.print(
@@ -87,34 +91,55 @@ def list_(*, data_dir: options.DataDir = None, as_json: options.AsJson = False) 
     )
     for note in dict.fromkeys(f"{row['symbol']}: {row['note']}" for row in rows if row["note"]):
         console.print(views.text(note, "yellow"))
+    for problem in problems:
+        console.print(views.text(f"unusable: {problem}", "red"))
     return None
 
 
-def _rows(catalogue: "Catalogue") -> list[dict[str, Any]]:
+def _rows(held: "Catalogue", problems: list[str]) -> Iterator[dict[str, Any]]:
+    # One file that cannot be believed hides its own series, and is told of with the rest.
+    for instrument in held.instruments():
+        symbol = instrument.symbol
+        for timeframe in held.timeframes(symbol):
+            try:
+                times = held.bars(symbol, str(timeframe)).ts_ns
+            except UnavailableError as error:
+                problems.append(str(error))
+                continue
+            span = (int(times[0]), int(times[-1])) if times.size else None
+            yield _row(instrument, str(timeframe), times.size, span)
+        try:
+            ticks = held.ticks(symbol)
+        except UnavailableError as error:
+            problems.append(str(error))
+            continue
+        for each in ticks:
+            yield _row(instrument, each.what, each.rows, (each.first_ns, each.last_ns))
+
+
+def _row(
+    instrument: "Instrument", what: str, rows: int, span: tuple[int, int] | None
+) -> dict[str, Any]:
     from strategy_engine.market.report import moment  # noqa: PLC0415 - numpy is slow to import
 
-    rows = []
-    for instrument in catalogue.instruments():
-        for timeframe in catalogue.timeframes(instrument.symbol):
-            bars = catalogue.bars(instrument.symbol, str(timeframe))
-            rows.append(
-                {
-                    "symbol": instrument.symbol,
-                    "timeframe": str(timeframe),
-                    "bars": len(bars),
-                    "first": moment(int(bars.ts_ns[0])) if len(bars) else "",
-                    "last": moment(int(bars.ts_ns[-1])) if len(bars) else "",
-                    "tick": f"{instrument.tick_size:f}",
-                    "lot": f"{instrument.lot_size:f}",
-                    "currency": instrument.currency,
-                    "calendar": str(instrument.calendar),
-                    "note": instrument.note,
-                }
-            )
-    return rows
+    first, last = (moment(span[0]), moment(span[1])) if span else ("", "")
+    return {
+        "symbol": instrument.symbol,
+        "timeframe": what,
+        "bars": rows,
+        "first": first,
+        "last": last,
+        "tick": f"{instrument.tick_size:f}",
+        "lot": f"{instrument.lot_size:f}",
+        "currency": instrument.currency,
+        "calendar": str(instrument.calendar),
+        "native": instrument.native.class_name if instrument.native else "",
+        "note": instrument.note,
+    }
 
 
-def _catalogue(data_dir: Path | None) -> "Catalogue":
+def catalogue(data_dir: Path | None) -> "Catalogue":
+    """Return the catalogue of a data directory and of the settings."""
     from strategy_engine import config  # noqa: PLC0415 - pydantic is slow to import
     from strategy_engine.market.service import Catalogue  # noqa: PLC0415 - numpy is slow to import
 

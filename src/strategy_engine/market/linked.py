@@ -17,6 +17,7 @@ from strategy_engine.market.model import (
     TRADE_COLUMNS,
     Bars,
     Floats,
+    Held,
     Instrument,
     Ints,
     Quotes,
@@ -108,6 +109,22 @@ class LinkedCatalogue:
         found = self._ticks(linkedindex.TRADES, symbol, (start_ns, end_ns))
         return None if found is None else Trades(ts_ns=found[0], **found[1])
 
+    def held(self, symbol: str) -> list[Held]:
+        """Return which quotes and trades of a symbol are here, by the feet of their files.
+
+        Raises
+        ------
+        UnavailableError
+            If a file's foot cannot be read.
+        """
+        index = self._index()
+        return [
+            found
+            for kind, what in _WORDS.items()
+            if (folder := index.ticks.get((kind, symbol)))
+            if (found := _held(folder, what))
+        ]
+
     def _ticks(
         self, kind: str, symbol: str, asked: _Range
     ) -> tuple[Ints, Mapping[str, Floats]] | None:
@@ -130,8 +147,17 @@ class LinkedCatalogue:
         return self._known[1]
 
 
+_WORDS = {linkedindex.QUOTES: "quotes", linkedindex.TRADES: "trades"}
 _OURS = {linkedindex.QUOTES: QUOTE_COLUMNS, linkedindex.TRADES: TRADE_COLUMNS}
 _THEIRS = {linkedindex.QUOTES: nautilusfiles.QUOTE, linkedindex.TRADES: nautilusfiles.TRADE}
+
+
+def _held(folder: Path, what: str) -> Held | None:
+    found = [nautilusfiles.extent(path) for path in linkedindex.files(folder)]
+    if not found:
+        return None
+    rows, firsts, lasts = zip(*found, strict=True)
+    return Held(what=what, rows=sum(rows), first_ns=min(firsts), last_ns=max(lasts))
 
 
 def _bars(folder: Path, instrument: Instrument, timeframe: Timeframe) -> Bars:

@@ -355,6 +355,16 @@ class Trades:
         return self.slice(*_part(self.ts_ns, start_ns, end_ns))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How many quotes or trades of an instrument there are, and from when until when."""
+
+    what: str
+    rows: int
+    first_ns: int
+    last_ns: int
+
+
 def _part(ts_ns: Ints, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
     start = 0 if start_ns is None else int(np.searchsorted(ts_ns, start_ns))
     stop = ts_ns.size if end_ns is None else int(np.searchsorted(ts_ns, end_ns))

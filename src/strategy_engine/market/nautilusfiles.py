@@ -94,6 +94,24 @@ def may_hold(path: Path, start_ns: int | None, end_ns: int | None) -> bool:
     return _overlaps(held, start_ns, end_ns)
 
 
+def extent(path: Path) -> tuple[int, int, int]:
+    """Return how many rows a file holds, and the first and last time known, by its foot alone.
+
+    Raises
+    ------
+    UnavailableError
+        If it cannot be read, or does not tell.
+    """
+    with _opened(path) as file:
+        at = file.schema_arrow.get_field_index(KNOWN_AT)
+        held = range(file.metadata.num_row_groups)
+        told = [file.metadata.row_group(each).column(at).statistics for each in held]
+        if at < 0 or not told or any(each is None or not each.has_min_max for each in told):
+            raise ValueError(f"its foot does not tell the range of {KNOWN_AT}")
+        lowest, highest = min(each.min for each in told), max(each.max for each in told)
+        return int(file.metadata.num_rows), int(lowest), int(highest)
+
+
 def columns(
     path: Path, wanted: Mapping[str, str], start_ns: int | None = None, end_ns: int | None = None
 ) -> Columns:

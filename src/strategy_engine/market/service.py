@@ -13,7 +13,7 @@ from strategy_engine.market import copying, imports, shipped
 from strategy_engine.market.copying import Copied
 from strategy_engine.market.linked import LinkedCatalogue
 from strategy_engine.market.linkedindex import Problem
-from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
+from strategy_engine.market.model import Bars, Calendar, Held, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
 from strategy_engine.market.store import Store
 
@@ -155,6 +155,23 @@ class Catalogue:
             return found.between(start_ns, end_ns)
         link = self._link(symbol)
         return link.trades(symbol, start_ns, end_ns) if link else None
+
+    def ticks(self, symbol: str) -> list[Held]:
+        """Return which quotes and trades of a symbol there are.
+
+        Raises
+        ------
+        UnavailableError
+            If a file of theirs cannot be read.
+        """
+        link = self._link(symbol)
+        found = {each.what: each for each in (link.held(symbol) if link else [])}
+        own = {"quotes": self._store.quotes(symbol), "trades": self._store.trades(symbol)}
+        for what, each in own.items():
+            if each is not None and len(each):
+                first_ns, last_ns = int(each.ts_ns[0]), int(each.ts_ns[-1])
+                found[what] = Held(what=what, rows=len(each), first_ns=first_ns, last_ns=last_ns)
+        return [found[what] for what in sorted(found)]
 
     def import_file(  # noqa: PLR0913 - each is one optional fact of the instrument
         self,
