@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from strategy_engine.cli import bars, demo, deploying, edge, executing, keys, serving
+from strategy_engine.cli import bars, demo, deploying, edge, executing, keys, serving, ticks
 
 _HELP = """Take a trading strategy from a file to live paper trading, and back, safely.
 
@@ -72,6 +72,21 @@ DATA_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "data import aapl.parquet --symbol AAPL.XNAS --timeframe 1d --tick-size 0.01",
         ),
     ),
+    (
+        "import-quotes",
+        ticks.import_quotes,
+        ("data import-quotes eurusd-quotes.csv --symbol EUR/USD.MINE",),
+    ),
+    (
+        "import-trades",
+        ticks.import_trades,
+        ("data import-trades btc.parquet --symbol BTC/USDT.BINANCE",),
+    ),
+    (
+        "import-catalog",
+        ticks.import_catalog,
+        ("data import-catalog ./catalog", "data import-catalog ./catalog --symbol EUR/USD.SIM"),
+    ),
     ("list", bars.list_, ("data list",)),
 )
 
@@ -121,7 +136,7 @@ def _group(
 app = _group(_HELP, COMMANDS, add_completion=True)
 app.callback()(_root)
 app.add_typer(
-    _group("Import bars of your own, or list what is there.", DATA_COMMANDS),
+    _group("Import bars, quotes and trades of your own, or list what is there.", DATA_COMMANDS),
     name="data",
 )
 app.add_typer(
