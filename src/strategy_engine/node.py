@@ -61,7 +61,7 @@ async def _run(settings: Settings) -> None:
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
     async with asyncio.TaskGroup() as group:
-        beating = group.create_task(_beat(opened, clock, settings.node_id))
+        beating = group.create_task(_beat(opened, ledger, clock, settings.node_id))
         warming = group.create_task(_warm(zygotes))
         listening = group.create_task(wake.listen(settings.server))
         thinning = group.create_task(Upkeep(kept, clock).run())
@@ -84,11 +84,17 @@ async def _warm(zygotes: Zygotes) -> None:
         _log.error("zygote did not start", why=str(error))  # the next fork tries again, and says so
 
 
-async def _beat(opened: database.Database, clock: SystemClock, node_id: str) -> None:
+async def _beat(
+    opened: database.Database, ledger: Ledger, clock: SystemClock, node_id: str
+) -> None:
     started_at = clock.now()
     while True:
         here = presence.Presence(
-            node_id=node_id, pid=os.getpid(), started_at=started_at, heartbeat_at=clock.now()
+            node_id=node_id,
+            pid=os.getpid(),
+            started_at=started_at,
+            heartbeat_at=clock.now(),
+            trouble=ledger.trouble,
         )
         try:
             async with opened.write(in_turn=False) as connection:

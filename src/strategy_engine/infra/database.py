@@ -6,6 +6,7 @@ PostgreSQL one database holds both.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import AsyncIterator
@@ -37,6 +38,7 @@ control = sa.MetaData(naming_convention=NAMING)
 ledger = sa.MetaData(naming_convention=NAMING)
 
 TIMEOUT_S = 10.0
+WATCH_S = 1.0
 _LOCKS = 0x5E_96_1E  # the namespace of this product's advisory locks in a PostgreSQL database
 
 
@@ -136,6 +138,11 @@ class Database:
     timeout_s : float
         How long a transaction waits for a lock, and on PostgreSQL for an answer at all. Then it
         raises `outages.DatabaseAwayError`, as it does for every sign that the database is away.
+
+    Attributes
+    ----------
+    trouble : str
+        Why the database was away when it was asked last, and what to do; empty if it answered.
     """
 
     def __init__(
@@ -148,6 +155,7 @@ class Database:
         self._turn = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, lane.value))
         self.engine: AsyncEngine = _engine(url, timeout_s)
         self._reads = self.engine.execution_options(**_READ[self._is_server])
+        self.trouble = ""
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -169,6 +177,15 @@ class Database:
             if in_turn and self._is_server:
                 await connection.execute(self._turn)
             yield connection
+        self.trouble = ""
+
+    async def watch(self) -> None:
+        """Notice that the database is away, or back, while nobody writes; for ever."""
+        while True:
+            with contextlib.suppress(outages.DatabaseAwayError):
+                async with self.write(in_turn=False):
+                    pass  # to begin is what a lock, or a server that is gone, does not let
+            await asyncio.sleep(WATCH_S)
 
     async def answers(self) -> None:
         """Raise `DatabaseAwayError` if the database does not answer a question about nothing."""
@@ -194,6 +211,7 @@ class Database:
             away = outages.find(error) if self._is_server or _is_sql(error) else None
             if away is None:
                 raise
+            self.trouble = str(away)
             raise away from error
 
 

@@ -66,6 +66,7 @@ class Ledger:
         self._is_awaited = False
         self._pause = threading.Event()  # never set: waiting for it is how the thread rests
         self._told: dict[str, str] = {}
+        self.trouble = ""  # why the last commit was not taken, until one is
         self.commits = 0
         self.refused = 0
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -138,6 +139,7 @@ class Ledger:
                 away = _away(error)
                 if away is None:
                     return self._commit_apart(entries, error)
+                self.trouble = f"the ledger: {away}"
                 if delay_s is None:
                     _log.error("ledger_write_failed", error=str(away), entries=len(entries))
                     return dict.fromkeys(range(len(entries)), away)
@@ -165,6 +167,7 @@ class Ledger:
             self._tell_others(connection, entries, batch)
             epochs = {name: head.epoch for name, head in heads.items()}
             _upsert(connection, batch, epochs)
+        self.trouble = ""
         self.commits += 1
         self.refused += len(refusals)
         errors = {id(each.entry): each.error for each in refusals}
