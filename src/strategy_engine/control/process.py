@@ -26,6 +26,7 @@ from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import database, durable, logs, memory, relay, wakeup
 from strategy_engine.infra.bus import broker
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching import settings as matching
 from strategy_engine.performance.service import Snapshots
@@ -45,6 +46,7 @@ from strategy_engine.sandbox.model import ConfinementReport
 from strategy_engine.venue.service import Records
 
 GRACE_S = 2
+LAUNCH_S = 5.0  # then it serves without its workflows: each of them needs the database
 EXECUTOR = "control"
 
 _log = logs.get("control")
@@ -215,12 +217,10 @@ class Control:
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Launch the workflows, resume what was pending, and warm the zygotes up."""
-        # On the loop's own thread: the loop it is launched on is the one that workflows run on.
-        durable.launch(self._settings.data_dir, self._settings.server, executor_id=EXECUTOR)
-        await self._workflows.register_queues(
-            pipelines_at_once=self._settings.max_concurrent_deployments
-        )
-        await self.rollouts.resume_unstarted()
+        watching = asyncio.create_task(self._database.watch())
+        launching = asyncio.create_task(self._launch())
+        if (await asyncio.wait({launching}, timeout=LAUNCH_S))[0]:
+            launching.result()
         warming = asyncio.create_task(self._warm())
         ringing = asyncio.create_task(self._bell.run())
         telling = asyncio.create_task(self._relay().run())
@@ -229,6 +229,27 @@ class Control:
         telling.cancel()
         ringing.cancel()
         warming.cancel()
+        launching.cancel()
+        watching.cancel()
+
+    async def _launch(self) -> None:
+        while True:
+            try:
+                await self._database.answers()
+                break
+            except DatabaseAwayError as error:
+                _log.warning("workflows wait for the database", why=str(error))
+            await asyncio.sleep(database.WATCH_S)
+        try:
+            # On the loop's own thread: the loop it is launched on is the one that workflows run on.
+            durable.launch(self._settings.data_dir, self._settings.server, executor_id=EXECUTOR)
+            await self._workflows.register_queues(
+                pipelines_at_once=self._settings.max_concurrent_deployments
+            )
+            await self.rollouts.resume_unstarted()
+        except Exception:
+            _log.exception("workflows not launched")
+            os._exit(1)  # without them it would take work that it never does; it is forked again
 
     def _relay(self) -> relay.Relay:
         return relay.Relay(

@@ -1,7 +1,7 @@
 """How the engine is and what it has done, read from the rows that survive restarts."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from strategy_engine.execution.model import UNENDED
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import presence
 from strategy_engine.infra.database import Database
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry.model import LIVE, Status
 from strategy_engine.registry.service import Registry
@@ -29,7 +30,7 @@ COMPLETED = (Outcome.PROMOTED, Outcome.REVALIDATED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
-    """Counts rows; keeps nothing of its own but since when this engine runs."""
+    """Counts rows; keeps of its own since when it runs, and what it counted last."""
 
     database: Database
     registry: Registry
@@ -40,25 +41,42 @@ class Telemetry:
     started_at: datetime
     wall: ConfinementReport
     bus: BusWatch
+    _counted: list[Health] = field(default_factory=list, repr=False)  # the last one, if any
 
     async def health(self) -> Health:
-        """Return the engine's health; a database that does not answer makes it not serve."""
+        """Return the engine's health; without its database, the counters are the last ones."""
         try:
             async with asyncio.timeout(HEALTH_S):
-                return await self._health()
-        except (TimeoutError, SQLAlchemyError) as error:
-            why = f"does not answer: {type(error).__name__}"
-            return Health(
-                serving=False,
-                parts=(Part(name="database", healthy=False, reason=why),),
-                strategies_deployed=0,
-                pipelines_executed=0,
-                tests_completed=0,
-                active_strategies=0,
-                active_executions=0,
-                uptime_seconds=self._uptime().total_seconds(),
-                messagebus_connected=not self.bus.settings.is_remote,
-            )
+                found = await self._health()
+        except TimeoutError:
+            return self._without_database(f"it has not answered for {HEALTH_S:g} s")
+        except (SQLAlchemyError, DatabaseAwayError) as error:
+            return self._without_database(str(error))
+        self._counted[:] = [found]
+        return found
+
+    def _without_database(self, why: str) -> Health:
+        is_known = bool(self._counted)
+        since = "what is counted is what was before" if is_known else "nothing could be counted"
+        away = Part(name="database", healthy=False, reason=f"{self.database.trouble or why}; {since}")
+        before = self._counted[0] if is_known else self._nothing()
+        others = tuple(each for each in before.parts if each.name != away.name)
+        return replace(
+            before, parts=(away, *others), uptime_seconds=self._uptime().total_seconds()
+        )
+
+    def _nothing(self) -> Health:
+        return Health(
+            serving=True,
+            parts=(),
+            strategies_deployed=0,
+            pipelines_executed=0,
+            tests_completed=0,
+            active_strategies=0,
+            active_executions=0,
+            uptime_seconds=0.0,
+            messagebus_connected=not self.bus.settings.is_remote,
+        )
 
     async def metrics(self) -> Metrics:
         """Return the counters."""
@@ -109,7 +127,11 @@ class Telemetry:
         return Health(
             serving=True,
             parts=(
-                Part(name="database", healthy=True),
+                Part(
+                    name="database",
+                    healthy=not self.database.trouble,
+                    reason=self.database.trouble,
+                ),
                 *([_node(each, now) for each in nodes] or [_NO_NODE]),
                 *self.bus.parts(bus),
                 await self._confinement(),

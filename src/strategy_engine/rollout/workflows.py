@@ -31,6 +31,7 @@ class Workflows:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
+        self._is_launched = False
 
         @DBOS.workflow(name="validate")
         async def validate(pipeline_id: str) -> str:
@@ -57,9 +58,12 @@ class Workflows:
             polling_interval_sec=durable.QUEUE_POLL_S,
             on_conflict="always_update",
         )
+        self._is_launched = True
 
     async def enqueue(self, deployment: Deployment) -> None:
         """Start a deployment's pipeline; once, however often it is called."""
+        if not self._is_launched:
+            return  # whoever launches enqueues what is unfinished
         # The workflow's id is the deployment's, so that enqueueing twice starts it once.
         with SetWorkflowID(deployment.pipeline_id):
             await DBOS.enqueue_workflow_async(
@@ -68,6 +72,8 @@ class Workflows:
 
     async def announce(self, pipeline_id: str) -> None:
         """Wake a deployment that waits for an answer."""
+        if not self._is_launched:
+            return
         # A rollout that is not enqueued yet reads its answer before it waits for one.
         with contextlib.suppress(dbos_errors.DBOSNonExistentWorkflowError):
             await DBOS.send_async(_rollout_id(pipeline_id), "answered", topic=APPROVAL)
