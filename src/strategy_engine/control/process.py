@@ -247,7 +247,7 @@ class Control:
                 pipelines_at_once=self._settings.max_concurrent_deployments
             )
             await self.rollouts.resume_unstarted()
-        except Exception:
+        except Exception:  # noqa: BLE001 - the edge of a process: said, then ended
             _log.exception("workflows not launched")
             os._exit(1)  # without them it would take work that it never does; it is forked again
 

@@ -58,12 +58,11 @@ class Telemetry:
     def _without_database(self, why: str) -> Health:
         is_known = bool(self._counted)
         since = "what is counted is what was before" if is_known else "nothing could be counted"
-        away = Part(name="database", healthy=False, reason=f"{self.database.trouble or why}; {since}")
+        reason = f"{self.database.trouble or why}; {since}"
+        away = Part(name="database", healthy=False, reason=reason)
         before = self._counted[0] if is_known else self._nothing()
         others = tuple(each for each in before.parts if each.name != away.name)
-        return replace(
-            before, parts=(away, *others), uptime_seconds=self._uptime().total_seconds()
-        )
+        return replace(before, parts=(away, *others), uptime_seconds=self._uptime().total_seconds())
 
     def _nothing(self) -> Health:
         return Health(
