@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from strategy_engine.config import Settings
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError
+from strategy_engine.execution.bus import NodeBus
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
@@ -58,6 +59,14 @@ async def _run(settings: Settings) -> None:
             limits=ChildLimits(memory_bytes=settings.child_memory_bytes, cpu_s=None),
         ),
     )
+    node_bus = NodeBus(
+        settings.bus,
+        (opened, kept),
+        registry,
+        clock=clock,
+        node_id=settings.node_id,
+        wake=wake.set,
+    )
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
     async with asyncio.TaskGroup() as group:
@@ -65,7 +74,9 @@ async def _run(settings: Settings) -> None:
         warming = group.create_task(_warm(zygotes))
         listening = group.create_task(wake.listen(settings.server))
         thinning = group.create_task(Upkeep(kept, clock).run())
+        telling = group.create_task(node_bus.run())
         await reconciler.run()
+        telling.cancel()
         beating.cancel()
         warming.cancel()
         listening.cancel()
@@ -73,6 +84,7 @@ async def _run(settings: Settings) -> None:
     await ledger.aclose()
     await zygotes.aclose()
     wake.close()
+    await node_bus.aclose()
     await kept.aclose()
     await opened.aclose()
 
