@@ -1,4 +1,4 @@
-"""Bars as they would arrive: a replay of history at a chosen speed."""
+"""Bars, quotes and trades as they would arrive: a replay of history at a chosen speed."""
 
 import asyncio
 import math
@@ -38,6 +38,39 @@ class BarEvent:
     volume: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteEvent:
+    """A quote that is known; `index` is its place in the symbol's quotes that the feed was given.
+
+    Prices are in settlement currency a unit, sizes in units.
+    """
+
+    symbol: str
+    index: int
+    ts_ns: int
+    bid: float
+    ask: float
+    bid_size: float
+    ask_size: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeEvent:
+    """A trade that is known; `index` is its place in the symbol's trades that the feed was given.
+
+    The price is in settlement currency a unit, the size in units.
+    """
+
+    symbol: str
+    index: int
+    ts_ns: int
+    price: float
+    size: float
+
+
+type MarketEvent = BarEvent | QuoteEvent | TradeEvent
+
+
 class Feed(Protocol):
     """Where an execution's bars come from, in (close_ns, symbol) order."""
 
@@ -48,6 +81,48 @@ class Feed(Protocol):
     async def __anext__(self) -> BarEvent:
         """Wait for the next bar; StopAsyncIteration when there will be no more."""
         ...
+
+
+class Pace:
+    """Waits until each event of a replay is due: that at position k at start + k / speed.
+
+    A consumer that falls behind gets what is overdue at once, but never more than a second's
+    worth: the schedule moves with it.
+
+    Raises
+    ------
+    InvalidError
+        If the speed is negative or no number.
+    """
+
+    def __init__(self, speed: float, clock: Clock, sleep: Sleep) -> None:
+        if not speed >= 0:
+            raise InvalidError(
+                f"speed {speed} must be 0 (as fast as it goes) or more bars a second",
+                field="speed",
+                value=str(speed),
+            )
+        self.is_fast = speed == 0 or math.isinf(speed)
+        self._interval_s = 0.0 if self.is_fast else 1.0 / speed
+        self._clock = clock
+        self._sleep = sleep
+        self._waited = 0
+        self._start_s: float | None = None
+
+    async def wait(self, position: float) -> None:
+        """Wait for the event at a position; positions never fall."""
+        if self.is_fast:
+            if self._waited % _BARS_A_TURN == 0:
+                await self._sleep(0)
+            self._waited += 1
+            return
+        now_s = self._clock.monotonic_s()
+        if self._start_s is None:
+            self._start_s = now_s
+        late_s = now_s - (self._start_s + position * self._interval_s)
+        self._start_s += max(0.0, late_s - CATCH_UP_S)
+        # An overdue bar yields too: a feed that never waits would keep the loop to itself.
+        await self._sleep(max(0.0, -late_s))
 
 
 class ReplayFeed:
@@ -84,20 +159,11 @@ class ReplayFeed:
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        if not speed >= 0:
-            raise InvalidError(
-                f"speed {speed} must be 0 (as fast as it goes) or more bars a second",
-                field="speed",
-                value=str(speed),
-            )
         self._symbols = sorted(bars)
         self._bars = [bars[symbol] for symbol in self._symbols]
         self._which, self._indices = _merged(self._bars, start_after_ns)
-        self._interval_s = 0.0 if speed == 0 or math.isinf(speed) else 1.0 / speed
-        self._clock = clock
-        self._sleep = sleep
+        self._pace = Pace(speed, clock, sleep)
         self._played = 0
-        self._start_s: float | None = None
 
     @property
     def remaining(self) -> int:
@@ -110,38 +176,29 @@ class ReplayFeed:
     async def __anext__(self) -> BarEvent:
         if self.remaining == 0:
             raise StopAsyncIteration
-        await self._pace()
+        await self._pace.wait(self._played)
         event = self._event(int(self._which[self._played]), int(self._indices[self._played]))
         self._played += 1
         return event
 
-    async def _pace(self) -> None:
-        if self._interval_s == 0.0:
-            if self._played % _BARS_A_TURN == 0:
-                await self._sleep(0)
-            return
-        now_s = self._clock.monotonic_s()
-        if self._start_s is None:
-            self._start_s = now_s
-        late_s = now_s - (self._start_s + self._played * self._interval_s)
-        self._start_s += max(0.0, late_s - CATCH_UP_S)
-        # An overdue bar yields too: a feed that never waits would keep the loop to itself.
-        await self._sleep(max(0.0, -late_s))
-
     def _event(self, which: int, index: int) -> BarEvent:
-        bars = self._bars[which]
-        ts_ns = int(bars.ts_ns[index])
-        return BarEvent(
-            symbol=self._symbols[which],
-            index=index,
-            ts_ns=ts_ns,
-            close_ns=ts_ns + bars.timeframe_ns,
-            open=float(bars.open[index]),
-            high=float(bars.high[index]),
-            low=float(bars.low[index]),
-            close=float(bars.close[index]),
-            volume=float(bars.volume[index]),
-        )
+        return bar_event(self._symbols[which], self._bars[which], index)
+
+
+def bar_event(symbol: str, bars: Bars, index: int) -> BarEvent:
+    """Return one of a symbol's bars as an event."""
+    ts_ns = int(bars.ts_ns[index])
+    return BarEvent(
+        symbol=symbol,
+        index=index,
+        ts_ns=ts_ns,
+        close_ns=ts_ns + bars.timeframe_ns,
+        open=float(bars.open[index]),
+        high=float(bars.high[index]),
+        low=float(bars.low[index]),
+        close=float(bars.close[index]),
+        volume=float(bars.volume[index]),
+    )
 
 
 def warm_up(bars: Bars, lookback: int) -> int:
