@@ -17,7 +17,16 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
-from strategy_engine.sandbox import confinement, descriptors, entry, procfs, rules, warmth, wire
+from strategy_engine.sandbox import (
+    confinement,
+    descriptors,
+    entry,
+    procfs,
+    rules,
+    share,
+    warmth,
+    wire,
+)
 from strategy_engine.sandbox.model import Remains
 
 _KIB = 1024
@@ -144,12 +153,11 @@ def main(argv: Sequence[str]) -> None:
     confinement.die_with(arguments.parent_pid)
     confinement.name_process(f"zygote-{arguments.kind}")
     sys.path.extend(arguments.paths)
-    gc.disable()  # garbage collected between here and the freeze would leave holes in shared pages
+    gc.disable()  # garbage collected while warming up leaves holes between what stays
     warmth.warm(arguments.modules)
     runner = _find_runner(arguments.runner)
     walls = confinement.prepare()
-    gc.collect()
-    gc.freeze()
+    share.keep_shared()
     descriptors.raise_soft_limit()  # one pidfd a child
     Zygote(socket.socket(fileno=arguments.control_fd), runner, walls).serve()
 

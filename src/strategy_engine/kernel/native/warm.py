@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from strategy_engine.core.money import NANOS
-from strategy_engine.kernel.native import orders, share
+from strategy_engine.kernel.native import orders
 from strategy_engine.kernel.native.conversation import Native
 from strategy_engine.kernel.native.source import MODULE
 from strategy_engine.matching.exchange import Exchange
@@ -87,10 +87,9 @@ _RUNS = 3  # the interpreter settles into code that it has seen a few times
 
 
 def run() -> None:
-    """Backtest a small strategy and trade it live, forget both, and keep what is left shared."""
+    """Backtest a small strategy and trade it live, and forget both."""
     for _ in range(_RUNS):
         _run_once()
-    share.keep_shared()
 
 
 def _run_once() -> None:
