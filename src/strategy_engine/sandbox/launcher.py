@@ -38,10 +38,10 @@ __all__ = [
 
 RUNNER = "strategy_engine.kernel.child:main"
 WARM_MODULES = {
-    "lean": ("numpy", "talib"),
-    "scientific": ("numpy", "talib", "pandas", "scipy"),
-    "nautilus": ("numpy", "talib", "nautilus"),
-    "tests": ("numpy", "talib", "pytest"),
+    "lean": ("numpy", "talib", "kernel"),
+    "scientific": ("numpy", "talib", "pandas", "scipy", "kernel"),
+    "nautilus": ("numpy", "talib", "kernel", "nautilus"),
+    "tests": ("numpy", "talib", "pytest", "kernel"),
 }
 
 _BIRTH_S = 10.0

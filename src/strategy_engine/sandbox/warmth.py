@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-NAUTILUS_RUN = "strategy_engine.kernel.native.warm"  # by name: it lives above this room
+# By name: they live above this room.
+KERNEL_RUN = "strategy_engine.kernel.warm"
+NAUTILUS_RUN = "strategy_engine.kernel.native.warm"
 # TA-Lib wraps every function for these when they are installed: 1.1 s, 50 MB and a second thread,
 # for children that never see a data frame.
 _HEAVY_AND_OPTIONAL = ("pandas", "polars")
@@ -51,6 +53,10 @@ def _warm_scipy() -> None:
         importlib.import_module(name)
 
 
+def _warm_kernel() -> None:
+    importlib.import_module(KERNEL_RUN).run()
+
+
 def _warm_nautilus() -> None:
     importlib.import_module(NAUTILUS_RUN).run()
 
@@ -90,6 +96,7 @@ WARMERS: dict[str, Callable[[], None]] = {
     "talib": _warm_talib,
     "pandas": _warm_pandas,
     "scipy": _warm_scipy,
+    "kernel": _warm_kernel,
     "nautilus": _warm_nautilus,
     "pytest": _warm_pytest,
 }
