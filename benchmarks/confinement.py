@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from strategy_engine.sandbox import confinement, procfs, spawn, warmth
+from strategy_engine.sandbox import confinement, procfs, share, spawn, warmth
 from strategy_engine.sandbox.launcher import WARM_MODULES
 from strategy_engine.sandbox.model import ChildLimits, ConfinementMode
 
@@ -37,8 +37,7 @@ def main() -> int:
     gc.disable()
     warmth.warm(WARM_MODULES["lean"])
     walls = confinement.prepare()
-    gc.collect()
-    gc.freeze()
+    share.keep_shared()
     assert len(procfs.thread_names(os.getpid())) == 1, "a fork would copy locks"
     alone, confined = measure(walls)
     figures = judge(alone, confined)

@@ -28,11 +28,11 @@ from strategy_engine.matching.exchange import Exchange
 from strategy_engine.matching.model import BUY, HOLD, SELL, Fill, Rules, Terms
 from strategy_engine.matching.ticket import Instruction
 from strategy_engine.sandbox import spawn
-from strategy_engine.sandbox.launcher import WARM_MODULES, Child, ChildLimits, Zygote
+from strategy_engine.sandbox.launcher import Child, ChildLimits, Zygote
 from strategy_engine.sandbox.protocol import messages
 
 BUDGET_MB = {"lean": 3.0, "nautilus": 7.0}
-COUNTS = {"lean": (1, 50, 200), "nautilus": (1, 50)}
+COUNTS = {"lean": (1, 50, 200), "nautilus": (1, 50, 200)}
 BARS = 300
 HOUR_NS = 3_600 * 1_000_000_000
 CAPITAL_NANOS = 100_000 * 10**9
@@ -242,7 +242,7 @@ def private_mb(pid: int) -> float:
 
 
 def alone_mb() -> float:
-    """Return what a process of its own takes that has imported what a lean zygote has."""
+    """Return what a process of its own takes that has imported what a lean strategy needs."""
     command = [sys.executable, "-c", ALONE]
     done = subprocess.run(
         command, env=spawn.ENVIRONMENT, check=True, capture_output=True, text=True
@@ -261,7 +261,7 @@ def print_table(rows: list[dict[str, Any]], alone: float) -> None:
     for row in rows:
         used = f"{row['median_mb']:>12.2f}{row['mean_mb']:>8.2f}{row['largest_mb']:>10.2f}"
         print(f"{row['kind']:<10}{row['children']:>10}{used}{row['budget_mb']:>8.1f}")
-    print(f"a Python process with {' and '.join(WARM_MODULES['lean'])}: {alone:.2f} MB")
+    print(f"a Python process of its own, with numpy and TA-Lib: {alone:.2f} MB")
 
 
 if __name__ == "__main__":
