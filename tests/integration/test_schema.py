@@ -1,6 +1,8 @@
 """The databases' own catalogues against the contract's lists, and against the rooms' tables."""
 
-import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -8,6 +10,7 @@ import sqlalchemy as sa
 from strategy_engine import control, node
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.infra import database, migrate
+from strategy_engine.infra.outages import DatabaseAwayError
 
 CONTRACT = {
     "strategies": {
@@ -42,54 +45,71 @@ CONTRACT = {
     },
 }
 KEYS = {"strategies": "strategy_id", "executions": "execution_id", "trades": "trade_id"}
-FILE = {"strategies": "control.db", "executions": "control.db", "trades": "ledger.db"}
+FILE = {"strategies": "control", "executions": "control", "trades": "ledger"}
+METADATA = {"control": database.control, "ledger": database.ledger}
 
 
 @pytest.fixture
-def data_dir(tmp_path):
-    migrate.upgrade(tmp_path)
+def data_dir(tmp_path, server):
+    migrate.upgrade(tmp_path, server)
     return tmp_path
 
 
+@pytest.fixture
+def engines(data_dir, server) -> Iterator[dict[str, sa.Engine]]:
+    made = {
+        file: database.migration_engine(migrate.url_of(file, data_dir, server))
+        for file in migrate.FILES
+    }
+    yield made
+    for engine in made.values():
+        engine.dispose()
+
+
 @pytest.mark.parametrize("table", CONTRACT)
-def test_the_databases_catalogue_holds_every_column_of_the_contract(data_dir, table):
-    with sqlite3.connect(data_dir / FILE[table]) as connection:
-        rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
-    connection.close()
-    assert {row[1] for row in rows} >= CONTRACT[table]
-    assert [row[1] for row in rows if row[5]] == [KEYS[table]]
+def test_the_databases_catalogue_holds_every_column_of_the_contract(engines, table):
+    found = sa.inspect(engines[FILE[table]])
+    columns = {column["name"] for column in found.get_columns(table)}
+    assert columns >= CONTRACT[table]
+    assert found.get_pk_constraint(table)["constrained_columns"] == [KEYS[table]]
 
 
-def test_executions_belong_to_strategies_by_a_foreign_key(data_dir):
-    with sqlite3.connect(data_dir / "control.db") as connection:
-        keys = connection.execute("PRAGMA foreign_key_list(executions)").fetchall()
-    connection.close()
-    assert ("strategies", "strategy_id", "strategy_id") in {tuple(row[2:5]) for row in keys}
+def test_executions_belong_to_strategies_by_a_foreign_key(engines):
+    (key,) = sa.inspect(engines["control"]).get_foreign_keys("executions")
+    assert key["referred_table"] == "strategies"
+    assert (key["constrained_columns"], key["referred_columns"]) == (
+        ["strategy_id"],
+        ["strategy_id"],
+    )
 
 
-@pytest.mark.parametrize(
-    ("url", "metadata"),
-    [(database.control_url, database.control), (database.ledger_url, database.ledger)],
-    ids=["control", "ledger"],
-)
-def test_the_migrations_make_exactly_the_tables_that_the_rooms_declare(data_dir, url, metadata):
+@pytest.mark.parametrize("file", migrate.FILES)
+def test_the_migrations_make_exactly_the_tables_that_the_rooms_declare(engines, file, server):
     assert control.main is not node.main  # importing the two declares every table
-    engine = database.sync_engine(url(data_dir))
+    engine, metadata = engines[file], METADATA[file]
     found = sa.inspect(engine)
+    others = set() if server is None else {*database.control.tables, *database.ledger.tables}
+    others -= set(metadata.tables)  # on PostgreSQL one database holds both
+    versions = {migrate.version_table(engine.dialect.name, each) for each in migrate.FILES}
     made = {
         table: {
-            (column["name"], str(column["type"]), column["nullable"], bool(column["primary_key"]))
+            (
+                column["name"],
+                column["type"].compile(engine.dialect),
+                column["nullable"],
+                column["name"] in found.get_pk_constraint(table)["constrained_columns"],
+            )
             for column in found.get_columns(table)
         }
         for table in found.get_table_names()
-        if table != "alembic_version"
+        if table not in versions | others
     }
     indexes = {
         (table, index["name"], tuple(index["column_names"]), bool(index["unique"]))
         for table in made
         for index in found.get_indexes(table)
+        if "duplicates_constraint" not in index
     }
-    engine.dispose()
     assert made == {
         table.name: {
             (
@@ -109,15 +129,38 @@ def test_the_migrations_make_exactly_the_tables_that_the_rooms_declare(data_dir,
     }
 
 
-def test_upgrading_again_changes_nothing(data_dir):
+def test_upgrading_again_changes_nothing(data_dir, server):
     before = {path.name: path.read_bytes() for path in data_dir.glob("*.db")}
-    migrate.upgrade(data_dir)
+    migrate.upgrade(data_dir, server)
     assert {path.name: path.read_bytes() for path in data_dir.glob("*.db")} == before
+    assert migrate.standing(data_dir, server) == dict.fromkeys(migrate.FILES, migrate.HEAD)
 
 
-def test_a_database_from_a_newer_version_is_refused_with_what_to_do(data_dir):
-    with sqlite3.connect(data_dir / "control.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    with pytest.raises(ConflictError, match=r"9999.*newer.*restore a backup"):
-        migrate.upgrade(data_dir)
+@pytest.mark.parametrize("file", migrate.FILES)
+def test_a_database_from_a_newer_version_is_refused_with_what_to_do(
+    data_dir, server, engines, file
+):
+    engine = engines[file]
+    table = sa.table(migrate.version_table(engine.dialect.name, file), sa.column("version_num"))
+    with engine.begin() as connection:
+        connection.execute(sa.update(table).values(version_num="9999"))
+    with pytest.raises(ConflictError, match=rf"the {file} .*9999.*newer.*restore a backup"):
+        migrate.upgrade(data_dir, server)
+
+
+def test_processes_that_upgrade_at_once_do_it_once(tmp_path, server):
+    program = (
+        "import sys, pathlib; from strategy_engine.infra import migrate;"
+        "migrate.upgrade(pathlib.Path(sys.argv[1]), sys.argv[2] or None)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), server or ""]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [(each.communicate(timeout=60)[1], each.returncode) for each in running]
+    assert ended == [("", 0)] * 2
+    assert migrate.standing(tmp_path, server) == dict.fromkeys(migrate.FILES, migrate.HEAD)
+
+
+def test_a_server_that_is_not_there_is_named_with_what_to_do(tmp_path):
+    with pytest.raises(DatabaseAwayError, match="see that PostgreSQL runs") as caught:
+        migrate.upgrade(tmp_path, "postgresql://ada:s3cret@127.0.0.1:1/engine")
+    assert "s3cret" not in str(caught.value)
