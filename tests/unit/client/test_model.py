@@ -30,6 +30,9 @@ SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Trade, readings.Trade),
     (model.Trades, readings.Trades),
     (model.Instrument, readings.Instrument),
+    (model.Key, answers.Key),
+    (model.CreatedKey, answers.CreatedKey),
+    (model.Keys, answers.Keys),
 ]
 IDS = [told.__name__ for told, _ in SHAPES]
 
