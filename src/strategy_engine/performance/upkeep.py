@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
@@ -17,6 +17,8 @@ from strategy_engine.performance.rollups import Bucket, Pace, Resolution
 from strategy_engine.performance.store import Pending, Place
 
 type _Step = Callable[[AsyncConnection], Awaitable[int]]
+
+_MOST_LOST_RACES = 5  # in a row; after that it waits for the next round
 
 _log = logs.get("performance")
 
@@ -83,15 +85,25 @@ class Upkeep:
         return Done(rolled_up=rolled_up, deleted=deleted)
 
     async def _in_batches(self, step: _Step) -> int:
-        total = 0
-        while True:
-            # Its own rows are locked one by one: fills need not wait for its turn.
-            async with self._database.write(in_turn=False) as connection:
-                done = await step(connection)
+        total, done = 0, self._pacing.batch
+        while done == self._pacing.batch:
+            if total:
+                await asyncio.sleep(self._pacing.rest_s)
+            done = await self._one_batch(step)
             total += done
-            if done < self._pacing.batch:
-                return total
-            await asyncio.sleep(self._pacing.rest_s)
+        return total
+
+    async def _one_batch(self, step: _Step) -> int:
+        lost_races = 0
+        while True:
+            try:
+                # Its own rows are locked one by one: fills need not wait for its turn.
+                async with self._database.write(in_turn=False) as connection:
+                    return await step(connection)
+            except IntegrityError:  # another node has made the same bucket: now it is there
+                lost_races += 1
+                if lost_races == _MOST_LOST_RACES:
+                    raise
 
     async def _roll_up(self, connection: AsyncConnection) -> int:
         found = await store.pending(connection, limit=self._pacing.batch)
