@@ -97,6 +97,13 @@ class History:
         days = np.unique(calendars.trading_days(instants - shortest, calendar)).size
         return calendar.periods_per_year * instants.size / days if days else 1.0
 
+    def bars_between(self, done: Cursor, moment_ns: int) -> int:
+        """Return how many bars close after a cursor and no later than a moment."""
+        return sum(
+            max(0, each.closed_by(moment_ns) - self._known(symbol, done))
+            for symbol, each in self.series.items()
+        )
+
     def _known(self, symbol: str, cursor: Cursor) -> int:
         each = self.series[symbol]
         close_ns, last_symbol = cursor

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
-from strategy_engine.execution import outbox_rows, store
+from strategy_engine.execution import interruptions, outbox_rows, store
+from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import (
     ARROWS,
     COMPLETED,
@@ -17,7 +19,7 @@ from strategy_engine.execution.model import (
     Role,
     Trigger,
 )
-from strategy_engine.infra import audit, outbox
+from strategy_engine.infra import audit, outbox, presence
 from strategy_engine.infra.database import Database
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
@@ -56,7 +58,38 @@ class Journal:
             )
             await store.update(connection, claimed)
             await self._audit(connection, row, claimed, Trigger.TAKE_OVER)
+            if row.start_time is not None:  # it ran, and nobody said that it stopped
+                await interruptions.begin(connection, await self._left(connection, row))
         return claimed
+
+    async def ready(
+        self, mine: Execution, trigger: Trigger, *, bars_missed: int, **changes: Any
+    ) -> Execution | None:
+        """Move an execution that is ready, and keep how long it was interrupted if it was."""
+        async with self._database.write() as connection:
+            ended = None
+            if await self._is_mine(connection, mine):
+                ended = await interruptions.end(
+                    connection,
+                    mine.execution_id,
+                    at=self._clock.now(),
+                    bars_missed=bars_missed,
+                )
+            return await self._move_in(connection, mine, trigger, changes, ended)
+
+    async def lose(self, mine: Execution, cause: str, *, is_crash: bool) -> None:
+        """Keep that an execution does not run for now, since when and why."""
+        async with self._database.write() as connection:
+            moved = await self._move_in(connection, mine, Trigger.LOSE, {})
+            if moved is not None and moved.start_time is not None:
+                interruption = Interruption(
+                    execution_id=mine.execution_id,
+                    epoch=mine.epoch,
+                    kind=interruptions.CRASH if is_crash else interruptions.LOSS,
+                    cause=cause,
+                    from_at=moved.updated_at,
+                )
+                await interruptions.begin(connection, interruption)
 
     async def move(self, mine: Execution, trigger: Trigger, **changes: Any) -> Execution | None:
         """Move an execution by the table; None if it is no longer this copy's."""
@@ -91,15 +124,35 @@ class Journal:
         mine: Execution,
         trigger: Trigger,
         changes: dict[str, Any],
+        interruption: Interruption | None = None,
     ) -> Execution | None:
         row = await store.get(connection, mine.execution_id)
         if row is None or row.epoch != mine.epoch or (row.status, trigger) not in ARROWS:
             return None
         moved = replace(row.on(trigger), updated_at=self._clock.now(), **changes)
         await store.update(connection, moved)
-        await self._audit(connection, row, moved, trigger)
+        await self._audit(connection, row, moved, trigger, interruption)
         await outbox.add(connection, outbox_rows.events(row, moved), at=moved.updated_at)
         return moved
+
+    async def _is_mine(self, connection: AsyncConnection, mine: Execution) -> bool:
+        row = await store.get(connection, mine.execution_id)
+        return row is not None and row.epoch == mine.epoch
+
+    async def _left(self, connection: AsyncConnection, row: Execution) -> Interruption:
+        """Return what is known of a copy that said nothing when it ended."""
+        heard = None
+        if row.node_id is not None:
+            is_own = row.node_id == self._node_id
+            heard = await presence.last_heard(connection, row.node_id, is_own=is_own)
+        from_at = max(row.updated_at, heard or row.updated_at)
+        return Interruption(
+            execution_id=row.execution_id,
+            epoch=row.epoch,
+            kind=interruptions.NODE,
+            cause=f"node {row.node_id} ended; it was last known to run at {from_at.isoformat()}",
+            from_at=min(from_at, self._clock.now()),
+        )
 
     async def _move_version(
         self, connection: AsyncConnection, ended: Execution, trigger: Trigger
@@ -124,9 +177,16 @@ class Journal:
         )
 
     async def _audit(
-        self, connection: AsyncConnection, before: Execution, after: Execution, trigger: Trigger
+        self,
+        connection: AsyncConnection,
+        before: Execution,
+        after: Execution,
+        trigger: Trigger,
+        interruption: Interruption | None = None,
     ) -> None:
         details: dict[str, Any] = {"node_id": self._node_id, "epoch": after.epoch}
+        if interruption is not None:
+            details["interrupted"] = _told(interruption)
         if after.end_reason is not None:
             details["end_reason"] = after.end_reason
         if after.error is not None:
@@ -144,6 +204,17 @@ class Journal:
                 details=details,
             ),
         )
+
+
+def _told(interruption: Interruption) -> dict[str, Any]:
+    to_at: datetime = interruption.to_at or interruption.from_at
+    return {
+        "from": interruption.from_at.isoformat(),
+        "to": to_at.isoformat(),
+        "seconds": (to_at - interruption.from_at).total_seconds(),
+        "bars_missed": interruption.bars_missed,
+        "cause": interruption.cause,
+    }
 
 
 def _made(seen: Observation) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Trigger(StrEnum):
     COMPLETE = "complete"
     BREAK = "break"
     TAKE_OVER = "take_over"
+    LOSE = "lose"
 
 
 class Desired(StrEnum):
@@ -59,16 +60,19 @@ ARROWS: dict[tuple[ExecutionStatus, Trigger], ExecutionStatus] = {
     (_S.STARTING, _T.STOP): _S.STOPPED,
     (_S.STARTING, _T.BREAK): _S.ERROR,
     (_S.STARTING, _T.TAKE_OVER): _S.STARTING,
+    (_S.STARTING, _T.LOSE): _S.STARTING,
     (_S.RUNNING, _T.PAUSE): _S.PAUSED,
     (_S.RUNNING, _T.STOP): _S.STOPPED,
     (_S.RUNNING, _T.COMPLETE): _S.STOPPED,
     (_S.RUNNING, _T.BREAK): _S.ERROR,
     (_S.RUNNING, _T.TAKE_OVER): _S.STARTING,
+    (_S.RUNNING, _T.LOSE): _S.STARTING,
     (_S.PAUSED, _T.RESUME): _S.RUNNING,
     (_S.PAUSED, _T.STOP): _S.STOPPED,
     (_S.PAUSED, _T.COMPLETE): _S.STOPPED,
     (_S.PAUSED, _T.BREAK): _S.ERROR,
     (_S.PAUSED, _T.TAKE_OVER): _S.STARTING,
+    (_S.PAUSED, _T.LOSE): _S.STARTING,
 }
 
 UNENDED = frozenset({ExecutionStatus.STARTING, ExecutionStatus.RUNNING, ExecutionStatus.PAUSED})

@@ -1,13 +1,13 @@
 """The node's loop: read what should run, and make it so."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from strategy_engine.core.errors import UnavailableError
-from strategy_engine.execution.model import Execution
+from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.execution import restarts
+from strategy_engine.execution.model import Desired, Execution
 from strategy_engine.execution.runner import Outcome, Runner, Tools
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
@@ -15,7 +15,7 @@ from strategy_engine.infra.wakeup import WakeUp
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.store import Snapshot
 
-_MOST_LOSSES = 5  # in a row, before the execution is failed instead of claimed again
+_AWAY_S = 1.0  # how long an execution rests whose database is away
 
 _log = logs.get("execution")
 
@@ -31,7 +31,8 @@ class Reconciler:
         self._wake = wake
         self._snapshots = snapshots
         self._runners: dict[str, Runner] = {}
-        self._losses: Counter[str] = Counter()
+        self._records: dict[str, restarts.Record] = {}
+        self._due_s: dict[str, float] = {}  # when what rests may be claimed again
         self._fenced: set[str] = set()  # another copy has them; claiming back would never end
         self._is_stopping = asyncio.Event()
 
@@ -65,7 +66,7 @@ class Reconciler:
         for row in rows:
             runner = self._runners.get(row.execution_id)
             if runner is None:
-                if row.execution_id not in self._fenced:
+                if row.execution_id not in self._fenced and self._is_due(row):
                     self._begin(group, row)
             elif runner.epoch and row.epoch > runner.epoch:
                 self._fenced.add(row.execution_id)
@@ -73,6 +74,10 @@ class Reconciler:
             else:
                 runner.desire(row.desired, row.desired_why)
                 runner.restrict(row.risk_state)
+
+    def _is_due(self, row: Execution) -> bool:
+        due_s = self._due_s.get(row.execution_id, 0.0)
+        return row.desired is Desired.STOP or self._tools.clock.monotonic_s() >= due_s
 
     def _begin(self, group: asyncio.TaskGroup, row: Execution) -> None:
         runner = Runner(row.execution_id, self._tools)
@@ -96,21 +101,37 @@ class Reconciler:
         try:
             outcome = await runner.run()
         except (SQLAlchemyError, DatabaseAwayError):
+            self._rest(runner.execution_id, _AWAY_S)
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this execution, visibly
             await runner.fail(error)
             return
         if outcome is Outcome.SUPERSEDED:
             self._fenced.add(runner.execution_id)
-        if outcome is not Outcome.LOST:
-            self._losses.pop(runner.execution_id, None)
-            return
-        if runner.has_played:  # it got on since it was lost last
-            self._losses.pop(runner.execution_id, None)
-        self._losses[runner.execution_id] += 1
-        if self._losses[runner.execution_id] >= _MOST_LOSSES:
-            why = f"its process was lost {_MOST_LOSSES} times in a row; see the node's log"
-            await runner.fail(UnavailableError(why))
+        match outcome:
+            case Outcome.CRASHED | Outcome.LOST:
+                await self._restart(runner, outcome)
+            case _:
+                self._records.pop(runner.execution_id, None)
+                self._due_s.pop(runner.execution_id, None)
+
+    async def _restart(self, runner: Runner, outcome: Outcome) -> None:
+        name = runner.execution_id
+        record = self._records.get(name, restarts.Record())
+        if outcome is Outcome.CRASHED:
+            record = restarts.after_crash(record, self._tools.clock.monotonic_s())
+        else:
+            record = restarts.after_loss(record, has_played=runner.has_played)
+        self._records[name] = record
+        if not record.is_exhausted:
+            self._rest(name, record.back_off_s)
+        elif outcome is Outcome.CRASHED:
+            await runner.fail(runner.error or _gone(record), restarts=record.crashes - 1)
+        else:
+            await runner.fail(_gone(record))
+
+    def _rest(self, execution_id: str, seconds: float) -> None:
+        self._due_s[execution_id] = self._tools.clock.monotonic_s() + seconds
 
     async def _watch(self) -> None:
         while True:
@@ -134,3 +155,9 @@ class Reconciler:
             ),
             {name: version for name, version in told.items() if version is not None},
         )
+
+
+def _gone(record: restarts.Record) -> EngineError:
+    return UnavailableError(
+        f"its process was lost {record.losses} times in a row; see the node's log"
+    )

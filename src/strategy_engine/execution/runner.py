@@ -74,6 +74,7 @@ class Outcome(Enum):
 
     ENDED = auto()
     HANDED_BACK = auto()  # as it stands: who claims it next goes on
+    CRASHED = auto()  # its process ended by its own doing: claim it again, a few times
     LOST = auto()  # its process went for no fault of the strategy: claim it again
     SUPERSEDED = auto()  # another copy has it
 
@@ -99,6 +100,7 @@ class Runner:
         self._seen = histories.BEFORE_ALL
         self._last_kept: asyncio.Future[None] | None = None
         self.has_played = False
+        self.error: EngineError | None = None
 
     @property
     def epoch(self) -> int:
@@ -158,13 +160,20 @@ class Runner:
         except DatabaseAwayError:
             raise  # nobody's fault: it goes on from what is kept when the database is back
         except EngineError as error:
-            if faults.is_engines_fault(error):
-                _log.warning("execution_lost", execution=self.execution_id, why=str(error))
-                return Outcome.LOST
+            self.error = error
+            return await self._give_up(self._mine, error)
+
+    async def _give_up(self, mine: Execution, error: EngineError) -> Outcome:
+        fault = faults.judge(error, mine.role)
+        if fault is faults.Fault.STRATEGY:
             await self.fail(error)
             return Outcome.ENDED
+        _log.warning("execution_lost", execution=self.execution_id, why=str(error))
+        is_crash = fault is faults.Fault.CRASH
+        await self._tools.journal.lose(mine, faults.cause(error), is_crash=is_crash)
+        return Outcome.CRASHED if is_crash else Outcome.LOST
 
-    async def fail(self, error: Exception) -> None:
+    async def fail(self, error: Exception, *, restarts: int = 0) -> None:
         """End the execution in error, and break its version."""
         if self._mine is None:
             return
@@ -178,7 +187,7 @@ class Runner:
             Trigger.BREAK,
             final,
             end_reason=faults.end_reason(error),
-            error=faults.explain(error),
+            error=faults.explain(error, restarts=restarts),
         )
 
     # -- from claim to end
@@ -219,7 +228,7 @@ class Runner:
         desk = await self._open(mine, settings, past)
         self._seen = _before(desk)
         await talk.warm_up(past.frames_before(self._seen), desk.state)
-        if not await self._report_ready(mine, process.report):
+        if not await self._report_ready(mine, process.report, desk):
             return Outcome.SUPERSEDED
         end = await self._play(desk, talk, self._bars(mine, desk))
         return await self._end(mine, desk, talk, end)
@@ -259,11 +268,12 @@ class Runner:
             trips=await records.round_trips(execution_id),
         )
 
-    async def _report_ready(self, mine: Execution, report: ConfinementReport) -> bool:
+    async def _report_ready(self, mine: Execution, report: ConfinementReport, desk: Desk) -> bool:
         self._is_paused = self._wants(Desired.PAUSE)
-        moved = await self._tools.journal.move(
+        moved = await self._tools.journal.ready(
             mine,
             Trigger.PAUSE if self._is_paused else Trigger.READY,
+            bars_missed=desk.history.bars_between(desk.cursor, _resumes_after(desk)),
             start_time=mine.start_time or self._tools.clock.now(),
             confinement=faults.plain_report(report),
         )
@@ -274,7 +284,7 @@ class Runner:
         speed = self._tools.settings.replay_speed if speed is None else speed
         feed = ReplayFeed(
             desk.history.bars(),
-            start_after_ns=max(desk.history.start_after_ns, desk.cursor[0] - 1),
+            start_after_ns=_resumes_after(desk),
             speed=speed,
             clock=self._tools.clock,
         )
@@ -400,6 +410,10 @@ async def _say_stop(talk: Conversation) -> str | None:
     except EngineError as error:  # it ends all the same; its last words are kept
         return faults.explain(error)
     return None
+
+
+def _resumes_after(desk: Desk) -> int:
+    return max(desk.history.start_after_ns, desk.cursor[0] - 1)
 
 
 def _before(desk: Desk) -> histories.Cursor:

@@ -1,5 +1,6 @@
 """Which nodes there are: each writes a heartbeat row, and whoever wants to know reads it."""
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +20,8 @@ TABLE = sa.Table(
     sa.Column("started_at", database.UtcDateTime, nullable=False),
     sa.Column("heartbeat_at", database.UtcDateTime, nullable=False),
     sa.Column("trouble", sa.Text, nullable=False),
+    # The last heartbeat of the process before this one: until then its work went on.
+    sa.Column("left_at", database.UtcDateTime),
 )
 
 
@@ -40,11 +43,30 @@ class Presence:
 async def beat(connection: AsyncConnection, presence: Presence) -> None:
     """Write a node's heartbeat."""
     values = {name: getattr(presence, name) for name in Presence.__slots__}
+    is_new = TABLE.c.started_at != presence.started_at
+    left_at = sa.case((is_new, TABLE.c.heartbeat_at), else_=TABLE.c.left_at)
     changed = await connection.execute(
-        sa.update(TABLE).where(TABLE.c.node_id == presence.node_id).values(**values)
+        sa.update(TABLE)
+        .where(TABLE.c.node_id == presence.node_id)
+        .values(**values, left_at=left_at)
     )
     if changed.rowcount == 0:
         await connection.execute(sa.insert(TABLE).values(**values))
+
+
+async def last_heard(connection: AsyncConnection, node_id: str, *, is_own: bool) -> datetime | None:
+    """Return when a node was heard of last; of one's own, when the process before this one was."""
+    row = (
+        await connection.execute(
+            sa.select(TABLE.c.pid, TABLE.c.heartbeat_at, TABLE.c.left_at).where(
+                TABLE.c.node_id == node_id
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    heard: datetime | None = row.left_at if is_own and row.pid == os.getpid() else row.heartbeat_at
+    return heard
 
 
 async def nodes(connection: AsyncConnection) -> list[Presence]:

@@ -23,13 +23,13 @@ from strategy_engine.execution.model import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 # status: what each trigger leads to, in the order of `Trigger`; "-" is no arrow
-#          ready    pause   resume   stop     complete break  take_over
+#          ready    pause   resume   stop     complete break  take_over lose
 TABLE = """
-starting   running  paused  -        stopped  -        error  starting
-running    -        paused  -        stopped  stopped  error  starting
-paused     -        -       running  stopped  stopped  error  starting
-stopped    -        -       -        -        -        -      -
-error      -        -       -        -        -        -      -
+starting   running  paused  -        stopped  -        error  starting  starting
+running    -        paused  -        stopped  stopped  error  starting  starting
+paused     -        -       running  stopped  stopped  error  starting  starting
+stopped    -        -       -        -        -        -      -         -
+error      -        -       -        -        -        -      -         -
 """
 EXPECTED = {
     (ExecutionStatus(status), trigger): cell

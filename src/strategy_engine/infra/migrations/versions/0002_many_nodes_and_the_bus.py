@@ -23,6 +23,7 @@ def _control() -> None:
     _ownership()
     _outbox("control_outbox")
     _notices()
+    _interruptions()
     _bus()
 
 
@@ -127,6 +128,21 @@ def _bus_bars() -> None:
         sa.Column("volume", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("bar_type", "close_ns", name=op.f("pk_bus_bars")),
     )
+
+
+def _interruptions() -> None:
+    op.create_table(
+        "interruptions",
+        sa.Column("execution_id", sa.String(length=40), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("from_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("to_at", database.UtcDateTime(length=32), nullable=True),
+        sa.Column("bars_missed", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("execution_id", "epoch", name=op.f("pk_interruptions")),
+    )
+    op.add_column("nodes", sa.Column("left_at", database.UtcDateTime(length=32), nullable=True))
 
 
 def _notices() -> None:
