@@ -11,7 +11,9 @@ from strategy_engine.access.model import Role as AccessRole
 from strategy_engine.access.service import Made
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
-from strategy_engine.market.model import Bars, Instrument, Timeframe
+from strategy_engine.infra.bus.broker import BusSettings
+from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
+from strategy_engine.market.report import ImportReport, TickReport
 from strategy_engine.performance.rollups import Resolution, Span
 from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
@@ -311,3 +313,4 @@ class Services:
     catalogue: Catalogue
     telemetry: Telemetry
     clock: Clock
+    bus: BusSettings = field(default_factory=BusSettings)
