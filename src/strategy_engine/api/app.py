@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from strategy_engine.api import (
+    bus,
     deployments,
     doors,
     edges,
@@ -29,6 +30,7 @@ ROUTERS = (
     keys.router,
     monitoring.router,
     monitoring.index_router,
+    bus.router,
 )
 
 type Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
