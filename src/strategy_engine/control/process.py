@@ -158,6 +158,7 @@ class Control:
                 bus=BusWatch(database=self._database, settings=settings.bus),
             ),
             clock=self._clock,
+            bus=settings.bus,
         )
         self._bus = broker.connect(settings.bus)
 
