@@ -39,6 +39,7 @@ def has_example(document: dict[str, Any], media: dict[str, Any]) -> bool:
 
 def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> None:
     assert {name for name, _ in operations(document)} == {
+        "GET /asyncapi.json",
         "POST /strategies",
         "GET /strategies",
         "GET /strategies/{strategy_id}",
