@@ -12,6 +12,7 @@ from strategy_engine.core.money import NANOS, divide_half_even
 PPB = 1_000_000_000
 PPM = 1_000_000
 DAY_NS = 86_400 * 1_000_000_000
+_MOST_VOLUME = 1e12  # a platform's quantity has a largest value, a data vendor's volume has none
 
 
 class Action(IntEnum):
@@ -69,6 +70,11 @@ class Terms:
     def ticks(self, prices: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return prices in whole ticks, rounded to the nearest: child and engine agree by it."""
         return np.rint(prices * NANOS / self.tick_nanos).astype(np.int64)
+
+    def whole_lots(self, volumes: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return volumes in whole lots, none where one is unknown: child and engine agree by it."""
+        known = np.clip(np.nan_to_num(volumes), 0.0, _MOST_VOLUME)
+        return (known * NANOS // self.lot_nanos).astype(np.int64)
 
     def price(self, ticks: float) -> float:
         """Return a price for display and for strategies; money never goes through it."""

@@ -13,7 +13,7 @@ from strategy_engine.performance import formulas, measure
 from strategy_engine.performance import model as performance
 from strategy_engine.pipeline import history as histories
 from strategy_engine.pipeline import replays
-from strategy_engine.pipeline.decisions import Choices, Chosen
+from strategy_engine.pipeline.decisions import Choices
 from strategy_engine.pipeline.history import Floats, History, Ints, Series
 from strategy_engine.pipeline.replays import Lane
 
@@ -60,7 +60,7 @@ class Segments:
     out_of_sample: performance.Metrics
 
 
-def replay(chosen: Chosen, part: History, settings: Settings) -> Ledgered:
+def replay(chosen: Mapping[str, Choices], part: History, settings: Settings) -> Ledgered:
     """Let an account live through the bars and the decisions on them.
 
     Parameters
@@ -76,7 +76,12 @@ def replay(chosen: Chosen, part: History, settings: Settings) -> Ledgered:
     return Ledgered(
         capital=settings.capital_nanos / money.NANOS,
         close_ns=times,
-        equity=replays.equity(lanes, fills, settings.capital_nanos, times),
+        equity=replays.equity(
+            [(np.asarray(each.close_ns), each.value_nanos()) for each in lanes],
+            fills,
+            settings.capital_nanos,
+            times,
+        ),
         fills=tuple(each.fill for each in fills),
         fill_slots=tuple(each.slot for each in fills),
         round_trips=tuple(trip for trip, _ in trips if trip is not None),
@@ -94,7 +99,7 @@ def with_costs(settings: Settings, factor: int) -> Settings:
     return replace(settings, rules=dearer)
 
 
-def delayed(chosen: Chosen, bars: int) -> dict[str, Choices]:
+def delayed(chosen: Mapping[str, Choices], bars: int) -> dict[str, Choices]:
     """Return the decisions as they arrive when every one takes so many bars longer."""
     return {symbol: each.delayed(bars) for symbol, each in chosen.items()}
 

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from strategy_engine.matching.settings import Settings
-from strategy_engine.pipeline import stage_clock
-from strategy_engine.pipeline.decisions import Choices, unpack
+from strategy_engine.pipeline import speech, stage_clock
+from strategy_engine.pipeline.chosen import Chosen
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import (
     ForgedAnswerError,
@@ -19,11 +18,13 @@ from strategy_engine.pipeline.model import (
     KilledFromOutsideError,
     StrategyFailedError,
 )
+from strategy_engine.registry.source import Warm
 from strategy_engine.sandbox.launcher import ChildDiedError, ChildLimits, ConfinementReport
 from strategy_engine.sandbox.model import ExitKind
 from strategy_engine.sandbox.protocol import messages
 
-LEAN, TESTS = "lean", "tests"
+# Where a version's own tests run: beside its warm modules; pytest is warm for the common ones.
+TESTS = {Warm.LEAN: "tests", Warm.SCIENTIFIC: "scientific", Warm.NAUTILUS: "nautilus"}
 SLOWEST_BAR_S = 0.02  # an evaluation may take 8 ms; a history gets more than twice that a bar
 PACE_FACTOR = 10.0
 LONGEST_LOOKBACK = 100_000
@@ -140,6 +141,7 @@ class Conversation:
         self._child = child
         self._decision_timeout_s = decision_timeout_s
         self._pace = pace
+        self._speech: speech.Speech | None = None
 
     async def load(
         self, job: Job, part: History, *, lookback: int | None = None
@@ -151,7 +153,8 @@ class Conversation:
         StrategyFailedError, ForgedAnswerError, ChildDiedError
             If it does not compile or construct, answers nonsense, or dies.
         """
-        message = _load_message(job, part, lookback or job.settings.lookback)
+        self._speech = speech.of(job.content)
+        message = self._speech.load(job, part, lookback or job.settings.lookback)
         answer = await self._ask(message, messages.Loaded, self._decision_timeout_s)
         if not 1 <= answer.lookback <= LONGEST_LOOKBACK:
             raise ForgedAnswerError(f"the child answered a lookback of {answer.lookback} bars")
@@ -159,21 +162,39 @@ class Conversation:
 
     async def backtest(
         self, part: History, *, warm_up: int = 0, restart_at: int | None = None
-    ) -> dict[str, Choices]:
-        """Return the decisions of fresh instances over a history, checked.
+    ) -> Chosen:
+        """Return the choices of fresh instances on a history after its warm-up, checked.
 
         Raises
         ------
         StrategyFailedError, ForgedAnswerError, ChildDiedError
             If the strategy raises, an answer is malformed or illegal, or the child dies.
         """
-        question = await asyncio.to_thread(_backtest_message, part, warm_up, restart_at)
+        spoken = self._speech
+        if spoken is None:
+            raise RuntimeError("load a strategy before it is asked to choose")
+        # Encoded at once: the frames of a long history are not kept beside it while it is answered.
+        question = await asyncio.to_thread(
+            lambda: messages.encode(spoken.backtest(part, warm_up=warm_up, restart_at=restart_at))
+        )
         bars, loop = part.bar_count(), asyncio.get_running_loop()
         timeout_s = math.ceil(10 * (self._decision_timeout_s + self._pace.allowance_s(bars))) / 10
         asked_at = loop.time()
-        answer = await self._send(question, messages.Backtested, timeout_s)
+        answer = await self._send(question, spoken.answer, timeout_s)
         self._pace.learn(bars, loop.time() - asked_at)
-        return await asyncio.to_thread(unpack, answer, part, warm_up)
+        return await asyncio.to_thread(spoken.unpack, answer, part, warm_up=warm_up)
+
+    async def act(self, message: messages.ToChild) -> messages.NativeActed:
+        """Tell a live native strategy something, and return what it asks for.
+
+        Raises
+        ------
+        StrategyFailedError, ForgedAnswerError, ChildDiedError
+            If the strategy raises, an answer is malformed, or the child dies.
+        """
+        with _deaths_told():
+            body = await self._child.request(messages.encode(message), self._decision_timeout_s)
+        return _read(body, messages.NativeActed)
 
     async def run_tests(self, job: Job, timeout_s: float) -> list[messages.TestOutcome]:
         """Run the user's own tests and return what they reported."""
@@ -191,17 +212,21 @@ class Conversation:
     ) -> M:
         with _deaths_told():
             body = await self._child.request(question, timeout_s)
-        try:
-            answer = await asyncio.to_thread(messages.decode_from_child, body)
-        except msgspec.MsgspecError as error:
-            raise ForgedAnswerError(f"the child answered what is no message: {error}") from None
-        if isinstance(answer, expected):
-            return answer
-        if isinstance(answer, messages.Failed):
-            raise _failure(answer)
-        raise ForgedAnswerError(
-            f"the child answered {type(answer).__name__} where {expected.__name__} was asked for"
-        )
+        return await asyncio.to_thread(_read, body, expected)
+
+
+def _read[M: messages.FromChild](body: bytes, expected: type[M]) -> M:
+    try:
+        answer = messages.decode_from_child(body)
+    except msgspec.MsgspecError as error:
+        raise ForgedAnswerError(f"the child answered what is no message: {error}") from None
+    if isinstance(answer, expected):
+        return answer
+    if isinstance(answer, messages.Failed):
+        raise _failure(answer)
+    raise ForgedAnswerError(
+        f"the child answered {type(answer).__name__} where {expected.__name__} was asked for"
+    )
 
 
 @contextmanager
@@ -221,30 +246,6 @@ def is_from_outside(error: ChildDiedError) -> bool:
     return ended.kind is ExitKind.KILLED or is_kill
 
 
-def _backtest_message(part: History, warm_up: int, restart_at: int | None) -> bytes:
-    # Encoded at once: the frames of a long history are not kept beside it while it is answered.
-    return messages.encode(
-        messages.Backtest(bars=part.frames(), warm_up=warm_up, restart_at=restart_at)
-    )
-
-
-def _load_message(job: Job, part: History, lookback: int | None) -> messages.Load:
-    return messages.Load(
-        code=job.content.code,
-        parameters=job.content.parameters,
-        engine=engine(job.settings),
-        contracts=[
-            messages.Contract(
-                symbol=each.symbol,
-                tick_nanos=each.terms.tick_nanos,
-                lot_nanos=each.terms.lot_nanos,
-            )
-            for each in part.series
-        ],
-        lookback=lookback,
-    )
-
-
 def _shortened(loaded: messages.Loaded) -> messages.Loaded:
     def names(given: list[str]) -> list[str]:
         return [each[:_LONGEST_NAME] for each in given[:_MOST_NAMES]]
@@ -255,22 +256,6 @@ def _shortened(loaded: messages.Loaded) -> messages.Loaded:
         bound=names(loaded.bound),
         unbound=names(loaded.unbound),
         hooks=names(loaded.hooks),
-    )
-
-
-def engine(settings: Settings) -> messages.Engine:
-    """Return what the child needs of the settings."""
-    rules = settings.rules
-    return messages.Engine(
-        capital_nanos=settings.capital_nanos,
-        position_size_ppb=rules.position_size_ppb,
-        stop_loss_ppb=rules.stop_loss_ppb,
-        take_profit_ppb=rules.take_profit_ppb,
-        slippage_ppm=rules.slippage_ppm,
-        fee_ppm=rules.fee_ppm,
-        allow_short=rules.allow_short,
-        max_trades_per_day=rules.max_trades_per_day,
-        max_position_nanos=rules.max_position_nanos,
     )
 
 

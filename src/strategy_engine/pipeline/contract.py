@@ -11,8 +11,8 @@ from strategy_engine.core.errors import EngineError
 from strategy_engine.market.model import Bars
 from strategy_engine.matching.model import PPB
 from strategy_engine.matching.settings import Settings
-from strategy_engine.pipeline import decisions, history
-from strategy_engine.pipeline.decisions import Choices, Chosen
+from strategy_engine.pipeline import history
+from strategy_engine.pipeline.chosen import Advice, Chosen
 from strategy_engine.pipeline.history import Floats, History, Series
 from strategy_engine.pipeline.model import Check, StrategyFailedError, Verdict
 from strategy_engine.sandbox.model import ChildDiedError, ExitKind
@@ -102,7 +102,7 @@ def restart_points(held: Mapping[str, NDArray[np.int64]]) -> dict[str, int]:
 # --- judges
 
 
-def judge_sample(sample: Sample, answer: Answer | None) -> Check:
+def judge_sample(sample: Sample, answer: Answer | None, advice: Advice) -> Check:
     """Judge whether a strategy stood an odd history."""
     if answer is None:
         return _not_asked(sample.name)
@@ -110,7 +110,7 @@ def judge_sample(sample: Sample, answer: Answer | None) -> Check:
         return Check(
             name=sample.name,
             verdict=Verdict.FAILED,
-            message=f"{sample.what}: {answer}{_advice(answer)}",
+            message=f"{sample.what}: {answer}{_advised(answer, advice)}",
             where=_where(answer),
         )
     return _passed(sample.name, f"stands {sample.what}")
@@ -137,29 +137,23 @@ def judge_signals(answers: Mapping[str, Answer]) -> Check:
     decided = [each for each in answers.values() if not isinstance(each, EngineError)]
     if not decided:
         return _not_asked(LEGAL_SIGNALS)
-    count = sum(len(one) for each in decided for one in each.values())
+    count = sum(each.count() for each in decided)
     return _passed(LEGAL_SIGNALS, f"{count:,} decisions, all legal")
 
 
 def judge_repetition(first: Answer | None, second: Answer | None, part: History) -> Check:
     """Judge whether the same history gave the same decisions in two processes."""
-    if not isinstance(first, Mapping) or second is None:
+    if first is None or isinstance(first, EngineError) or second is None:
         return _not_asked(DETERMINISTIC)
     if isinstance(second, EngineError):
         message = f"the same bars went well in one process and failed in another: {second}"
-        return Check(
-            name=DETERMINISTIC, verdict=Verdict.FAILED, message=message, where=_where(second)
+        return _failed(DETERMINISTIC, message, second)
+    for each in first.differences(second, part):
+        message = (
+            f"the same bars gave {each.one} in one process and {each.other} in another, at"
+            f" {history.moment(each.close_ns)} of {each.symbol}; {first.advice.inputs}"
         )
-    for symbol in first:
-        at = decisions.first_difference(first[symbol], second[symbol])
-        if at is not None:
-            message = (
-                f"the same bars gave {_told(first, symbol, at)} in one process and"
-                f" {_told(second, symbol, at)} in another, at {_moment(part, symbol, at)} of"
-                f" {symbol}; decide by market_data and seeded numbers only, never by chance,"
-                " the clock, id(), or what a class or module remembers"
-            )
-            return Check(name=DETERMINISTIC, verdict=Verdict.FAILED, message=message)
+        return _failed(DETERMINISTIC, message)
     return _passed(DETERMINISTIC, "two processes, the same decisions")
 
 
@@ -171,30 +165,24 @@ def judge_restarts(through: Answer | None, restarted: Mapping[str, Answer], part
     restarted : mapping of str to Answer
         By when it was: `while it holds a position`, `while it holds nothing`.
     """
-    if not isinstance(through, Mapping) or not restarted:
+    if through is None or isinstance(through, EngineError) or not restarted:
         return _not_asked(RESTART)
     for when, answer in restarted.items():
         if isinstance(answer, EngineError):
-            message = f"it fails after a restart {when}: {answer}"
-            return Check(
-                name=RESTART, verdict=Verdict.FAILED, message=message, where=_where(answer)
+            return _failed(RESTART, f"it fails after a restart {when}: {answer}", answer)
+        for each in through.differences(answer, part):
+            message = (
+                f"restarted {when}, it said {each.other} at {history.moment(each.close_ns)} of"
+                f" {each.symbol}, without a restart {each.one}; {through.advice.state}"
             )
-        for symbol in through:
-            at = decisions.first_difference(through[symbol], answer[symbol])
-            if at is not None:
-                message = (
-                    f"restarted {when}, it said {_told(answer, symbol, at)} at"
-                    f" {_moment(part, symbol, at)} of {symbol}, without a restart"
-                    f" {_told(through, symbol, at)}; keep what it remembers with save_state and"
-                    " load_state"
-                )
-                return Check(name=RESTART, verdict=Verdict.FAILED, message=message)
+            return _failed(RESTART, message)
     return _passed(RESTART, f"restarted {' and '.join(restarted)}: the same decisions")
 
 
 def judge_sharing(
     apart: Mapping[str, Answer],
     together: Answer | None,
+    pair: History,
     held: tuple[Mapping[str, NDArray[np.int64]], Mapping[str, NDArray[np.int64]]],
 ) -> Check:
     """Judge whether two instances in one process decide as each does alone.
@@ -210,25 +198,41 @@ def judge_sharing(
     errors = [each for each in (*apart.values(), together) if isinstance(each, EngineError)]
     if any(is_silent(each) for each in errors):
         message = f"asked of a second instrument, and of two at once: {errors[0]}"
-        return Check(name=NO_SHARED_STATE, verdict=Verdict.FAILED, message=message)
+        return _failed(NO_SHARED_STATE, message)
     if errors:
         return _passed(NO_SHARED_STATE, f"could not be asked of a second instrument: {errors[0]}")
-    if together is None or not isinstance(together, Mapping):
+    if together is None or isinstance(together, EngineError):
         return _not_asked(NO_SHARED_STATE)
     for symbol, answer in apart.items():
-        if not isinstance(answer, Mapping):
+        if isinstance(answer, EngineError):
             continue
-        at = decisions.first_difference(answer[symbol], together[symbol])
         moved = np.flatnonzero(held[0][symbol] != held[1][symbol])
-        if at is None or (moved.size and moved[0] <= at):
-            continue
-        message = (
-            f"alone it says {_told(answer, symbol, at)} at bar {at} of {symbol}, beside another"
-            f" instrument {_told(together, symbol, at)}; keep its state in self, not in the class"
-            " or the module"
-        )
-        return Check(name=NO_SHARED_STATE, verdict=Verdict.FAILED, message=message)
+        for each in answer.differences(together, alone(pair, symbol)):
+            if moved.size and moved[0] <= each.index:
+                continue
+            message = (
+                f"alone it says {each.one} at bar {each.index} of {symbol}, beside another"
+                f" instrument {each.other}; {answer.advice.sharing}"
+            )
+            return _failed(NO_SHARED_STATE, message)
     return _passed(NO_SHARED_STATE, "two instances in one process, as each alone")
+
+
+def judge_second(first: Answer | None, second: Answer | None, part: History) -> Check:
+    """Judge whether a second instance in one process chooses as the first did."""
+    if first is None or isinstance(first, EngineError) or second is None:
+        return _not_asked(NO_SHARED_STATE)
+    if isinstance(second, EngineError):
+        message = f"a second instance in one process failed: {second}; {first.advice.sharing}"
+        return _failed(NO_SHARED_STATE, message, second)
+    for each in first.differences(second, part):
+        message = (
+            f"a second instance in one process said {each.other} at"
+            f" {history.moment(each.close_ns)} of {each.symbol}, the first {each.one};"
+            f" {first.advice.sharing}"
+        )
+        return _failed(NO_SHARED_STATE, message)
+    return _passed(NO_SHARED_STATE, "a second instance in one process, as the first")
 
 
 def is_silent(answer: Answer | None) -> bool:
@@ -240,6 +244,11 @@ def _passed(name: str, message: str) -> Check:
     return Check(name=name, verdict=Verdict.PASSED, message=message)
 
 
+def _failed(name: str, message: str, error: EngineError | None = None) -> Check:
+    where = _where(error) if error is not None else ""
+    return Check(name=name, verdict=Verdict.FAILED, message=message, where=where)
+
+
 def _not_asked(name: str) -> Check:
     return Check(
         name=name,
@@ -248,10 +257,8 @@ def _not_asked(name: str) -> Check:
     )
 
 
-def _advice(error: EngineError) -> str:
-    if isinstance(error, StrategyFailedError):
-        return "; it must answer 'HOLD' where it cannot decide"
-    return ""
+def _advised(error: EngineError, advice: Advice) -> str:
+    return f"; {advice.illegal}" if isinstance(error, StrategyFailedError) else ""
 
 
 def _where(error: EngineError) -> str:
@@ -260,14 +267,6 @@ def _where(error: EngineError) -> str:
 
 def _is_illegal(answer: Answer) -> bool:
     return isinstance(answer, EngineError) and answer.facts.get("error") == "ContractError"
-
-
-def _told(chosen: Mapping[str, Choices], symbol: str, at: int) -> str:
-    return decisions.said(chosen[symbol].at(at))
-
-
-def _moment(part: History, symbol: str, at: int) -> str:
-    return history.moment(int(alone(part, symbol).series[0].bars.close_ns[at]))
 
 
 # --- builders
@@ -287,7 +286,7 @@ def _changed(part: History, change: Callable[[Columns], Columns]) -> History:
             volume=columns[4],
             timeframe_ns=bars.timeframe_ns,
         )
-        return replace(each, bars=changed)
+        return each.with_bars(changed)
 
     return History(series=tuple(one(each) for each in part.series))
 
@@ -331,6 +330,6 @@ def _holed(part: History) -> History:
             name: getattr(each.bars, name)[kept]
             for name in ("ts_ns", "open", "high", "low", "close", "volume")
         }
-        return replace(each, bars=Bars(**columns, timeframe_ns=each.bars.timeframe_ns))
+        return each.with_bars(Bars(**columns, timeframe_ns=each.bars.timeframe_ns))
 
     return History(series=tuple(one(each) for each in part.series))

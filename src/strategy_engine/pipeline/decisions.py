@@ -81,9 +81,6 @@ class Choices:
         )
 
 
-type Chosen = Mapping[str, Choices]
-
-
 def unpack(answer: messages.Backtested, history: History, warm_up: int = 0) -> dict[str, Choices]:
     """Return the decisions of a child's answer.
 
@@ -102,7 +99,7 @@ def unpack(answer: messages.Backtested, history: History, warm_up: int = 0) -> d
     return {each.symbol: _choices(each, wanted[each.symbol], warm_up) for each in answer.decisions}
 
 
-def digest(chosen: Chosen) -> str:
+def digest(chosen: Mapping[str, Choices]) -> str:
     """Return a digest that is equal for equal decisions."""
     found = hashlib.sha256()
     for symbol in sorted(chosen):

@@ -5,7 +5,7 @@ from typing import Any
 
 from strategy_engine.performance.model import Metrics
 from strategy_engine.performance.var import TailRisk
-from strategy_engine.pipeline import decisions, history
+from strategy_engine.pipeline import history
 from strategy_engine.pipeline.backtest import Segments
 from strategy_engine.pipeline.contract import CONSTRUCTS
 from strategy_engine.pipeline.history import History
@@ -95,7 +95,7 @@ def backtest_of(job: Job, data: Data, gated: Gated) -> dict[str, Any]:
         "lookback": outcome.lookback,
         "history": bars_of(data.seen),
         "hold_out": bars_of(data.unseen),
-        "decisions_digest": decisions.digest(outcome.chosen),
+        **outcome.chosen.told(),
         **metrics_of(outcome.segments),
         "costs_doubled": _short(outcome.dearer),
         "one_bar_later": _short(outcome.later),

@@ -1,14 +1,15 @@
 """The contract pack at work: the questions asked of children, and the checks they come to."""
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from strategy_engine.core.errors import EngineError
-from strategy_engine.pipeline import backtest, contract
-from strategy_engine.pipeline.children import LEAN, TESTS, Children, Conversation, Pace, both
+from strategy_engine.pipeline import contract, questions, speech
+from strategy_engine.pipeline.children import TESTS, Children, Conversation, Pace, both
+from strategy_engine.pipeline.chosen import Advice
 from strategy_engine.pipeline.contract import Answer, Sample
-from strategy_engine.pipeline.decisions import Chosen
-from strategy_engine.pipeline.history import History, Ints
+from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import Check, Job, StrategyFailedError
 from strategy_engine.sandbox.launcher import ChildDiedError
 from strategy_engine.sandbox.protocol import messages
@@ -22,13 +23,6 @@ _NOT_RUN = messages.TestOutcome(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    apart: dict[str, Answer] = field(default_factory=dict)
-    together: Answer | None = None
-    held: tuple[dict[str, Ints], dict[str, Ints]] = field(default_factory=lambda: ({}, {}))
-
-
 @dataclass(slots=True, kw_only=True)
 class _Heard:
     """What one strategy said, question by question. Grows while it is asked."""
@@ -40,8 +34,7 @@ class _Heard:
     unmade: EngineError | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     again: Answer | None = None
-    pair: _Pair = field(default_factory=_Pair)
-    restarted: dict[str, Answer] = field(default_factory=dict)
+    restarted: Mapping[str, Answer] = field(default_factory=dict)
 
 
 class _StopAskingError(Exception):
@@ -85,30 +78,35 @@ async def examine(
         If a child answers nonsense.
     """
     samples = await asyncio.to_thread(contract.odd_samples, real)
-    two = await asyncio.to_thread(contract.with_twin, real)
+    sharing = await asyncio.to_thread(questions.of(job.content).sharing, job, real)
     heard = heard or _Heard()
     try:
         await both(
             _listen(job, children, (real, samples), heard),
-            both(_repeat(job, children, real, heard), _beside(job, children, two, heard)),
+            both(_repeat(job, children, real, heard), _beside(job, children, sharing, heard)),
         )
     except _StopAskingError:
         heard.is_stopped = True
-    return await asyncio.to_thread(_checks, heard, samples, real)
+    advice = speech.of(job.content).advice
+    return [
+        *await asyncio.to_thread(_checks, heard, (*samples, _whole(real)), advice),
+        await asyncio.to_thread(sharing.judge),
+    ]
 
 
-def _checks(heard: _Heard, samples: tuple[Sample, ...], real: History) -> list[Check]:
-    pair = heard.pair
+def _whole(real: History) -> Sample:
+    return Sample(name=contract.REAL_PRICES, what=f"{real.timeline().size:,} bars", part=real)
+
+
+def _checks(heard: _Heard, samples: tuple[Sample, ...], advice: Advice) -> list[Check]:
+    real = samples[-1].part
     through = heard.answers.get(contract.REAL_PRICES)
-    sample = Sample(name=contract.REAL_PRICES, what=f"{real.timeline().size:,} bars", part=real)
     return [
         contract.judge_construction(heard.unmade),
-        *(contract.judge_sample(each, heard.answers.get(each.name)) for each in samples),
-        contract.judge_sample(sample, through),
+        *(contract.judge_sample(each, heard.answers.get(each.name), advice) for each in samples),
         contract.judge_signals(heard.answers),
         contract.judge_repetition(through, heard.again, real),
         contract.judge_restarts(through, heard.restarted, real),
-        contract.judge_sharing(pair.apart, pair.together, pair.held),
     ]
 
 
@@ -119,7 +117,7 @@ async def run_user_tests(
     if not job.content.tests:
         return []
     try:
-        async with children.open(TESTS, f"tests of {job.strategy_id}") as talk:
+        async with children.open(TESTS[job.content.warm], f"tests of {job.strategy_id}") as talk:
             return await talk.run_tests(job, timeout_s)
     except _ANSWERS as error:
         return [messages.TestOutcome(name="tests", passed=False, message=str(error))]
@@ -129,17 +127,18 @@ async def _listen(
     job: Job, children: Children, asked: tuple[History, tuple[Sample, ...]], heard: _Heard
 ) -> None:
     real, samples = asked
-    waiting = [*samples, Sample(name=contract.REAL_PRICES, what="", part=real)]
+    waiting = [*samples, _whole(real)]
     try:
         while waiting:
             label = f"contract of {job.strategy_id}"
-            async with children.open(LEAN, label, heard.pace) as talk:
+            async with children.open(job.content.warm, label, heard.pace) as talk:
                 if not await _made(talk, job, real, heard):
                     return
                 await _ask_all(talk, waiting, heard)
-                through = heard.answers.get(contract.REAL_PRICES)
-                if not waiting and isinstance(through, dict):
-                    heard.restarted = await _restart(talk, job, real, through)
+        through = heard.answers.get(contract.REAL_PRICES)
+        if through is not None and not isinstance(through, EngineError):
+            further = questions.of(job.content)
+            heard.restarted = await further.restarted(job, real, through, children)
     finally:
         heard.first.set()
 
@@ -171,27 +170,14 @@ async def _ask_all(talk: Conversation, waiting: list[Sample], heard: _Heard) -> 
         heard.first.set()
 
 
-async def _restart(
-    talk: Conversation, job: Job, real: History, through: Chosen
-) -> dict[str, Answer]:
-    ledgered = await asyncio.to_thread(backtest.replay, through, real, job.settings)
-    restarted: dict[str, Answer] = {}
-    for when, at in contract.restart_points(ledgered.held).items():
-        try:
-            restarted[when] = await talk.backtest(real, restart_at=at)
-        except _ANSWERS as error:
-            restarted[when] = error
-            break
-    return restarted
-
-
 async def _repeat(job: Job, children: Children, real: History, heard: _Heard) -> None:
     # In a process with another past than the first one's: there the odd series came before.
     await heard.first.wait()
     if not heard.is_answering:
         return
+    label = f"repetition of {job.strategy_id}"
     try:
-        async with children.open(LEAN, f"repetition of {job.strategy_id}", heard.pace) as talk:
+        async with children.open(job.content.warm, label, heard.pace) as talk:
             await talk.load(job, real)
             await talk.backtest(
                 real.last(1)
@@ -204,38 +190,17 @@ async def _repeat(job: Job, children: Children, real: History, heard: _Heard) ->
             raise _StopAskingError from error
 
 
-async def _beside(job: Job, children: Children, pair: History, heard: _Heard) -> None:
-    calm = replace(job, settings=contract.undisturbed(job.settings))
-    apart: dict[str, Answer] = {}
-    together: Answer | None = None
+async def _beside(job: Job, children: Children, sharing: questions.Sharing, heard: _Heard) -> None:
     await heard.first.wait()
     if not heard.is_answering:
         return
+    label = f"instances of {job.strategy_id}"
     try:
-        async with children.open(LEAN, f"instances of {job.strategy_id}", heard.pace) as talk:
-            await talk.load(calm, pair)
-            for each in pair.series:
-                apart[each.symbol] = await talk.backtest(contract.alone(pair, each.symbol))
-            together = await talk.backtest(pair)
+        async with children.open(job.content.warm, label, heard.pace) as talk:
+            await sharing.ask(talk)
     except _ANSWERS as error:
-        together = error
-        asked = next((each.symbol for each in pair.series if each.symbol not in apart), None)
-        if contract.is_silent(error):
-            if asked in job.settings.symbols:  # its own prices, and alone: as in the first process
-                heard.answers.setdefault(contract.REAL_PRICES, error)
-            else:
-                heard.pair = _Pair(apart=apart, together=error)
+        is_silent = contract.is_silent(error)
+        if sharing.fail(error, is_silent=is_silent):
+            heard.answers.setdefault(contract.REAL_PRICES, error)
+        if is_silent:
             raise _StopAskingError from error
-    heard.pair = await asyncio.to_thread(_held, calm, pair, apart, together)
-
-
-def _held(job: Job, pair: History, apart: dict[str, Answer], both: Answer | None) -> _Pair:
-    if both is None or isinstance(both, EngineError):
-        return _Pair(apart=apart, together=both)
-    each_held = {
-        symbol: backtest.replay(chosen, contract.alone(pair, symbol), job.settings).held[symbol]
-        for symbol, chosen in apart.items()
-        if not isinstance(chosen, EngineError)
-    }
-    held = backtest.replay(both, pair, job.settings).held
-    return _Pair(apart=apart, together=both, held=(each_held, dict(held)))

@@ -1,7 +1,7 @@
 """Bars as the stages see them: one timeline for all symbols, the hold-out, slices, frames."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from strategy_engine.core import clock, money
 from strategy_engine.market import calendars
-from strategy_engine.market.model import Bars, Calendar, Instrument
+from strategy_engine.market.model import Bars, Calendar, Instrument, Native, Quotes, Trades
 from strategy_engine.matching.model import DAY_NS, Terms
 from strategy_engine.sandbox.protocol import messages
 
@@ -23,7 +23,13 @@ IN_SAMPLE = 0.6  # of what the backtest sees
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Series:
-    """The bars of one symbol with the terms it trades by."""
+    """The bars of one symbol with the terms it trades by.
+
+    Parameters
+    ----------
+    quotes, trades : Quotes or None, Trades or None
+        Its ticks, for those who meet them; where there are any, they are the market.
+    """
 
     symbol: str
     timeframe: str
@@ -31,6 +37,27 @@ class Series:
     terms: Terms
     bars: Bars
     note: str = ""
+    currency: str = "USD"
+    native: Native | None = None
+    quotes: Quotes | None = None
+    trades: Trades | None = None
+
+    @property
+    def is_ticked(self) -> bool:
+        """Whether it has quotes or trades."""
+        return bool(self.quotes) or bool(self.trades)
+
+    def with_bars(self, bars: Bars) -> "Series":
+        """Return the series with other bars; ticks do not fit them, so there are none."""
+        return replace(self, bars=bars, quotes=None, trades=None)
+
+    def cut(self, start: int, stop: int) -> "Series":
+        """Return the bars from index `start` up to, not including, `stop`, and their ticks."""
+        bars = self.bars.slice(start, stop)
+        span = (int(bars.ts_ns[0]), int(bars.close_ns[-1])) if len(bars) else (0, 0)
+        return replace(
+            self, bars=bars, quotes=_within(self.quotes, span), trades=_within(self.trades, span)
+        )
 
     def ticks(self) -> tuple[Ints, Ints, Ints, Ints]:
         """Return open, high, low and close in ticks, by the same rounding as in the child."""
@@ -52,6 +79,22 @@ class Series:
         )
 
 
+def _tick_columns(each: Series) -> Iterator[NDArray[np.generic]]:
+    if each.quotes is not None:
+        quotes = each.quotes
+        yield from (quotes.ts_ns, quotes.bid, quotes.ask, quotes.bid_size, quotes.ask_size)
+    if each.trades is not None:
+        yield from (each.trades.ts_ns, each.trades.price, each.trades.size)
+
+
+def _within[T: (Quotes, Trades)](ticks: T | None, span: tuple[int, int]) -> T | None:
+    # After the first bar's open and until the last one's close: so parts share no tick.
+    if ticks is None:
+        return None
+    start, stop = np.searchsorted(ticks.ts_ns, np.array(span), side="right").tolist()
+    return ticks.slice(start, stop)
+
+
 def series(instrument: Instrument, bars: Bars, timeframe: str) -> Series:
     """Return an instrument's bars with its terms."""
     return Series(
@@ -62,9 +105,12 @@ def series(instrument: Instrument, bars: Bars, timeframe: str) -> Series:
             symbol=instrument.symbol,
             tick_nanos=money.to_nanos(instrument.tick_size),
             lot_nanos=money.to_nanos(instrument.lot_size),
+            min_lots=instrument.min_lots,
         ),
         bars=bars,
         note=instrument.note,
+        currency=instrument.currency,
+        native=instrument.native,
     )
 
 
@@ -114,6 +160,10 @@ class History:
         """Return the last bars of every symbol, at most `count` of each."""
         return self._cut(lambda closes: (max(0, closes.size - count), closes.size))
 
+    def skip(self, count: int) -> "History":
+        """Return the bars of every symbol without its first `count`."""
+        return self._cut(lambda closes: (min(count, closes.size), closes.size))
+
     def frames(self) -> list[messages.Bars]:
         """Return the bars as a child reads them."""
         return [each.frame() for each in self.series]
@@ -126,12 +176,14 @@ class History:
             bars = each.bars
             for column in (bars.ts_ns, bars.open, bars.high, bars.low, bars.close, bars.volume):
                 digest.update(column.tobytes())
+            for ticks in _tick_columns(each):
+                digest.update(ticks.tobytes())
         return digest.hexdigest()
 
     def _cut(self, bounds: Callable[[Ints], tuple[int, int]]) -> "History":
         def part(each: Series) -> Series:
             start, stop = bounds(each.bars.close_ns)
-            return replace(each, bars=each.bars.slice(start, stop))
+            return each.cut(start, stop)
 
         return History(series=tuple(part(each) for each in self.series))
 
@@ -184,7 +236,7 @@ def with_warm_up(whole: History, window: History, lookback: int) -> tuple[Histor
     ]
     count = min(lookback, *starts)
     longer = tuple(
-        replace(each, bars=each.bars.slice(start - count))
+        each.cut(start - count, len(each.bars))
         for each, start in zip(whole.series, starts, strict=True)
     )
     return History(series=longer), count

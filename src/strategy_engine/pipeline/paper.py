@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from strategy_engine.core import clock, money
-from strategy_engine.matching.model import Action
 from strategy_engine.pipeline.backtest import Ledgered
-from strategy_engine.pipeline.decisions import Chosen
+from strategy_engine.pipeline.chosen import Chosen
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import Check, PaperRun, Verdict
 from strategy_engine.pipeline.rules import check
@@ -57,16 +56,7 @@ def decision_parity(run: PaperRun, chosen: Chosen, part: History) -> Parity | No
     """Compare decision by decision; None where the node kept none."""
     if run.decisions is None:
         return None
-    replayed = [
-        (close_ns, each.symbol, Action(action).name)
-        for each in part.series
-        for own in (chosen[each.symbol],)
-        for at in (own.acting(),)
-        for close_ns, action in zip(
-            each.bars.close_ns[at].tolist(), own.actions[at].tolist(), strict=True
-        )
-    ]
-    return _parity(list(run.decisions), replayed)
+    return _parity(list(run.decisions), list(chosen.rows(part)))
 
 
 def _parity(live: Sequence[tuple[object, ...]], replayed: Sequence[tuple[object, ...]]) -> Parity:

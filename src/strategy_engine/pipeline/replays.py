@@ -94,11 +94,11 @@ class Lane:
 
     def held(self) -> Ints:
         """Return the lots after each bar."""
-        return _stepped(self._steps, 0, len(self.close))
+        return stepped(self._steps, 0, len(self.close))
 
     def value_nanos(self) -> Ints:
         """Return the position's value after each bar, billionths."""
-        return _worth(np.asarray(self.close), self.held(), self.book.terms)
+        return worth(np.asarray(self.close), self.held(), self.book.terms)
 
 
 def play(lanes: Sequence[Lane], account: Account) -> list[Filled]:
@@ -118,17 +118,22 @@ def play(lanes: Sequence[Lane], account: Account) -> list[Filled]:
 
 
 def equity(
-    lanes: Sequence[Lane], fills: Sequence[Filled], capital_nanos: int, times: Ints
+    lanes: Iterable[tuple[Ints, Ints]], fills: Sequence[Filled], capital_nanos: int, times: Ints
 ) -> Floats:
-    """Return cash and positions at every instant of the timeline, account currency."""
+    """Return cash and positions at every instant of the timeline, account currency.
+
+    Parameters
+    ----------
+    lanes : iterable of pairs of array of int64
+        Of each symbol, when its bars closed, and what the position was worth then, billionths.
+    """
     cash = [(each.slot, each.cash_nanos) for each in fills]
-    total = _stepped(cash, capital_nanos, times.size)
-    for lane in lanes:
-        value = lane.value_nanos()
+    total = stepped(cash, capital_nanos, times.size)
+    for close_ns, value in lanes:
         if value.size == times.size:
             total = total + value
             continue
-        at = np.searchsorted(np.asarray(lane.close_ns), times, side="right") - 1
+        at = np.searchsorted(close_ns, times, side="right") - 1
         total = total + np.where(at < 0, 0, value[np.maximum(at, 0)] if value.size else 0)
     return total.astype(np.float64) / money.NANOS
 
@@ -150,8 +155,8 @@ def _quiet_between(book: Book) -> tuple[int, int]:
     return (_NOWHERE[0] if below is None else below), (_NOWHERE[1] if above is None else above)
 
 
-def _stepped(steps: Sequence[tuple[int, int]], first: int, size: int) -> Ints:
-    # What holds at each of so many places, when it changes at some of them; the last change counts.
+def stepped(steps: Sequence[tuple[int, int]], first: int, size: int) -> Ints:
+    """Return what holds at each of so many places, when it changes at some; the last one counts."""
     values = [first, *(value for _, value in steps)]
     kind = np.int64 if max(map(abs, values)) < _SAFE else object
     counts = np.searchsorted([at for at, _ in steps], np.arange(size), side="right")
@@ -159,7 +164,8 @@ def _stepped(steps: Sequence[tuple[int, int]], first: int, size: int) -> Ints:
     return found
 
 
-def _worth(close: Ints, held: Ints, terms: Terms) -> Ints:
+def worth(close: Ints, held: Ints, terms: Terms) -> Ints:
+    """Return what lots are worth at closes in ticks, billionths."""
     factor, rest = divmod(terms.tick_nanos * terms.lot_nanos, money.NANOS)
     if not close.size or not held.any():
         return np.zeros(close.size, dtype=np.int64)

@@ -1,7 +1,7 @@
 """What a backtest risked: limits kept, bad days, stress, and its place beside what runs. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from strategy_engine.market.model import Bars
 from strategy_engine.matching.model import DAY_NS, Terms
 from strategy_engine.matching.settings import Settings
 from strategy_engine.performance import formulas, var
-from strategy_engine.pipeline import backtest, history
+from strategy_engine.pipeline import history
 from strategy_engine.pipeline.backtest import Ledgered
-from strategy_engine.pipeline.decisions import Chosen
+from strategy_engine.pipeline.chosen import Chosen
 from strategy_engine.pipeline.history import Floats, History, Ints, Series
 
 GAP = -0.10
@@ -184,7 +184,7 @@ def _gap(ledgered: Ledgered, part: History) -> Stress:
 
 def _volatile(chosen: Chosen, part: History, settings: Settings) -> Stress:
     wild = History(series=tuple(_wilder(each) for each in part.series))
-    ledgered = backtest.replay(chosen, wild, settings)
+    ledgered = chosen.replay(wild, settings)
     drawdown = formulas.max_drawdown(ledgered.equity, capital=ledgered.capital) or 0.0
     return Stress(
         name="volatility",
@@ -215,7 +215,7 @@ def _wilder(each: Series) -> Series:
         volume=bars.volume,
         timeframe_ns=bars.timeframe_ns,
     )
-    return replace(each, bars=changed)
+    return each.with_bars(changed)
 
 
 def _blind(ledgered: Ledgered, part: History) -> Stress:

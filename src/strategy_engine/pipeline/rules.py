@@ -1,19 +1,14 @@
 """A stage's end, and the gates of the backtest: facts in, checks out. Pure."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from strategy_engine.core import money
-from strategy_engine.matching.model import Action
 from strategy_engine.matching.settings import Settings
-from strategy_engine.pipeline import decisions, history
+from strategy_engine.pipeline import history
+from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.backtest import Ledgered
-from strategy_engine.pipeline.decisions import Chosen
+from strategy_engine.pipeline.chosen import Chosen
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import (
     Check,
@@ -116,11 +111,7 @@ def cuts_at_decisions(chosen: Chosen, part: History, digest: str) -> list[int]:
 
     There a strategy that knows later bars is caught: the first bar that it used is not there.
     """
-    closes = sorted(
-        close_ns
-        for each in part.series
-        for close_ns in each.bars.close_ns[_changes(chosen, each.symbol)].tolist()
-    )
+    closes = chosen.turns(part)
     if not closes:
         return []
     # One of each third of them, so that they are never the same.
@@ -156,25 +147,14 @@ def judge_lookahead(found: Sequence[Truncation]) -> Check:
     return check("no_lookahead", message, passed=True)
 
 
-def _changes(chosen: Chosen, symbol: str) -> NDArray[np.intp]:
-    actions = chosen[symbol].actions
-    before = np.concatenate(([np.int8(Action.HOLD)], actions[:-1]))
-    changed = np.flatnonzero((actions != before) & (actions != Action.HOLD))
-    return changed if changed.size else chosen[symbol].acting()
-
-
 def _difference(chosen: Chosen, truncated: Chosen | StrategyFailedError, part: History) -> str:
     if isinstance(truncated, StrategyFailedError):
         return f"it failed, with the later bars there it did not: {truncated}"
-    for each in part.series:
-        whole, cut = chosen[each.symbol], truncated[each.symbol]
-        at = decisions.first_difference(whole, cut)
-        if at is not None:
-            return (
-                f"it said {decisions.said(cut.at(at))} at"
-                f" {history.moment(int(each.bars.close_ns[at]))} of {each.symbol}, with the later"
-                f" bars there {decisions.said(whole.at(at))}"
-            )
+    for each in chosen.differences(truncated, part):
+        return (
+            f"it said {each.other} at {history.moment(each.close_ns)} of {each.symbol}, with the"
+            f" later bars there {each.one}"
+        )
     return ""
 
 
@@ -201,19 +181,20 @@ class WarmUp:
         return self.mismatches / self.acting if self.acting else 0.0
 
 
-def warm_up_of(chosen: Chosen, longer: Chosen, *, lookback: int) -> WarmUp:
-    """Compare decisions from the bar on at which the longer window, too, is full."""
-    start = lookback - 1
-    counted = [decisions.mismatches(each, longer[symbol], start) for symbol, each in chosen.items()]
+def warm_up_of(chosen: Chosen, longer: Longer) -> WarmUp:
+    """Compare choices from the bar on at which the longer history, too, is there."""
+    if longer.chosen is None:
+        return WarmUp(lookback=longer.lookback, compared_bars=0, acting=0, mismatches=0)
+    found = chosen.compared(longer.chosen, longer.part, longer.start)
     return WarmUp(
-        lookback=lookback,
-        compared_bars=sum(max(0, len(each) - start) for each in chosen.values()),
-        acting=sum(acting for _, acting in counted),
-        mismatches=sum(different for different, _ in counted),
+        lookback=longer.lookback,
+        compared_bars=found.bars,
+        acting=found.acting,
+        mismatches=found.mismatches,
     )
 
 
-def judge_warm_up(found: WarmUp) -> Check:
+def judge_warm_up(found: WarmUp, advice: str) -> Check:
     """Judge whether a longer window leaves the decisions as they are."""
     if not found.compared_bars:
         message = f"not compared: the history is shorter than {found.lookback} bars"
@@ -224,32 +205,16 @@ def judge_warm_up(found: WarmUp) -> Check:
     )
     if found.share <= MOST_WARM_UP_MISMATCH:
         return check("warm_up_stable", message, passed=True)
-    advice = (
-        f"; at most {MOST_WARM_UP_MISMATCH:.0%} may: raise the class attribute lookback until its"
-        " indicators no longer feel where the window begins"
-    )
-    return check("warm_up_stable", message + advice, passed=False)
+    message += f"; at most {MOST_WARM_UP_MISMATCH:.0%} may: {advice}"
+    return check("warm_up_stable", message, passed=False)
 
 
 # --- it trades
 
 
-def judge_trading(ledgered: Ledgered, chosen: Chosen, settings: Settings) -> Check:
+def judge_trading(ledgered: Ledgered, chosen: Chosen, part: History, settings: Settings) -> Check:
     """Judge whether the strategy traded at all."""
     entries, closed = ledgered.entries(), len(ledgered.round_trips)
     if entries:
         return check("trades", f"{entries} entries, {closed} round trips closed", passed=True)
-    said = Counter(Action(int(action)).name for each in chosen.values() for action in each.actions)
-    words = ", ".join(f"{name} {said[name]:,}" for name in ("BUY", "SELL", "TARGET", "HOLD"))
-    if said["BUY"] or said["TARGET"] or (said["SELL"] and settings.rules.allow_short):
-        advice = (
-            "no entry came to a whole lot: raise position_size"
-            f" ({settings.rules.position_size_ppb / 1e9:g}), capital"
-            f" ({settings.capital_nanos / money.NANOS:,.0f}) or max_position_size"
-        )
-    elif said["SELL"]:
-        advice = "SELL opens a short only with allow_short"
-    else:
-        advice = "loosen its entry condition, or test it on data where it is met"
-    bars = sum(len(each) for each in chosen.values())
-    return check("trades", f"no trade in {bars:,} bars ({words}); {advice}", passed=False)
+    return check("trades", chosen.silence(part, settings), passed=False)

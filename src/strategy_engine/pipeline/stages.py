@@ -24,8 +24,8 @@ from strategy_engine.pipeline import (
     syntax,
     trial,
 )
-from strategy_engine.pipeline.children import LEAN, Children, both
-from strategy_engine.pipeline.decisions import Chosen
+from strategy_engine.pipeline.children import Children, both
+from strategy_engine.pipeline.chosen import Chosen
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import (
     Check,
@@ -140,9 +140,9 @@ async def backtest_(job: Job, tools: Tools) -> StageResult:
     gated = await trial.gate(job, data.seen, children=tools.children, outcomes=tools.outcomes)
     outcome = gated.outcome
     checks = [
-        rules.judge_trading(outcome.ledgered, outcome.chosen, job.settings),
+        rules.judge_trading(outcome.ledgered, outcome.chosen, data.seen, job.settings),
         rules.judge_lookahead(gated.lookahead),
-        rules.judge_warm_up(gated.warm_up),
+        rules.judge_warm_up(gated.warm_up, outcome.chosen.advice.warm_up),
     ]
     facts = await asyncio.to_thread(evidence.backtest_of, job, data, gated)
     return rules.conclude(
@@ -153,7 +153,7 @@ async def backtest_(job: Job, tools: Tools) -> StageResult:
         summary=f"{facts['trade_count']} round trips in {facts['duration_days']} days, return"
         f" {facts['total_return']:.1%}, Sharpe {facts['sharpe_ratio']:.2f},"
         f" drawdown {facts['max_drawdown']:.1%}",
-        extra=evidence.length_finding(job, data),
+        extra=[*evidence.length_finding(job, data), *outcome.chosen.notes(outcome.ledgered)],
     )
 
 
@@ -267,7 +267,7 @@ def _ms_since(started: float, tools: Tools) -> float:
 async def _construct(job: Job, tools: Tools) -> tuple[messages.Loaded | None, Check]:
     try:
         part = await asyncio.to_thread(trial.first_bars, job, tools.catalogue)
-        async with tools.children.open(LEAN, f"syntax of {job.strategy_id}") as talk:
+        async with tools.children.open(job.content.warm, f"syntax of {job.strategy_id}") as talk:
             loaded = await talk.load(job, part)
     except UnavailableError:
         raise
@@ -308,12 +308,11 @@ def _loaded_evidence(job: Job, loaded: messages.Loaded | None) -> dict[str, Any]
 async def _replayed(
     job: Job, tools: Tools, whole: History, window: History
 ) -> tuple[Chosen, backtest.Ledgered]:
-    async with tools.children.open(LEAN, f"parity of {job.strategy_id}") as talk:
+    async with tools.children.open(job.content.warm, f"parity of {job.strategy_id}") as talk:
         lookback = (await talk.load(job, whole)).lookback
         longer, warm_up = history.with_warm_up(whole, window, lookback)
         chosen = await talk.backtest(longer, warm_up=warm_up)
-    own = {symbol: each.slice(warm_up) for symbol, each in chosen.items()}
-    return own, await asyncio.to_thread(backtest.replay, own, window, job.settings)
+    return chosen, await asyncio.to_thread(chosen.replay, window, job.settings)
 
 
 def _risks(

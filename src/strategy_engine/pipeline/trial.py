@@ -3,21 +3,22 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.market.model import Timeframe
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.model import Metrics
-from strategy_engine.pipeline import backtest, history, rules
+from strategy_engine.pipeline import backtest, history, questions, rules
+from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.backtest import Ledgered, Segments
-from strategy_engine.pipeline.children import LEAN, LONGEST_LOOKBACK, Children, Conversation, both
-from strategy_engine.pipeline.decisions import Chosen
+from strategy_engine.pipeline.children import Children, Conversation, both
+from strategy_engine.pipeline.chosen import Chosen
 from strategy_engine.pipeline.history import History, Series
 from strategy_engine.pipeline.model import Job, StrategyFailedError
 
 _MOST_BYTES = 64 << 20
-_FILL_BYTES, _TRIP_BYTES, _DETAIL_BYTES = 500, 250, 400  # with what they are kept in; measured
+_FILL_BYTES, _TRIP_BYTES = 500, 250  # with what they are kept in; measured
 _COSTS_FACTOR = 2
 _LATENCY_BARS = 1
 
@@ -48,11 +49,8 @@ class Outcome:
         """Return about how much memory it takes."""
         ledgered = self.ledgered
         arrays = [ledgered.close_ns, ledgered.equity, *ledgered.held.values()]
-        chosen = sum(
-            each.actions.nbytes + len(each.details) * _DETAIL_BYTES for each in self.chosen.values()
-        )
         events = len(ledgered.fills) * _FILL_BYTES + len(ledgered.round_trips) * _TRIP_BYTES
-        return sum(each.nbytes for each in arrays) + chosen + events
+        return sum(each.nbytes for each in arrays) + self.chosen.size_bytes() + events
 
 
 class Outcomes:
@@ -99,7 +97,7 @@ async def outcome_of(job: Job, seen: History, *, children: Children, outcomes: O
     key = await asyncio.to_thread(key_of, job, seen)
     if (known := outcomes.get(key)) is not None:
         return known
-    async with children.open(LEAN, f"backtest of {job.strategy_id}") as talk:
+    async with children.open(job.content.warm, f"backtest of {job.strategy_id}") as talk:
         lookback = (await talk.load(job, seen)).lookback
         chosen = await talk.backtest(seen)
     outcome = await asyncio.to_thread(conclude, job, seen, chosen, lookback)
@@ -114,16 +112,16 @@ def key_of(job: Job, part: History) -> str:
 
 def conclude(job: Job, part: History, chosen: Chosen, lookback: int) -> Outcome:
     """Return what decisions come to: as they are, at higher costs, and arriving later."""
-    ledgered = backtest.replay(chosen, part, job.settings)
+    ledgered = chosen.replay(part, job.settings)
     dear = backtest.with_costs(job.settings, _COSTS_FACTOR)
-    late = backtest.delayed(chosen, _LATENCY_BARS)
+    late = chosen.delayed(_LATENCY_BARS)
     return Outcome(
         lookback=lookback,
         chosen=chosen,
         ledgered=ledgered,
         segments=backtest.segments(ledgered, part),
-        dearer=backtest.whole(backtest.replay(chosen, part, dear), part),
-        later=backtest.whole(backtest.replay(late, part, job.settings), part),
+        dearer=backtest.whole(chosen.replay(part, dear), part),
+        later=backtest.whole(late.replay(part, job.settings), part),
     )
 
 
@@ -146,11 +144,11 @@ async def gate(job: Job, seen: History, *, children: Children, outcomes: Outcome
         _first(job, seen, children), _second(job, seen, children)
     )
     outcomes.put(await asyncio.to_thread(key_of, job, seen), outcome)
-    cuts = [*own_cuts, *digest_cuts]
+    cuts = [*own_cuts, *digest_cuts, *await questions.of(job.content).fed(job, seen, children)]
     return Gated(
         outcome=outcome,
         lookahead=await asyncio.to_thread(rules.truncations, outcome.chosen, cuts),
-        warm_up=rules.warm_up_of(outcome.chosen, longer, lookback=2 * outcome.lookback),
+        warm_up=rules.warm_up_of(longer.usual or outcome.chosen, longer),
     )
 
 
@@ -160,7 +158,7 @@ def first_bars(job: Job, catalogue: Catalogue) -> History:
 
 
 async def _first(job: Job, seen: History, children: Children) -> tuple[Outcome, list[rules.Cut]]:
-    async with children.open(LEAN, f"backtest of {job.strategy_id}") as talk:
+    async with children.open(job.content.warm, f"backtest of {job.strategy_id}") as talk:
         lookback = (await talk.load(job, seen)).lookback
         chosen = await talk.backtest(seen)
         ends = await asyncio.to_thread(rules.cuts_at_decisions, chosen, seen, job.content.digest)
@@ -169,11 +167,10 @@ async def _first(job: Job, seen: History, children: Children) -> tuple[Outcome, 
         )
 
 
-async def _second(job: Job, seen: History, children: Children) -> tuple[list[rules.Cut], Chosen]:
-    async with children.open(LEAN, f"gates of {job.strategy_id}") as talk:
+async def _second(job: Job, seen: History, children: Children) -> tuple[list[rules.Cut], Longer]:
+    async with children.open(job.content.warm, f"gates of {job.strategy_id}") as talk:
         lookback = (await talk.load(job, seen)).lookback
-        await talk.load(job, seen, lookback=min(2 * lookback, LONGEST_LOOKBACK))
-        longer = await talk.backtest(seen)
+        longer = await questions.of(job.content).longer(talk, job, seen, lookback)
         await talk.load(job, seen)
         return await _cut(talk, seen, rules.cuts_by_digest(seen, job.content.digest)), longer
 
@@ -217,4 +214,8 @@ def _series(symbol: str, job: Job, catalogue: Catalogue) -> Series:
     instrument = catalogue.instrument(symbol)
     timeframe = job.settings.timeframe or str(instrument.default_timeframe)
     bars = catalogue.bars(symbol, timeframe)
-    return history.series(instrument, bars, str(Timeframe.parse(timeframe)))
+    found = history.series(instrument, bars, str(Timeframe.parse(timeframe)))
+    if not job.content.is_native:
+        return found  # a signal is given at a bar's close; ticks are nothing to it
+    ticked = replace(found, quotes=catalogue.quotes(symbol), trades=catalogue.trades(symbol))
+    return ticked.cut(0, len(bars))

@@ -15,6 +15,7 @@ from strategy_engine.pipeline import criteria, history
 from strategy_engine.pipeline.decisions import Choices
 from strategy_engine.pipeline.history import History, Series
 from strategy_engine.pipeline.model import Job
+from strategy_engine.pipeline.signals import Signals
 from strategy_engine.registry.model import Content
 from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ChildLimits, ExitKind
 from strategy_engine.sandbox.protocol import messages
@@ -92,6 +93,10 @@ def make_choices(actions: Iterable[int], symbol: str = SYMBOL, **details: Any) -
         actions=np.array(list(actions), dtype=np.int8),
         details=details.get("details", {}),
     )
+
+
+def make_signals(*every: Choices) -> Signals:
+    return Signals({each.symbol: each for each in every})
 
 
 def make_job(code: str = RSI, **changes: Any) -> Job:
@@ -186,6 +191,7 @@ def make() -> SimpleNamespace:
         series=make_series,
         history=make_history,
         choices=make_choices,
+        signals=make_signals,
         job=make_job,
         wave=wave,
         died=died,

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from strategy_engine.pipeline.children import LEAN, SLOWEST_BAR_S, Children, Pace, both
+from strategy_engine.pipeline.children import SLOWEST_BAR_S, Children, Pace, both
 from strategy_engine.pipeline.model import (
     ForgedAnswerError,
     KilledFromOutsideError,
@@ -21,7 +21,7 @@ def children(launcher, workers=2):
 
 
 async def ask(launcher, job, part):
-    async with children(launcher).open(LEAN, "test") as talk:
+    async with children(launcher).open("lean", "test") as talk:
         await talk.load(job, part)
         return await talk.backtest(part)
 
@@ -82,7 +82,7 @@ async def test_what_a_child_says_at_length_is_cut(make):
     loaded = messages.Loaded(
         class_name=long, lookback=5, bound=[long] * 5_000, unbound=[], hooks=[]
     )
-    async with children(make.Scripted(lambda _: loaded)).open(LEAN, "test") as talk:
+    async with children(make.Scripted(lambda _: loaded)).open("lean", "test") as talk:
         found = await talk.load(make.job(), make.history([1.0, 1.1]))
     assert len(found.class_name) == 200
     assert (len(found.bound), len(found.bound[0])) == (1_000, 200)
@@ -94,7 +94,7 @@ async def test_no_more_children_are_open_than_there_are_workers(make):
     gate = asyncio.Event()
 
     async def one():
-        async with pool.open(LEAN, "test"):
+        async with pool.open("lean", "test"):
             await gate.wait()
 
     tasks = [asyncio.create_task(one()) for _ in range(10)]
@@ -152,7 +152,7 @@ async def test_a_child_that_is_not_born_gives_its_worker_back(make):
     pool = children(Barren(), workers=1)
     for _ in range(2):
         with pytest.raises(KilledFromOutsideError, match="it died young"):
-            async with pool.open(LEAN, "test"):
+            async with pool.open("lean", "test"):
                 pass
 
 
@@ -185,11 +185,11 @@ async def test_a_fast_strategy_gets_hardly_more_than_one_decision_s_time(make):
     pool = Children(Timed(), limits=ChildLimits(), workers=1, decision_timeout_s=5.0)
     pace = Pace()
     part = make.history(make.wave(1_000))
-    async with pool.open(LEAN, "test", pace) as talk:
+    async with pool.open("lean", "test", pace) as talk:
         await talk.load(make.job(), part)
         await talk.backtest(part.last(200))
     pace.learn(200, 0.002)
-    async with pool.open(LEAN, "test", pace) as talk:
+    async with pool.open("lean", "test", pace) as talk:
         await talk.load(make.job(), part)
         await talk.backtest(part)
     assert waits == [5.0, 9.0, 5.0, 5.1]

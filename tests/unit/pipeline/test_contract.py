@@ -5,6 +5,7 @@ from strategy_engine.core.errors import EngineError
 from strategy_engine.matching.model import PPB
 from strategy_engine.pipeline import contract, history
 from strategy_engine.pipeline.model import StrategyFailedError, Verdict
+from strategy_engine.pipeline.signals import ADVICE
 
 
 @pytest.fixture
@@ -86,25 +87,28 @@ def test_a_restart_is_tried_in_a_position_and_outside():
 
 def test_a_sample_that_raised_is_told_with_its_line(real):
     sample = by_name(real)["flat_prices"]
-    found = contract.judge_sample(sample, StrategyFailedError("it raised X", where="line 3: x"))
+    found = contract.judge_sample(
+        sample, StrategyFailedError("it raised X", where="line 3: x"), ADVICE
+    )
     assert found.verdict is Verdict.FAILED
     assert found.message.startswith("a price that never moves: it raised X; it must answer 'HOLD'")
     assert found.where == "line 3: x"
 
 
 def test_a_sample_that_killed_its_child_is_told_without_that_advice(real, make):
-    found = contract.judge_sample(by_name(real)["gaps"], make.died("it was silent"))
+    found = contract.judge_sample(by_name(real)["gaps"], make.died("it was silent"), ADVICE)
     assert found.message == "missing bars and a price gap: it was silent"
 
 
 def test_what_was_never_asked_is_inconclusive(real, make):
     sample = by_name(real)["gaps"]
     verdicts = [
-        contract.judge_sample(sample, None),
+        contract.judge_sample(sample, None, ADVICE),
         contract.judge_signals({}),
         contract.judge_repetition(None, None, real),
         contract.judge_restarts(None, {}, real),
-        contract.judge_sharing({}, None, ({}, {})),
+        contract.judge_sharing({}, None, real, ({}, {})),
+        contract.judge_second(None, None, real),
     ]
     assert {each.verdict for each in verdicts} == {Verdict.INCONCLUSIVE}
 
@@ -117,7 +121,7 @@ def test_an_illegal_signal_is_told_from_another_failure():
 
 
 def test_decisions_that_change_between_processes_fail_with_both(make, real):
-    one, other = ({make.SYMBOL: make.choices([0, each, 0])} for each in (1, 2))
+    one, other = (make.signals(make.choices([0, each, 0])) for each in (1, 2))
     assert contract.judge_repetition(one, one, real).verdict is Verdict.PASSED
     found = contract.judge_repetition(one, other, real)
     assert found.verdict is Verdict.FAILED
@@ -126,14 +130,14 @@ def test_decisions_that_change_between_processes_fail_with_both(make, real):
 
 
 def test_failing_in_one_process_of_two_is_not_deterministic(make, real):
-    one = {make.SYMBOL: make.choices([0, 1, 0])}
+    one = make.signals(make.choices([0, 1, 0]))
     found = contract.judge_repetition(one, StrategyFailedError("it raised X"), real)
     assert found.verdict is Verdict.FAILED
     assert "failed in another: it raised X" in found.message
 
 
 def test_decisions_that_change_by_a_restart_fail(make, real):
-    one, other = ({make.SYMBOL: make.choices([0, each, 0])} for each in (1, 0))
+    one, other = (make.signals(make.choices([0, each, 0])) for each in (1, 0))
     assert contract.judge_restarts(one, {"now": one}, real).verdict is Verdict.PASSED
     found = contract.judge_restarts(one, {"now": one, "then": other}, real)
     assert found.verdict is Verdict.FAILED
@@ -142,31 +146,41 @@ def test_decisions_that_change_by_a_restart_fail(make, real):
 
 
 def test_failing_after_a_restart_fails(make, real):
-    one = {make.SYMBOL: make.choices([0, 1, 0])}
+    one = make.signals(make.choices([0, 1, 0]))
     found = contract.judge_restarts(one, {"now": StrategyFailedError("it raised X")}, real)
     assert (found.verdict, "after a restart now" in found.message) == (Verdict.FAILED, True)
 
 
 def sharing(make, lots):
-    apart = {"A": {"A": make.choices([0, 1, 0], symbol="A")}}
-    together = {"A": make.choices([0, 2, 0], symbol="A")}
-    return contract.judge_sharing(
-        apart, together, ({"A": np.array([0, 0, 5])}, {"A": np.array(lots)})
-    )
+    apart = {"A.SIM": make.signals(make.choices([0, 1, 0], symbol="A.SIM"))}
+    together = make.signals(make.choices([0, 2, 0], symbol="A.SIM"))
+    pair = make.history([1.0, 1.0, 1.0], symbol="A.SIM")
+    held = {"A.SIM": np.array([0, 0, 5])}, {"A.SIM": np.array(lots)}
+    return contract.judge_sharing(apart, together, pair, held)
 
 
 def test_another_decision_beside_another_instrument_is_shared_state(make):
     found = sharing(make, [0, 0, 7])
     assert found.verdict is Verdict.FAILED
-    assert "alone it says BUY at bar 1 of A, beside another instrument SELL" in found.message
+    assert "alone it says BUY at bar 1 of A.SIM, beside another instrument SELL" in found.message
 
 
 def test_another_decision_after_another_position_is_the_common_account_s_doing(make):
     assert sharing(make, [0, 5, 5]).verdict is Verdict.PASSED
 
 
+def test_a_second_instance_that_chooses_otherwise_is_shared_state(make, real):
+    one, other = (make.signals(make.choices([0, each, 0])) for each in (1, 2))
+    assert contract.judge_second(one, one, real).verdict is Verdict.PASSED
+    found = contract.judge_second(one, other, real)
+    assert found.verdict is Verdict.FAILED
+    assert "a second instance in one process said SELL at 2017-01-02 00:00 UTC" in found.message
+    raised = contract.judge_second(one, StrategyFailedError("it raised X"), real)
+    assert "a second instance in one process failed: it raised X" in raised.message
+
+
 def test_a_strategy_that_takes_no_second_instrument_is_not_blamed(make):
     error: EngineError = StrategyFailedError("it raised KeyError: 'TWIN.SIM'")
-    found = contract.judge_sharing({}, error, ({}, {}))
+    found = contract.judge_sharing({}, error, make.history([1.0]), ({}, {}))
     assert found.verdict is Verdict.PASSED
     assert "could not be asked of a second instrument" in found.message

@@ -18,7 +18,7 @@ def window(make):
 
 @pytest.fixture
 def chosen(make):
-    return {make.SYMBOL: make.choices([1, 0, 2, 0] * 50)}
+    return make.signals(make.choices([1, 0, 2, 0] * 50))
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_parity_ends_at_99_in_100(equal, of, verdict):
 
 def test_a_window_without_a_trade_passes_with_a_note(run, make, window):
     silent = replace(run, trades=(), round_trips=(), decisions=())
-    none = {make.SYMBOL: make.choices([0] * 200)}
+    none = make.signals(make.choices([0] * 200))
     ledgered = backtest.replay(none, window, FULLY)
     assert paper.fill_parity(silent, ledgered, window).share == 1.0
     found = paper.judge_activity(silent, 200)

@@ -103,7 +103,7 @@ def test_lots_that_are_worth_no_whole_billionth_are_marked_exactly(make):
             )
         ]
     )
-    chosen = {make.SYMBOL: make.choices([1, 0, 0, 2, 0] * 10)}
+    chosen = make.signals(make.choices([1, 0, 0, 2, 0] * 10))
     how = traded_by({"position_size": 0.5}, {}, {})
     found = backtest.replay(chosen, odd, how)
     equity, fills, _, _ = plainly(chosen, odd, how)
@@ -114,7 +114,7 @@ def test_lots_that_are_worth_no_whole_billionth_are_marked_exactly(make):
 def test_a_fortune_beyond_64_bits_is_still_counted(make):
     part = make.history([1.0, 1.0, 1_000.0, 1_000_000.0, 50_000_000.0, 50_000_000.0])
     far = Decision(action=Action.BUY, take_profit_ppb=10**18)
-    chosen = {make.SYMBOL: make.choices([1, 0, 0, 0, 2, 0], details={0: far})}
+    chosen = make.signals(make.choices([1, 0, 0, 0, 2, 0], details={0: far}))
     how = traded_by({"position_size": 1.0}, {}, {"capital": 1e6})
     found = backtest.replay(chosen, part, how)
     equity, fills, _, _ = plainly(chosen, part, how)
@@ -127,7 +127,7 @@ def test_closing_times_are_computed_once_and_not_at_every_decision(make, monkeyp
     # They are a sum over the whole history: at every decision they made long histories hopeless.
     counted, plain = [], Bars.close_ns.fget
     part = make.history(make.wave(400))
-    chosen = {make.SYMBOL: make.choices([1, 0, 2, 0] * 100)}
+    chosen = make.signals(make.choices([1, 0, 2, 0] * 100))
     run = PaperRun(
         execution_id="exec_1",
         trades=(),

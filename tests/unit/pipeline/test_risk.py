@@ -12,7 +12,7 @@ ACTIONS = st.lists(st.sampled_from([0, 0, 1, 2]), min_size=5, max_size=120)
 
 def ledger_of(make, closes, actions, how=FULLY):
     part = make.history(closes)
-    chosen = {make.SYMBOL: make.choices(actions)}
+    chosen = make.signals(make.choices(actions))
     return part, chosen, backtest.replay(chosen, part, how)
 
 
@@ -123,6 +123,6 @@ def test_beside_nothing_there_is_nothing_to_say():
 def test_two_symbols_gap_together(make):
     part = history.history([make.series([1.0] * 6, symbol=f"{x}.SIM") for x in "AB"])
     half = traded_by({"position_size": 0.5, "stop_loss": 0, "take_profit": 0}, {}, {})
-    chosen = {f"{x}.SIM": make.choices([1] + [0] * 5, symbol=f"{x}.SIM") for x in "AB"}
+    chosen = make.signals(*(make.choices([1] + [0] * 5, symbol=f"{x}.SIM") for x in "AB"))
     ledgered = backtest.replay(chosen, part, half)
     assert risk.stresses(ledgered, chosen, part, half)[0].loss == pytest.approx(-10_000, rel=0.01)

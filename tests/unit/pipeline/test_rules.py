@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_engine.pipeline import backtest, rules
+from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.model import Check, Level, StrategyFailedError, Verdict
+from strategy_engine.pipeline.signals import ADVICE
 
 VERDICTS = st.lists(st.sampled_from(list(Verdict)), max_size=6)
 
@@ -53,17 +55,17 @@ def test_histories_end_at_the_bars_where_it_changed_its_mind(make):
     part = make.history(make.wave(100))
     actions = [0] * 100
     actions[30:33], actions[60] = [1, 1, 1], 2
-    chosen = {make.SYMBOL: make.choices(actions)}
+    chosen = make.signals(make.choices(actions))
     changes = {int(part.timeline()[at]) for at in (30, 60)}
     assert set(rules.cuts_at_decisions(chosen, part, "d" * 64)) <= changes
-    assert rules.cuts_at_decisions({make.SYMBOL: make.choices([0] * 100)}, part, "d") == []
+    assert rules.cuts_at_decisions(make.signals(make.choices([0] * 100)), part, "d") == []
 
 
 def truncated(make, actions, cut):
     part = make.history(make.wave(len(actions)))
-    chosen = {make.SYMBOL: make.choices(actions)}
+    chosen = make.signals(make.choices(actions))
     end = int(part.timeline()[len(cut) - 1])
-    other = {make.SYMBOL: make.choices(cut)}
+    other = make.signals(make.choices(cut))
     return rules.truncations(chosen, [(end, part.until(end), other)])
 
 
@@ -84,16 +86,17 @@ def test_another_decision_without_the_later_bars_is_lookahead(make):
 def test_failing_without_the_later_bars_is_lookahead(make):
     part = make.history(make.wave(10))
     error = StrategyFailedError("it raised IndexError at bar 4")
-    chosen = {make.SYMBOL: make.choices([0] * 10)}
+    chosen = make.signals(make.choices([0] * 10))
     found = rules.truncations(chosen, [(int(part.timeline()[4]), part, error)])
     assert "it raised IndexError at bar 4" in rules.judge_lookahead(found).message
     assert rules.judge_lookahead(found).verdict is Verdict.FAILED
 
 
 def warm_up(make, own, longer, lookback=1):
-    return rules.warm_up_of(
-        {"A": make.choices(own)}, {"A": make.choices(longer)}, lookback=lookback
-    )
+    part = make.history(np.ones(len(own)))
+    chosen = make.signals(make.choices(longer))
+    asked = Longer(lookback=lookback, part=part, start=lookback - 1, chosen=chosen)
+    return rules.warm_up_of(make.signals(make.choices(own)), asked)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def warm_up(make, own, longer, lookback=1):
     ],
 )
 def test_at_most_one_decision_in_a_hundred_may_feel_the_window(make, own, longer, verdict):
-    found = rules.judge_warm_up(warm_up(make, own, longer))
+    found = rules.judge_warm_up(warm_up(make, own, longer), ADVICE.warm_up)
     assert found.verdict is verdict
     assert ("lookback" in found.message) == (verdict is Verdict.FAILED)
 
@@ -118,7 +121,7 @@ def test_windows_are_compared_from_where_both_are_full(make):
 
 
 def test_a_history_shorter_than_the_longer_window_is_said_and_passes(make):
-    found = rules.judge_warm_up(warm_up(make, [1, 1], [0, 0], lookback=9))
+    found = rules.judge_warm_up(warm_up(make, [1, 1], [0, 0], lookback=9), "")
     assert found.verdict is Verdict.PASSED
     assert "not compared" in found.message
 
@@ -134,9 +137,9 @@ def test_a_history_shorter_than_the_longer_window_is_said_and_passes(make):
 )
 def test_a_backtest_without_a_trade_fails_and_says_what_to_do(make, actions, parameters, word):
     part, job = make.history([1.0, 1.0, 1.0]), make.job(parameters=parameters)
-    chosen = {make.SYMBOL: make.choices(actions)}
+    chosen = make.signals(make.choices(actions))
     ledgered = backtest.replay(chosen, part, job.settings)
-    found = rules.judge_trading(ledgered, chosen, job.settings)
+    found = rules.judge_trading(ledgered, chosen, part, job.settings)
     assert found.verdict is Verdict.FAILED
     assert "no trade in 3 bars" in found.message
     assert word in found.message
@@ -144,6 +147,6 @@ def test_a_backtest_without_a_trade_fails_and_says_what_to_do(make, actions, par
 
 def test_one_entry_is_a_trade(make):
     part, job = make.history(np.ones(4)), make.job()
-    chosen = {make.SYMBOL: make.choices([1, 0, 0, 0])}
+    chosen = make.signals(make.choices([1, 0, 0, 0]))
     ledgered = backtest.replay(chosen, part, job.settings)
-    assert rules.judge_trading(ledgered, chosen, job.settings).verdict is Verdict.PASSED
+    assert rules.judge_trading(ledgered, chosen, part, job.settings).verdict is Verdict.PASSED

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from strategy_engine.pipeline import stage_clock
-from strategy_engine.pipeline.children import LEAN, Children, both
+from strategy_engine.pipeline.children import Children, both
 from strategy_engine.sandbox.model import ChildLimits
 
 
@@ -89,12 +89,12 @@ async def test_a_stage_that_waits_for_workers_is_not_failed_by_those_that_hold_t
     is_over, is_held = asyncio.Event(), asyncio.Semaphore(0)
 
     async def hog():
-        async with pool.open(LEAN, "hog"):
+        async with pool.open("lean", "hog"):
             is_held.release()
             await is_over.wait()
 
     async def ask():
-        async with pool.open(LEAN, "innocent"):
+        async with pool.open("lean", "innocent"):
             return True
 
     async def innocent():

@@ -44,6 +44,12 @@ class Market:
     def bars(self, symbol, timeframe):
         return self._series.bars
 
+    def quotes(self, symbol):
+        return self._series.quotes
+
+    def trades(self, symbol):
+        return self._series.trades
+
 
 async def nothing_runs(job):
     return []

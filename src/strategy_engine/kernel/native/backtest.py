@@ -143,7 +143,9 @@ class Replay:
         given = self._record.take(self._last_ns)
         if given:
             name, index = self._last
-            self.steps.append(messages.Step(symbol=name, index=index, asked=packed(given)))
+            asked = packed(given)
+            step = messages.Step(symbol=name, index=index, asked=asked, met=self.met)
+            self.steps.append(step)
             self._venue.ask(given)
 
 

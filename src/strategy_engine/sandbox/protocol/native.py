@@ -139,11 +139,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What was asked once a bar was known; `index` is the bar's, -1 stands for the start."""
+    """What was asked once a bar was known; `index` is the bar's, -1 stands for the start.
+
+    `met` counts the bars and ticks that the venue had met by then, over all instruments.
+    """
 
     symbol: str
     index: int
     asked: list[Asked]
+    met: int = 0
 
 
 class NativeBacktested(msgspec.Struct, tag="native_backtested", frozen=True, kw_only=True):

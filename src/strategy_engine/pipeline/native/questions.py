@@ -1,0 +1,105 @@
+"""What a native strategy is asked beside its backtest."""
+
+import asyncio
+from collections.abc import Mapping
+
+from strategy_engine.core.errors import EngineError
+from strategy_engine.pipeline import contract
+from strategy_engine.pipeline.asked import Longer
+from strategy_engine.pipeline.children import Children, Conversation
+from strategy_engine.pipeline.chosen import Chosen
+from strategy_engine.pipeline.contract import Answer
+from strategy_engine.pipeline.history import History
+from strategy_engine.pipeline.model import Check, Job, StrategyFailedError
+from strategy_engine.pipeline.native.session import Session
+from strategy_engine.pipeline.rules import Cut
+from strategy_engine.sandbox.launcher import ChildDiedError
+
+MOST_FED = 20_000  # bars and ticks; each takes a way to the process and back
+
+_FAILURES = (StrategyFailedError, ChildDiedError)
+
+
+class NativeSharing:
+    """The same bars twice in one process."""
+
+    def __init__(self, job: Job, real: History) -> None:
+        self._job, self._real = job, real
+        self._answers: list[Answer] = []
+
+    async def ask(self, talk: Conversation) -> None:
+        """Ask one instance, then another."""
+        await talk.load(self._job, self._real)
+        for _ in range(2):
+            self._answers.append(await talk.backtest(self._real))
+
+    def fail(self, error: EngineError, *, is_silent: bool) -> bool:
+        """Note what ended it; its first question is what the first process had."""
+        is_plain = is_silent and not self._answers
+        if not is_plain:
+            self._answers.append(error)
+        return is_plain
+
+    def judge(self) -> Check:
+        """Judge whether the second instance chose as the first."""
+        first, second, *_ = [*self._answers, None, None]
+        return contract.judge_second(first, second, self._real)
+
+
+class NativeQuestions:
+    """A NautilusTrader strategy."""
+
+    async def longer(self, talk: Conversation, job: Job, seen: History, lookback: int) -> Longer:
+        """Start in the middle, with the usual history to request bars from, and with twice it."""
+        part = seen.skip(2 * lookback)
+        if any(not len(each.bars) for each in part.series):
+            return Longer(lookback=2 * lookback, part=part)
+        await talk.load(job, seen)
+        usual = await talk.backtest(seen.skip(lookback), warm_up=lookback)
+        chosen = await talk.backtest(seen, warm_up=2 * lookback)
+        return Longer(lookback=2 * lookback, part=part, usual=usual, chosen=chosen)
+
+    async def fed(self, job: Job, seen: History, children: Children) -> list[Cut]:
+        """Show its first bars one by one to a live session: there no later one is to be had."""
+        session = await asyncio.to_thread(Session, job, seen)
+        async with children.open(job.content.warm, f"bar by bar of {job.strategy_id}") as talk:
+            await talk.load(job, seen)
+            try:
+                await session.start(talk)
+                chosen: Chosen | StrategyFailedError = await session.play(talk, MOST_FED)
+            except StrategyFailedError as error:
+                chosen = error
+        end_ns = session.now_ns()
+        return [(end_ns, seen.until(end_ns), chosen)]
+
+    async def restarted(
+        self, job: Job, real: History, through: Chosen, children: Children
+    ) -> Mapping[str, Answer]:
+        """Let a second process take over in the middle of a live session."""
+        ledgered = await asyncio.to_thread(through.replay, real, job.settings)
+        restarted: dict[str, Answer] = {}
+        for when, at in contract.restart_points(ledgered.held).items():
+            try:
+                restarted[when] = await _handed_over(job, real, children, at)
+            except _FAILURES as error:
+                restarted[when] = error
+                break
+        return restarted
+
+    def sharing(self, job: Job, real: History) -> NativeSharing:
+        """Return what to ask of two instances."""
+        return NativeSharing(job, real)
+
+
+async def _handed_over(job: Job, real: History, children: Children, at: int) -> Chosen:
+    session = await asyncio.to_thread(Session, job, real)
+    async with children.open(job.content.warm, f"live session of {job.strategy_id}") as talk:
+        await talk.load(job, real)
+        await session.start(talk)
+        await session.play(talk, at)
+        while not session.is_idle() and not session.is_over():
+            await session.play(talk, session.met + 1)
+    async with children.open(job.content.warm, f"restart of {job.strategy_id}") as talk:
+        loaded = await talk.load(job, real)
+        await session.resume(talk, loaded.lookback)
+        return await session.play(talk, session.length)
