@@ -15,6 +15,7 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,12 @@ class PostgresServer:
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):  # at once, without a last checkpoint
-            os.kill(self.pid, signal.SIGQUIT)
+        pid = self.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGQUIT)  # at once, without a last checkpoint
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         self._server.cleanup()
         shutil.rmtree(self._folder)
 
@@ -98,15 +103,15 @@ def postgres() -> Iterator[str]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def new_database(postgres: str) -> Callable[[], str]:
+    """Give a function that makes databases on the session's PostgreSQL."""
+    return partial(create_database, postgres)
+
+
 @pytest.fixture(params=[SQLITE, POSTGRESQL])
 def server(request: pytest.FixtureRequest) -> str | None:
     """Each test on both databases: None for SQLite files, or a PostgreSQL database of its own."""
-    return None if request.param == SQLITE else create_database(request.getfixturevalue("postgres"))
-
-
-@pytest.fixture(scope="module", params=[SQLITE, POSTGRESQL])
-def module_server(request: pytest.FixtureRequest) -> str | None:
-    """Each test file on both databases, one database for the whole file."""
     return None if request.param == SQLITE else create_database(request.getfixturevalue("postgres"))
 
 
@@ -205,6 +210,7 @@ def start_engine(
         port: int | None = None,
         data_dir: Path | None = None,
         database_url: str | None = None,
+        wait: bool = True,
         **environment: str,
     ) -> RunningEngine:
         port = port or free_port()
@@ -224,7 +230,8 @@ def start_engine(
             )
         engine = RunningEngine(port, data_dir, process, log, environment)
         started.append(engine)
-        _wait_until_healthy(engine)
+        if wait:
+            _wait_until_healthy(engine)
         return engine
 
     yield start

@@ -1,6 +1,7 @@
 """A node with nothing but executions: in a test's own process, or as one that can be killed."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -26,10 +27,15 @@ from strategy_engine.venue.service import Records
 NODE_ID = "node-1"
 
 
+def server() -> str | None:
+    """Return the PostgreSQL database that the test wants, if it wants one."""
+    return os.environ.get("DATABASE_URL")
+
+
 def create_tables(data_dir: Path) -> None:
     for metadata, url in (
-        (database.control, database.control_url(data_dir)),
-        (database.ledger, database.ledger_url(data_dir)),
+        (database.control, database.control_url(data_dir, server())),
+        (database.ledger, database.ledger_url(data_dir, server())),
     ):
         engine = database.sync_engine(url)
         metadata.create_all(engine)
@@ -50,8 +56,7 @@ class Control:
 @asynccontextmanager
 async def control(data_dir: Path, *, confirm_s: float = 10.0) -> AsyncIterator[Control]:
     clock = SystemClock()
-    rows = Database(database.control_url(data_dir))
-    ledger = Database(database.ledger_url(data_dir))
+    rows, ledger = database.open_both(data_dir, server())
     registry = Registry(rows, clock)
     yield Control(
         registry=registry,
@@ -85,10 +90,9 @@ async def node(
     data_dir: Path, settings: NodeSettings | None = None, node_id: str = NODE_ID
 ) -> AsyncIterator[Node]:
     clock = SystemClock()
-    rows = Database(database.control_url(data_dir))
-    ledger_rows = Database(database.ledger_url(data_dir))
+    rows, ledger_rows = database.open_both(data_dir, server())
     registry = Registry(rows, clock)
-    ledger = Ledger(database.ledger_url(data_dir))
+    ledger = Ledger(database.ledger_url(data_dir, server()))
     zygotes = Zygotes()
     wake = WakeUp(data_dir / "node.sock")
     tools = Tools(
