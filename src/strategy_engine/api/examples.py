@@ -230,6 +230,18 @@ EXECUTION: dict[str, Any] = {
     "node_id": "local",
     "epoch": 1,
 }
+WHOLE_EXECUTION: dict[str, Any] = EXECUTION | {
+    "restart_count": 0,
+    "interruptions": [
+        {
+            "kind": "node",
+            "cause": "node local ended; it was last known to run at 2025-08-24T10:14:59.2+00:00",
+            "from_at": "2025-08-24T10:14:59.200000Z",
+            "to_at": "2025-08-24T10:15:00.350000Z",
+            "bars_missed": 0,
+        }
+    ],
+}
 EXECUTIONS: dict[str, Any] = {
     "executions": [EXECUTION],
     "count": 1,

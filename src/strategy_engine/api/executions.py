@@ -114,9 +114,10 @@ async def page(
 
 
 @router.get("/{execution_id}", summary="Read an execution", responses=openapi.errors(404, 422))
-async def get(execution_id: doors.ExecutionId, given: doors.Given) -> readings.Execution:
-    """Return an execution, whether it runs or has ended."""
-    return views.execution(await given.executions.get(execution_id))
+async def get(execution_id: doors.ExecutionId, given: doors.Given) -> readings.WholeExecution:
+    """Return an execution, whether it runs or has ended, and when it was interrupted."""
+    found = await given.executions.get(execution_id)
+    return views.whole_execution(found, await given.executions.interruptions(execution_id))
 
 
 @router.get("/{execution_id}/trades", summary="Read fills", responses=openapi.errors(404, 422))

@@ -81,6 +81,29 @@ class Execution(shapes.Answer):
     epoch: int
 
 
+class Interruption(shapes.Answer):
+    """A time in which an execution did not run; `kind` is crash, loss (of its process) or node.
+
+    `to_at` is when it was ready again, null until then; `bars_missed` closed meanwhile and were
+    never decided on.
+    """
+
+    kind: str
+    cause: shapes.Line
+    from_at: shapes.Time
+    to_at: shapes.Time | None
+    bars_missed: int | None
+
+
+class WholeExecution(Execution):
+    """An execution with its interruptions; `restart_count` is how often its process crashed."""
+
+    model_config = shapes.example(examples.WHOLE_EXECUTION)
+
+    restart_count: int
+    interruptions: list[Interruption]
+
+
 class Executions(shapes.Page):
     """A page of executions, newest first."""
 

@@ -10,6 +10,7 @@ from strategy_engine.access.model import Key, Principal
 from strategy_engine.access.model import Role as AccessRole
 from strategy_engine.access.service import Made
 from strategy_engine.core.clock import Clock
+from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
@@ -103,6 +104,10 @@ class Executions(Protocol):
 
     async def resume(self, strategy_id: str, *, actor: str) -> Answered:
         """Let a version's paused executions decide again."""
+        ...
+
+    async def interruptions(self, execution_id: str) -> Sequence[Interruption]:
+        """Return when an execution did not run though it should have, oldest first."""
         ...
 
     async def get(self, execution_id: str) -> Execution:

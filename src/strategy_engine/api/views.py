@@ -7,6 +7,7 @@ from typing import Any
 
 from strategy_engine.api import answers, plain, readings, services
 from strategy_engine.core import clock
+from strategy_engine.execution import interruptions
 from strategy_engine.execution.model import Answered, Execution
 from strategy_engine.market.model import Bars, Instrument, Timeframe
 from strategy_engine.pipeline.model import StageResult
@@ -96,6 +97,17 @@ def deployment(followed: services.Followed) -> answers.Deployment:
         options=plain.plain(asdict(found.options)),
         approval=None if approval is None else answers.ApprovalGiven.model_validate(approval),
         validated_at=found.validated_at,
+    )
+
+
+def whole_execution(
+    found: Execution, gaps: Sequence[interruptions.Interruption]
+) -> readings.WholeExecution:
+    """Return an execution as it is, and when it did not run though it should have."""
+    return readings.WholeExecution(
+        **dict(execution(found)),
+        restart_count=sum(each.kind == interruptions.CRASH for each in gaps),
+        interruptions=[readings.Interruption.model_validate(each) for each in gaps],
     )
 
 

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import count
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import ConflictError, InvalidError, NotFoundError
-from strategy_engine.execution import rules, store
+from strategy_engine.execution import interruptions, rules, store
 from strategy_engine.execution.model import (
     ACTIVE,
     REPLACED,
@@ -143,6 +142,11 @@ class Executions:
         async with self._database.read() as connection:
             return await _load(connection, execution_id)
 
+    async def interruptions(self, execution_id: str) -> Sequence[interruptions.Interruption]:
+        """Return when an execution did not run though it should have, oldest first."""
+        async with self._database.read() as connection:
+            return await interruptions.of(connection, execution_id)
+
     async def page(
         self,
         *,
@@ -210,7 +214,7 @@ class Executions:
         execution = self._new(strategy_id, fast, settings, Role.VALIDATION)
         async with self._database.write() as connection:
             if key is not None:
-                execution, is_known = await _attempt(connection, execution, key)
+                execution, is_known = await store.attempt(connection, execution, key)
                 if is_known:
                     return execution.execution_id
             await store.insert(connection, execution)
@@ -377,20 +381,6 @@ async def _refuse_second_of_line(connection: AsyncConnection, strategy_id: str) 
             execution_id=other.execution_id,
             strategy_id=other.strategy_id,
         )
-
-
-async def _attempt(
-    connection: AsyncConnection, wanted: Execution, key: str
-) -> tuple[Execution, bool]:
-    """Return the run of a key that is to be followed, and whether it was started before."""
-    for number in count(1):
-        execution_id = ids.derived(ids.EXECUTION, f"{key}/{number}")
-        earlier = await store.get(connection, execution_id)
-        if earlier is None:
-            return replace(wanted, execution_id=execution_id), False
-        if earlier.config == wanted.config and earlier.has_come_to_something:
-            return earlier, True
-    raise AssertionError("counting never ends")
 
 
 async def _load(connection: AsyncConnection, execution_id: str) -> Execution:

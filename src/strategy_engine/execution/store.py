@@ -1,12 +1,15 @@
 """The executions' SQL."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from strategy_engine.core import ids
 from strategy_engine.execution.model import (
     UNENDED,
     Desired,
@@ -83,6 +86,20 @@ async def get_many(connection: AsyncConnection, execution_ids: Iterable[str]) ->
         .order_by(TABLE.c.created_at, TABLE.c.execution_id)
     )
     return [_execution(row) for row in rows]
+
+
+async def attempt(
+    connection: AsyncConnection, wanted: Execution, key: str
+) -> tuple[Execution, bool]:
+    """Return the run of a key that is to be followed, and whether it was started before."""
+    for number in count(1):
+        execution_id = ids.derived(ids.EXECUTION, f"{key}/{number}")
+        earlier = await get(connection, execution_id)
+        if earlier is None:
+            return replace(wanted, execution_id=execution_id), False
+        if earlier.config == wanted.config and earlier.has_come_to_something:
+            return earlier, True
+    raise AssertionError("counting never ends")
 
 
 async def unended_of(connection: AsyncConnection, strategy_id: str) -> list[Execution]:

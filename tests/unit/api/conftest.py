@@ -17,6 +17,7 @@ from strategy_engine.api import app as api_app
 from strategy_engine.api import services
 from strategy_engine.core.clock import SteppedClock
 from strategy_engine.core.errors import ConflictError, NotFoundError
+from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import (
     Answered,
     Desired,
@@ -151,6 +152,7 @@ class Executions:
     registry: Registry
     clock: SteppedClock
     kept: dict[str, Execution] = field(default_factory=dict)
+    interrupted: dict[str, list[Interruption]] = field(default_factory=dict)
     confirms: bool = True
 
     def add(self, **fields: Any) -> Execution:
@@ -193,6 +195,9 @@ class Executions:
                 f"no execution {execution_id}", field="execution_id", value=execution_id
             )
         return self.kept[execution_id]
+
+    async def interruptions(self, execution_id: str) -> list[Interruption]:
+        return self.interrupted.get(execution_id, [])
 
     async def page(
         self,

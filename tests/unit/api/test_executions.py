@@ -1,5 +1,6 @@
 """Starting, stopping and watching executions over HTTP."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from strategy_engine.execution.interruptions import CRASH, NODE, Interruption
 from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus, Role
 from strategy_engine.performance.rollups import Resolution
 from strategy_engine.performance.service import Point
@@ -389,3 +391,37 @@ async def test_the_log_in_an_execution_s_error_keeps_its_lines_and_nothing_that_
 
     assert body["error"] == "boom\n  ?[31mred\n\tend?"
     assert body["end_reason"] == "a b?"
+
+
+async def test_an_execution_shows_when_it_did_not_run_and_how_often_it_crashed(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add(execution_id="exec_1")
+    gap = Interruption(
+        execution_id="exec_1", epoch=1, kind=CRASH, cause="it ended", from_at=NOW, to_at=None
+    )
+    later = NOW + timedelta(seconds=2)
+    world.executions.interrupted["exec_1"] = [
+        replace(gap, kind=NODE, to_at=later, bars_missed=3),
+        replace(gap, epoch=2),
+    ]
+
+    answer = (await client.get("/executions/exec_1")).json()
+
+    assert answer["restart_count"] == 1
+    assert answer["interruptions"] == [
+        {
+            "kind": "node",
+            "cause": "it ended",
+            "from_at": "2025-08-24T10:00:00Z",
+            "to_at": "2025-08-24T10:00:02Z",
+            "bars_missed": 3,
+        },
+        {
+            "kind": "crash",
+            "cause": "it ended",
+            "from_at": "2025-08-24T10:00:00Z",
+            "to_at": None,
+            "bars_missed": None,
+        },
+    ]
