@@ -1,9 +1,13 @@
 """Everything that the node does on the bus, built once: publish, hear commands, read bars."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import EngineError
 from strategy_engine.execution.commands import Commands, Ear
 from strategy_engine.infra import relay
 from strategy_engine.infra.bus import broker
@@ -12,6 +16,8 @@ from strategy_engine.infra.database import Database
 from strategy_engine.infra.relay import Keeping, Relay
 from strategy_engine.market.busbars import BusBars, Source
 from strategy_engine.registry.service import Registry
+
+_LAST_WORDS_S = 0.5
 
 
 class NodeBus:
@@ -80,5 +86,8 @@ class NodeBus:
                 group.create_task(self._commands.run())
 
     async def aclose(self) -> None:
-        """Let go of the bus; what is not published is, when the node is back."""
+        """Publish what is left, and let go of the bus; what cannot be told now is told later."""
+        with contextlib.suppress(EngineError, SQLAlchemyError, TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._relay.drain()
         await self._bus.aclose()

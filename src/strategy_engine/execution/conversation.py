@@ -1,12 +1,14 @@
 """What the node says to a strategy's process, and hears from it. Nothing heard is believed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from strategy_engine.core.errors import EngineError
+from strategy_engine.execution import history as histories
 from strategy_engine.execution import rules
+from strategy_engine.execution.history import Series
 from strategy_engine.execution.rules import ContractBrokenError
 from strategy_engine.matching.model import Terms
 from strategy_engine.matching.settings import Settings
@@ -15,6 +17,10 @@ from strategy_engine.sandbox.model import ChildExit, ChildLimits, ConfinementRep
 from strategy_engine.sandbox.protocol import messages
 
 WARM_UP_S = 30.0
+
+type Happening = (
+    messages.NativeBar | messages.NativeQuote | messages.NativeTrade | messages.OrderEvents
+)
 
 
 class StrategyFailedError(EngineError):
@@ -54,7 +60,7 @@ class Launcher(Protocol):
 
 
 class Conversation:
-    """One strategy's process: load, warm up, decide bar by bar, stop.
+    """One strategy's process: a question, its answer.
 
     Every method raises `StrategyFailedError` if the strategy raised, `ContractBrokenError` if its
     process answers nonsense, and the sandbox's `ChildDiedError` if it is or falls silent.
@@ -67,7 +73,7 @@ class Conversation:
     async def load(
         self, content: Content, settings: Settings, terms: Iterable[Terms]
     ) -> messages.Loaded:
-        """Compile and construct the strategy."""
+        """Compile and construct a signal strategy."""
         message = messages.Load(
             code=content.code,
             parameters=content.parameters,
@@ -89,12 +95,37 @@ class Conversation:
 
     async def decide(self, bar: messages.Bar) -> messages.Decided:
         """Show it a bar with its fills, and return what it decides."""
-        body = await self.process.request(messages.encode(bar), self._timeout_s)
-        return _expect(body, messages.Decided)
+        return await self._ask(bar, messages.Decided, self._timeout_s)
 
     async def stop(self) -> messages.Stopped:
         """Let it end by its own hook."""
         return await self._ask(messages.Stop(), messages.Stopped, self._timeout_s)
+
+    async def load_native(
+        self, content: Content, settings: Settings, series: Mapping[str, Series]
+    ) -> messages.Loaded:
+        """Compile a native strategy and fill its config."""
+        message = messages.LoadNative(
+            code=content.code,
+            parameters=content.parameters,
+            engine=_engine(settings),
+            contracts=[_contract(series[symbol]) for symbol in settings.symbols],
+            timeframe=histories.timeframe_of(series),
+            lookback=settings.lookback,
+        )
+        return await self._ask(message, messages.Loaded, WARM_UP_S)
+
+    async def warm_up_native(self, message: messages.NativeWarmUp) -> messages.NativeActed:
+        """Let a native strategy start, or catch up with what it has missed."""
+        return await self._ask(message, messages.NativeActed, WARM_UP_S)
+
+    async def act(self, message: Happening) -> messages.NativeActed:
+        """Tell a native strategy what happened, and return what it asks for."""
+        return await self._ask(message, messages.NativeActed, self._timeout_s)
+
+    async def stop_native(self) -> messages.NativeStopped:
+        """Let a native strategy end by its own hook."""
+        return await self._ask(messages.Stop(), messages.NativeStopped, self._timeout_s)
 
     async def _ask[M: messages.FromChild](
         self, message: messages.ToChild, expected: type[M], timeout_s: float
@@ -131,4 +162,20 @@ def _engine(settings: Settings) -> messages.Engine:
         allow_short=how.allow_short,
         max_trades_per_day=how.max_trades_per_day,
         max_position_nanos=how.max_position_nanos,
+        max_volume_share_ppm=settings.conditions.max_volume_share_ppm,
+        leverage_ppm=settings.conditions.leverage_ppm,
+    )
+
+
+def _contract(each: Series) -> messages.Contract:
+    native = each.instrument.native
+    return messages.Contract(
+        symbol=each.terms.symbol,
+        tick_nanos=each.terms.tick_nanos,
+        lot_nanos=each.terms.lot_nanos,
+        currency=each.instrument.currency,
+        min_lots=each.terms.min_lots,
+        native=None
+        if native is None
+        else messages.NativeInstrument(class_name=native.class_name, fields=native.fields),
     )

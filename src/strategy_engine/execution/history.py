@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from strategy_engine.core.errors import InvalidError
 from strategy_engine.execution import rules
 from strategy_engine.execution.model import ExecutionConfig
 from strategy_engine.market import calendars
-from strategy_engine.market.model import Bars, Calendar, Instrument
+from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.model import Terms
 from strategy_engine.sandbox.protocol import messages
@@ -25,8 +26,9 @@ BEFORE_ALL: Cursor = (-1, "")
 class Series:
     """One instrument's bars up to the end of the range, with open, high, low, close in ticks."""
 
+    instrument: Instrument
+    timeframe: str
     terms: Terms
-    calendar: Calendar
     bars: Bars
     ticks: tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
 
@@ -34,6 +36,14 @@ class Series:
         """Return open, high, low and close of a bar in ticks."""
         opens, highs, lows, closes = self.ticks
         return opens[index], highs[index], lows[index], closes[index]
+
+    def volume_lots_at(self, index: int) -> int:
+        """Return what was traded in a bar, in whole lots."""
+        return int(self.terms.whole_lots(self.bars.volume[index : index + 1])[0])
+
+    def close_ns_at(self, index: int) -> int:
+        """Return when a bar closed."""
+        return int(self.bars.ts_ns[index]) + self.bars.timeframe_ns
 
     def closed_by(self, moment_ns: int) -> int:
         """Return how many bars have closed at or before a moment."""
@@ -71,6 +81,30 @@ class History:
             for stop in [self._known(symbol, now)]
         ]
 
+    def time_at(self, cursor: Cursor) -> int:
+        """Return when the last bar up to a cursor closed; before any, when the first live opens."""
+        live = [
+            each.close_ns_at(known - 1)
+            for symbol, each in self.series.items()
+            if (known := self._known(symbol, cursor)) > each.closed_by(self.start_after_ns)
+        ]
+        opens = [
+            int(each.bars.ts_ns[first])
+            for each in self.series.values()
+            if (first := each.closed_by(self.start_after_ns)) < len(each.bars)
+        ]
+        return max(live) if live else min(opens, default=self.start_after_ns)
+
+    def is_last(self, cursor: Cursor) -> bool:
+        """Return whether no bar of another symbol follows that closes at the same instant."""
+        close_ns, symbol = cursor
+        return not any(
+            name > symbol
+            and (known := each.closed_by(close_ns))
+            and each.close_ns_at(known - 1) == close_ns
+            for name, each in self.series.items()
+        )
+
     def first_opens(self) -> dict[str, float]:
         """Return each instrument's first live open: where buy and hold would begin."""
         firsts = {name: each.closed_by(self.start_after_ns) for name, each in self.series.items()}
@@ -90,7 +124,7 @@ class History:
 
     def instants_per_year(self) -> float:
         """Return how many instants with a closing bar there are in a year of trading days."""
-        calendars_ = {each.calendar for each in self.series.values()}
+        calendars_ = {each.instrument.calendar for each in self.series.values()}
         calendar = calendars_.pop() if len(calendars_) == 1 else Calendar.CONTINUOUS
         instants = np.unique(np.concatenate([each.bars.close_ns for each in self.series.values()]))
         shortest = min(each.bars.timeframe_ns for each in self.series.values())
@@ -121,7 +155,7 @@ def load(
         bars = catalogue.bars(symbol, timeframe)
         if end_ns is not None:
             bars = bars.slice(0, int(np.searchsorted(bars.close_ns, end_ns, side="right")))
-        found[symbol] = _series(instrument, bars)
+        found[symbol] = _series(instrument, timeframe, bars)
     return found
 
 
@@ -134,17 +168,41 @@ def begin(series: Mapping[str, Series], config: ExecutionConfig, lookback: int) 
     return History(series=series, start_after_ns=start_ns, warm_up=warm_up)
 
 
+def timeframe_of(series: Mapping[str, Series]) -> str:
+    """Return the timeframe that all instruments share.
+
+    Raises
+    ------
+    InvalidError
+        If they have different ones.
+    """
+    found = sorted({each.timeframe for each in series.values()})
+    if len(found) > 1:
+        raise InvalidError(
+            f"the symbols have bars of {' and '.join(found)}; a native strategy gets bars of one"
+            " timeframe: say which in timeframe",
+            field="timeframe",
+            value=found,
+        )
+    return found[0]
+
+
 def _close_of(bars: Bars, count: int) -> int:
     return int(bars.close_ns[min(count, len(bars)) - 1]) if count and len(bars) else 0
 
 
-def _series(instrument: Instrument, bars: Bars) -> Series:
+def _series(instrument: Instrument, timeframe: str | None, bars: Bars) -> Series:
+    chosen = instrument.default_timeframe if timeframe is None else Timeframe.parse(timeframe)
     terms = rules.terms_of(instrument)
     columns = (bars.open, bars.high, bars.low, bars.close)
     # A memoryview gives Python's integers, eight bytes each.
     opens, highs, lows, closes = (memoryview(terms.ticks(each)) for each in columns)
     return Series(
-        terms=terms, calendar=instrument.calendar, bars=bars, ticks=(opens, highs, lows, closes)
+        instrument=instrument,
+        timeframe=str(chosen),
+        terms=terms,
+        bars=bars,
+        ticks=(opens, highs, lows, closes),
     )
 
 

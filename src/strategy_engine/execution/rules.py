@@ -1,8 +1,11 @@
 """What an execution may be started with, and what a strategy's answer means. Pure."""
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from strategy_engine.core import money
 from strategy_engine.core.errors import EngineError, InvalidError
@@ -10,6 +13,7 @@ from strategy_engine.execution.model import ExecutionConfig, Role
 from strategy_engine.market.model import Instrument
 from strategy_engine.matching import settings as matching
 from strategy_engine.matching.model import BUY, HOLD, PPB, SELL, Action, Decision, Terms
+from strategy_engine.matching.ticket import Instruction
 from strategy_engine.registry.model import Content
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.model import Limits
@@ -17,8 +21,11 @@ from strategy_engine.venue.model import Limits
 FEEDS = ("replay",)
 MODES = ("paper",)
 FASTEST_BARS_A_SECOND = 1e9
+MOST_UNITS = 1 << 53  # lots or ticks: what a float still counts
+MOST_NS = 1 << 63
 _WIDEST_PPB = 10 * PPB
 _LONGEST_REASON = 200
+_instruction = msgspec.msgpack.Decoder(Instruction).decode
 _BARE = {Action.HOLD: HOLD, Action.BUY: BUY, Action.SELL: SELL}
 
 
@@ -76,6 +83,7 @@ def terms_of(instrument: Instrument) -> Terms:
         symbol=instrument.symbol,
         tick_nanos=money.to_nanos(instrument.tick_size),
         lot_nanos=money.to_nanos(instrument.lot_size),
+        min_lots=instrument.min_lots,
     )
 
 
@@ -113,6 +121,34 @@ def decision_of(answer: messages.Decided) -> Decision:
         take_profit_ppb=detail.take_profit_ppb,
         reason=detail.reason[:_LONGEST_REASON],
     )
+
+
+def instructions_of(asked: Iterable[messages.Asked]) -> list[tuple[int, Instruction]]:
+    """Return what a native strategy asks of the venue, or refuse what it may not say.
+
+    Raises
+    ------
+    ContractBrokenError
+        If something is no instruction, or a number in it is beyond any market.
+    """
+    try:
+        given = [(each.ts_ns, _instruction(each.instruction)) for each in asked]
+    except msgspec.MsgspecError as error:
+        raise ContractBrokenError(
+            f"the strategy's process asked for what is no instruction: {error}"
+        ) from None
+    for _, each in given:
+        for name in each.__struct_fields__:
+            value = getattr(each, name)
+            if isinstance(value, int) and abs(value) > _largest(name):
+                raise ContractBrokenError(
+                    f"the strategy's process asked for an order whose {name} is {value}"
+                )
+    return given
+
+
+def _largest(name: str) -> int:
+    return MOST_NS if name.endswith("_ns") else MOST_UNITS
 
 
 def failure_line(failed: messages.Failed) -> str:

@@ -1,22 +1,22 @@
 """The life of one execution on this node: claim, prepare, play bar by bar, end."""
 
 import asyncio
-import time
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from strategy_engine.core import money
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution import faults, rules
+from strategy_engine.execution import faults, rules, traders
 from strategy_engine.execution import history as histories
 from strategy_engine.execution.conversation import (
     Conversation,
     Launcher,
     Process,
 )
-from strategy_engine.execution.desk import Desk, Kept
 from strategy_engine.execution.history import History, Series
 from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.keeping import Keeping
 from strategy_engine.execution.model import (
     COMPLETED,
     STOPPED,
@@ -26,21 +26,17 @@ from strategy_engine.execution.model import (
     Trigger,
 )
 from strategy_engine.execution.pace import Bars
+from strategy_engine.execution.tally import Kept, Tally
+from strategy_engine.execution.traders import AnyDesk, Trader
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.feeds import BarEvent, ReplayFeed
 from strategy_engine.market.service import Catalogue
-from strategy_engine.matching.settings import Settings
-from strategy_engine.registry.model import Content
 from strategy_engine.registry.service import Registry
 from strategy_engine.sandbox.model import ChildLimits, ConfinementReport
 from strategy_engine.venue.ledger import Ledger
-from strategy_engine.venue.model import Entry, Opened, RiskState, StaleEpochError
-from strategy_engine.venue.paper import NOTHING_HAPPENED, PaperVenue
+from strategy_engine.venue.model import Opened, RiskState, StaleEpochError
 from strategy_engine.venue.service import Records
-
-LEAN = "lean"
-_UNKEPT_BARS = 512  # how far an execution may run ahead of the ledger's disk
 
 _log = logs.get("execution")
 
@@ -92,13 +88,13 @@ class Runner:
         self.execution_id = execution_id
         self._tools = tools
         self._mine: Execution | None = None
-        self._desk: Desk | None = None
+        self._trader: Trader | None = None
         self._desired: tuple[Desired, str] | None = None
         self._is_draining = False
         self._is_paused = False
         self._nudge = asyncio.Event()
         self._seen = histories.BEFORE_ALL
-        self._last_kept: asyncio.Future[None] | None = None
+        self._keeping = Keeping(tools.ledger)
         self.has_played = False
         self.error: EngineError | None = None
 
@@ -114,9 +110,9 @@ class Runner:
         return None if mine is None else rules.told_as(mine.strategy_id, mine.role)
 
     @property
-    def desk(self) -> Desk | None:
+    def desk(self) -> AnyDesk | None:
         """The venue and the numbers, once there are any."""
-        return self._desk
+        return None if self._trader is None else self._trader.desk
 
     def desire(self, desired: Desired, why: str = "") -> None:
         """Hear what control wants; it is done between two bars."""
@@ -137,13 +133,14 @@ class Runner:
 
     def supersede(self, epoch: int) -> None:
         """Hear that another copy has the execution: the gate lets nothing through any more."""
-        if self._desk is not None:
-            self._desk.venue.highest_epoch = max(self._desk.venue.highest_epoch, epoch)
+        if self._trader is not None:
+            gate = self._trader.gate
+            gate.highest_epoch = max(gate.highest_epoch, epoch)
         self.drain()
 
     def observe(self) -> Observation | None:
         """Return what the execution has come to by now, once it trades."""
-        return None if self._desk is None else self._desk.observe()
+        return None if self.desk is None else self.desk.observe()
 
     async def run(self) -> Outcome:
         """Claim the execution and run it to its end, or until it is drained."""
@@ -179,9 +176,9 @@ class Runner:
             return
         _log.error("execution_failed", execution=self.execution_id, why=str(error))
         final = None
-        if self._desk is not None:
-            final = self._desk.observe(is_final=True)
-            await self._close_books(self._desk)
+        if self.desk is not None:
+            final = self.desk.observe(is_final=True)
+            await self._close_books(self.desk)
         await self._tools.journal.end(
             self._mine,
             Trigger.BREAK,
@@ -202,60 +199,50 @@ class Runner:
             settings.timeframe,
             mine.config.end_ns,
         )
+        trader = traders.trader_of(content, settings)
         if self._wants(Desired.STOP):
-            desk = await self._open(mine, settings, histories.begin(series, mine.config, 0))
-            return await self._end(mine, desk, None, _End.STOPPED)
+            await self._open(mine, trader, histories.begin(series, mine.config, 0))
+            return await self._end(mine, trader, _End.STOPPED)
         process = await self._tools.launcher.child(
-            LEAN, self._tools.settings.limits, mine.execution_id
+            content.warm.value, self._tools.settings.limits, mine.execution_id
         )
         try:
-            return await self._live(mine, content, settings, series, process)
+            return await self._live(mine, trader, series, process)
         finally:
             await process.close()
 
-    async def _live(  # each is a thing of its own, made one step before
-        self,
-        mine: Execution,
-        content: Content,
-        settings: Settings,
-        series: dict[str, Series],
-        process: Process,
+    async def _live(
+        self, mine: Execution, trader: Trader, series: dict[str, Series], process: Process
     ) -> Outcome:
         timeout_s = self._tools.settings.decision_timeout_s
         talk = Conversation(process, decision_timeout_s=timeout_s)
-        loaded = await talk.load(content, settings, [each.terms for each in series.values()])
-        past = histories.begin(series, mine.config, loaded.lookback)
-        desk = await self._open(mine, settings, past)
-        self._seen = _before(desk)
-        await talk.warm_up(past.frames_before(self._seen), desk.state)
-        if not await self._report_ready(mine, process.report, desk):
+        lookback = await trader.load(talk, series)
+        await self._open(mine, trader, histories.begin(series, mine.config, lookback))
+        self._seen = trader.desk.tally.known
+        await trader.warm_up()
+        if not await self._report_ready(mine, process.report, trader.desk.tally):
             return Outcome.SUPERSEDED
-        end = await self._play(desk, talk, self._bars(mine, desk))
-        return await self._end(mine, desk, talk, end)
+        end = await self._play(trader, self._bars(mine, trader.desk.tally))
+        return await self._end(mine, trader, end)
 
-    async def _open(self, mine: Execution, settings: Settings, past: History) -> Desk:
-        """Return the desk as the ledger has it; the ledger takes this epoch first."""
-        venue = PaperVenue(
-            mine.execution_id,
-            capital_nanos=settings.capital_nanos,
-            terms=[each.terms for each in past.series.values()],
-            how=settings.rules,
-            limits=rules.limits_of(settings, mine.config, mine.role),
-            epoch=mine.epoch,
-        )
-        venue.risk_state = mine.risk_state
+    async def _open(self, mine: Execution, trader: Trader, past: History) -> None:
+        """Give the trader its desk as the ledger has it; the ledger takes this epoch first."""
+        trader.sit_down(mine, past)
+        trader.gate.risk_state = mine.risk_state
+        trader.desk.tally.notice(mine.notices)
         opened = Opened(
             execution_id=mine.execution_id,
             epoch=mine.epoch,
-            capital_nanos=settings.capital_nanos,
-            account=venue.dump(),
+            capital_nanos=money.to_nanos(mine.capital),
+            account=trader.desk.dump(),
             at=self._tools.clock.now(),
             strategy_id=rules.told_as(mine.strategy_id, mine.role),
         )
-        await self._tools.ledger.append(opened)
+        await self._keeping.keep(opened)
         kept = await self._kept(mine.execution_id)
-        self._desk = await asyncio.to_thread(_desk, venue, past, settings.capital_nanos, kept)
-        return self._desk
+        if kept is not None:
+            await asyncio.to_thread(trader.desk.restore, kept)
+        self._trader = trader
 
     async def _kept(self, execution_id: str) -> Kept | None:
         records = self._tools.records
@@ -266,25 +253,26 @@ class Runner:
             checkpoint=checkpoint,
             equity=await records.equity(execution_id),
             trips=await records.round_trips(execution_id),
+            orders=await records.order_symbols(execution_id),
         )
 
-    async def _report_ready(self, mine: Execution, report: ConfinementReport, desk: Desk) -> bool:
+    async def _report_ready(self, mine: Execution, report: ConfinementReport, tally: Tally) -> bool:
         self._is_paused = self._wants(Desired.PAUSE)
         moved = await self._tools.journal.ready(
             mine,
             Trigger.PAUSE if self._is_paused else Trigger.READY,
-            bars_missed=desk.history.bars_between(desk.cursor, _resumes_after(desk)),
+            bars_missed=tally.history.bars_between(tally.cursor, _resumes_after(tally)),
             start_time=mine.start_time or self._tools.clock.now(),
             confinement=faults.plain_report(report),
         )
         return moved is not None
 
-    def _bars(self, mine: Execution, desk: Desk) -> Bars:
+    def _bars(self, mine: Execution, tally: Tally) -> Bars:
         speed = mine.config.speed
         speed = self._tools.settings.replay_speed if speed is None else speed
         feed = ReplayFeed(
-            desk.history.bars(),
-            start_after_ns=_resumes_after(desk),
+            tally.history.bars(),
+            start_after_ns=_resumes_after(tally),
             speed=speed,
             clock=self._tools.clock,
         )
@@ -292,78 +280,60 @@ class Runner:
 
     # -- bar by bar
 
-    async def _play(self, desk: Desk, talk: Conversation, bars: Bars) -> _End:
+    async def _play(self, trader: Trader, bars: Bars) -> _End:
         self._nudge.set()  # what was wanted while all this was prepared
+        desk = trader.desk
         try:
             while True:
                 if self._nudge.is_set():
                     self._nudge.clear()
-                    if (end := await self._obey(desk, talk)) is not None:
+                    if (end := await self._obey(trader)) is not None:
                         return end
                 event = await bars.next(self._nudge)
                 if event is None:
                     if bars.is_over:
                         return _End.COMPLETED
-                elif desk.is_before(event):
-                    await self._step(desk, talk, event)
+                elif desk.tally.is_before(event):
+                    await self._step(trader, event)
                     if self._is_leaving and desk.is_flat:
                         return _End.STOPPED
         finally:
             await bars.aclose()
 
-    async def _step(self, desk: Desk, talk: Conversation, event: BarEvent) -> None:
-        happened = NOTHING_HAPPENED
-        if not desk.is_mid_bar:
-            happened, entry = desk.mark(
+    async def _step(self, trader: Trader, event: BarEvent) -> None:
+        desk = trader.desk
+        if not desk.tally.is_mid_bar:
+            entry = desk.mark(
                 event,
                 cancel_entries=self._is_paused or self._is_leaving,
                 flatten=self._wants(Desired.FLATTEN),
             )
-            if entry is not None:
-                await self._keep(entry)  # before the strategy hears of a fill, it is on the disk
+            if entry is not None:  # before the strategy hears of a fill, it is on the disk
+                await self._keeping.keep(entry)
         self.has_played = True
         if self._is_paused or self._wants(Desired.FLATTEN):
-            await self._post(desk.conclude(event, happened, None, None))
+            await self._keeping.post(trader.pass_by(event))
             return
-        started_ns = time.perf_counter_ns()
-        decided = await talk.decide(desk.bar_message(event))
-        desk.time(time.perf_counter_ns() - started_ns, decided.cpu_ns)
-        self._seen = desk.cursor
-        decision = rules.decision_of(decided)
-        await self._post(desk.conclude(event, happened, decision, decided.state))
+        entry = await trader.decide(event)
+        self._seen = desk.tally.cursor
+        await self._keeping.post(entry)
 
-    async def _keep(self, entry: Entry) -> None:
-        self._last_kept = self._tools.ledger.append(entry)
-        await self._last_kept
-
-    async def _post(self, entry: Entry) -> None:
-        """Queue an entry without waiting for the disk, unless it is far behind or has failed."""
-        last = self._last_kept
-        if last is not None and last.done():
-            last.result()  # what is not kept is never followed by more
-        self._last_kept = self._tools.ledger.post(entry)
-        if self._tools.ledger.waiting > _UNKEPT_BARS:
-            await self._last_kept
-
-    async def _flush(self) -> None:
-        if self._last_kept is not None:
-            await self._last_kept
-
-    async def _obey(self, desk: Desk, talk: Conversation) -> _End | None:
+    async def _obey(self, trader: Trader) -> _End | None:
         if self._is_draining:
             return _End.DRAINED
-        if self._wants(Desired.STOP) or (self._is_leaving and desk.is_flat):
+        if self._wants(Desired.STOP) or (self._is_leaving and trader.desk.is_flat):
             return _End.STOPPED
         if self._mine is not None:  # who leaves may exit, and nothing else
-            desk.venue.risk_state = (
+            trader.gate.risk_state = (
                 RiskState.REDUCING if self._is_leaving else self._mine.risk_state
             )
         if self._mine is not None and self._is_paused != self._wants(Desired.PAUSE):
             if self._is_paused:
-                await talk.warm_up(desk.history.frames_between(self._seen, _before(desk)), None)
-                self._seen = _before(desk)
+                await trader.catch_up(self._seen)
+                self._seen = trader.desk.tally.known
             self._is_paused = not self._is_paused
-            await self._flush()  # a pause that is confirmed has all that was before it on the disk
+            # A pause that is confirmed has all that was before it on the disk.
+            await self._keeping.flush()
             trigger = Trigger.PAUSE if self._is_paused else Trigger.RESUME
             if await self._tools.journal.move(self._mine, trigger) is None:
                 return _End.DRAINED
@@ -378,55 +348,39 @@ class Runner:
 
     # -- its end
 
-    async def _end(
-        self, mine: Execution, desk: Desk, talk: Conversation | None, end: _End
-    ) -> Outcome:
+    async def _end(self, mine: Execution, trader: Trader, end: _End) -> Outcome:
         if end is _End.DRAINED:
-            await self._flush()
+            await self._keeping.flush()
             return Outcome.HANDED_BACK
-        error = None if talk is None else await _say_stop(talk)
-        await self._keep(desk.close())
         is_complete = end is _End.COMPLETED
+        if is_complete and (entry := trader.finish()) is not None:
+            await self._keeping.keep(entry)
+        error = await _say_stop(trader)
+        await self._keeping.keep(trader.desk.close())
         why = COMPLETED if is_complete else (self._desired or (None, ""))[1] or STOPPED
         await self._tools.journal.end(
             mine,
             Trigger.COMPLETE if is_complete else Trigger.STOP,
-            desk.observe(is_final=True),
+            trader.desk.observe(is_final=True),
             end_reason=why,
             error=error,
         )
         return Outcome.ENDED
 
-    async def _close_books(self, desk: Desk) -> None:
+    async def _close_books(self, desk: AnyDesk) -> None:
         try:
-            await self._keep(desk.close())
+            await self._keeping.keep(desk.close())
         except EngineError as error:
             _log.error("ledger_not_closed", execution=self.execution_id, why=str(error))
 
 
-async def _say_stop(talk: Conversation) -> str | None:
+async def _say_stop(trader: Trader) -> str | None:
     try:
-        await talk.stop()
+        await trader.stop()
     except EngineError as error:  # it ends all the same; its last words are kept
         return faults.explain(error)
     return None
 
 
-def _resumes_after(desk: Desk) -> int:
-    return max(desk.history.start_after_ns, desk.cursor[0] - 1)
-
-
-def _before(desk: Desk) -> histories.Cursor:
-    """Return the last bar that a strategy may know before it is asked about the next one."""
-    close_ns, symbol = desk.cursor
-    if desk.is_mid_bar:
-        earlier = [name for name in desk.history.series if name < symbol]
-        return (close_ns, max(earlier)) if earlier else (close_ns - 1, "\U0010ffff")
-    return desk.cursor
-
-
-def _desk(venue: PaperVenue, past: History, capital_nanos: int, kept: Kept | None) -> Desk:
-    desk = Desk(venue, past, capital_nanos)
-    if kept is not None:
-        desk.restore(kept)
-    return desk
+def _resumes_after(tally: Tally) -> int:
+    return max(tally.history.start_after_ns, tally.cursor[0] - 1)

@@ -21,7 +21,7 @@ from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.infra import database, logs, outages, outbox
 from strategy_engine.venue import outbox_rows, rows, store
-from strategy_engine.venue.model import Entry, Head, Opened
+from strategy_engine.venue.model import Entry, Head, Opened, StaleEpochError
 
 LARGEST_BATCH = 2_000
 GATHER_S = 0.02  # how long entries that nobody waits for may gather
@@ -49,6 +49,8 @@ class Ledger:
         How long to wait before each new try of a commit that failed; then its authors are told.
     timeout_s : float or None
         How long one try waits for a lock; None: as every other transaction does.
+    fence : Fence or None
+        What every commit passes first; an entry that does not is of a stale epoch.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Ledger:
         *,
         retry_delays_s: Iterable[float] = RETRY_DELAYS_S,
         timeout_s: float | None = None,
+        fence: database.Fence | None = None,
     ) -> None:
+        self._fence = fence
         self._engine = database.sync_engine(url, timeout_s=timeout_s)
         self._retry_delays_s = tuple(retry_delays_s)
         self._queue: list[_Waiting] = []
@@ -161,6 +165,10 @@ class Ledger:
 
     def _write(self, entries: list[Entry]) -> dict[int, EngineError]:
         with self._engine.begin() as connection:
+            if self._fence is not None and connection.scalar(self._fence.statement) is None:
+                self.refused += len(entries)
+                stale = StaleEpochError(str(self._fence.error()))
+                return dict.fromkeys(range(len(entries)), stale)
             heads = _locked_heads(connection, entries)
             batch, refusals = rows.collect(entries, heads)
             _insert(connection, batch)

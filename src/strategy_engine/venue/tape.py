@@ -13,7 +13,6 @@ from strategy_engine.matching.ticket import Executed, OrderEvent, Rejected, Tick
 from strategy_engine.venue import changes, rules
 from strategy_engine.venue.model import (
     Denial,
-    DenialCode,
     OrderChange,
     OrderStatus,
     Placing,
@@ -53,6 +52,16 @@ class Tape:
         self._fills: list[Fill] = []
         self._placings: list[Placing] = []
         self._changes: list[OrderChange] = []
+
+    @property
+    def has_fills(self) -> bool:
+        """Whether there are fills that the ledger has not been told of."""
+        return bool(self._fills)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything that the ledger has not been told of."""
+        return bool(self._fills or self._placings or self._changes)
 
     def entries_of(self, day: int) -> int:
         """Return how many positions were opened on a day of the feed's clock; the last or later."""

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from strategy_engine.core import money
 from strategy_engine.execution import history as histories
-from strategy_engine.execution.desk import Desk, Kept
+from strategy_engine.execution.desk import Desk
 from strategy_engine.execution.model import ExecutionConfig
+from strategy_engine.execution.tally import Kept
 from strategy_engine.market.feeds import BarEvent
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.model import BUY, HOLD, SELL, Decision, Rules
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.model import BarProcessed, Checkpoint, Limits, OrderStatus
-from strategy_engine.venue.paper import NOTHING_HAPPENED, PaperVenue
+from strategy_engine.venue.paper import PaperVenue
 from strategy_engine.venue.rows import Batch, collect
 from strategy_engine.venue.service import EquityPoint, Trip
 
@@ -96,18 +97,17 @@ class Counting:
 
 def play(desk: Desk, strategy: Counting, *, paused: range = range(0)) -> Iterator[BarProcessed]:
     for number, event in enumerate(EVENTS):
-        if not desk.is_before(event):
+        if not desk.tally.is_before(event):
             continue
-        happened = NOTHING_HAPPENED
-        if not desk.is_mid_bar:
-            happened, entry = desk.mark(event, cancel_entries=number in paused)
+        if not desk.tally.is_mid_bar:
+            entry = desk.mark(event, cancel_entries=number in paused)
             if entry is not None:
                 yield entry
         if number in paused:
-            yield desk.conclude(event, happened, None, None)
+            yield desk.conclude(event, None, None)
             continue
         decision, state = strategy.decide(desk.bar_message(event))
-        yield desk.conclude(event, happened, decision, state)
+        yield desk.conclude(event, decision, state)
 
 
 def kept_of(entries: list[BarProcessed]) -> Kept:

@@ -1,0 +1,34 @@
+"""One execution's way into the ledger: what is waited for, and what is only queued."""
+
+import asyncio
+
+from strategy_engine.venue.ledger import Ledger
+from strategy_engine.venue.model import Entry
+
+_UNKEPT_BARS = 512  # how far an execution may run ahead of the ledger's disk
+
+
+class Keeping:
+    """Entries in their order. What is not kept is never followed by more."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._last: asyncio.Future[None] | None = None
+
+    async def keep(self, entry: Entry) -> None:
+        """Wait until an entry is on the disk."""
+        self._last = self._ledger.append(entry)
+        await self._last
+
+    async def post(self, entry: Entry) -> None:
+        """Queue an entry without waiting for the disk, unless it is far behind or has failed."""
+        if self._last is not None and self._last.done():
+            self._last.result()
+        self._last = self._ledger.post(entry)
+        if self._ledger.waiting > _UNKEPT_BARS:
+            await self._last
+
+    async def flush(self) -> None:
+        """Wait until everything queued is on the disk."""
+        if self._last is not None:
+            await self._last

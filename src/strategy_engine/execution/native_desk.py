@@ -1,0 +1,254 @@
+"""The desk of a native strategy: its venue, what it has still to hear, and the ledger's entries."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from strategy_engine.execution import rules
+from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
+from strategy_engine.execution.model import Observation
+from strategy_engine.execution.tally import Kept, Tally
+from strategy_engine.market.feeds import BarEvent
+from strategy_engine.matching.ticket import (
+    Cancel,
+    Instruction,
+    Modify,
+    OrderEvent,
+    Ticket,
+    Updated,
+)
+from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue.model import BarProcessed, Closed
+from strategy_engine.venue.native import NativeVenue, View
+from strategy_engine.venue.tape import Taken
+
+HELD_BACK = "the execution is paused or ends: entries are taken back"
+LEAVING = "the execution closes its positions"
+ENDED = "the execution has ended"
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class NativeDesk:
+    """Everything about one native execution that changes with a bar. No I/O.
+
+    The ledger keeps beside the account what the strategy knew of it when it was last told, and
+    what it has not heard since: so one that starts again knows what it knew, and hears the rest.
+    """
+
+    def __init__(self, venue: NativeVenue, history: History, capital_nanos: int) -> None:
+        self.venue = venue
+        self.tally = Tally(venue.execution_id, venue.epoch, history, capital_nanos)
+        self._is_restart = False
+        self._told_ns = history.time_at(self.tally.cursor)  # of what it was shown last
+        self._view = venue.view()
+        self._filled: dict[str, int] = {}  # of orders that its process knows by what was left
+        self._news: bytes | None = None
+
+    def restore(self, kept: Kept) -> None:
+        """Go on where the ledger stands."""
+        checkpoint = kept.checkpoint
+        self.venue.load(checkpoint.account, kept.orders)
+        self.venue.tape.untold = [
+            msgspec.convert(each, OrderEvent) for each in checkpoint.undelivered
+        ]
+        self.tally.restore(kept)
+        self.tally.denials = self.venue.tape.denials
+        self._view = msgspec.convert(checkpoint.account["view"], View)
+        self._told_ns = self.tally.history.time_at(self.tally.known)
+        self._is_restart = True
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing is held in any instrument."""
+        return self.venue.is_flat
+
+    def dump(self) -> dict[str, Any]:
+        """Return the account as the ledger keeps it, with what the strategy knows of it."""
+        return self.venue.dump() | {"view": msgspec.to_builtins(self._view)}
+
+    # -- what the strategy is told
+
+    def warm_up_message(self) -> messages.NativeWarmUp:
+        """Return what a strategy starts with: as it was when it was told last."""
+        view, history = self._view, self.tally.history
+        self._filled = dict(view.filled)
+        return messages.NativeWarmUp(
+            start_ns=self._told_ns,
+            bars=history.frames_before(self.tally.known),
+            balance_nanos=view.balance_nanos,
+            state=self.tally.state,
+            holdings=[
+                messages.NativeHolding(symbol=symbol, lots=lots, entry_price=price)
+                for symbol, lots, price in view.holdings
+            ],
+            working=msgspec.Raw(_encode(view.working)),
+            orders_made=self.venue.tape.orders_made,
+        )
+
+    def catch_up_message(self, seen: Cursor) -> messages.NativeWarmUp:
+        """Return the bars that a strategy was not shown after `seen`."""
+        now = self.tally.known
+        return messages.NativeWarmUp(
+            start_ns=self.tally.history.time_at(now),
+            bars=self.tally.history.frames_between(seen, now),
+            balance_nanos=self._view.balance_nanos,
+        )
+
+    def events_message(self) -> messages.OrderEvents | None:
+        """Return what it has not heard, at the time of what it was shown last; None for nothing."""
+        if not self.venue.tape.untold:
+            return None
+        return messages.OrderEvents(now_ns=self._told_ns, events=self._untold())
+
+    def bar_message(self, event: BarEvent) -> messages.NativeBar:
+        """Return what the strategy is shown of a bar, after what became of its orders."""
+        return messages.NativeBar(
+            symbol=event.symbol,
+            open_ns=event.ts_ns,
+            close_ns=event.close_ns,
+            ohlcv=(event.open, event.high, event.low, event.close, event.volume),
+            events=self._untold(),
+            is_last=self.tally.history.is_last((event.close_ns, event.symbol)),
+        )
+
+    # -- what it asks for
+
+    def started(self, acted: messages.NativeActed) -> None:
+        """Take what a strategy asks for in its start; of a second one, no new orders."""
+        self._hear(acted, self._told_ns, self._told_ns, is_restart=self._is_restart)
+
+    def answered(self, acted: messages.NativeActed) -> None:
+        """Take what a strategy asks for that has heard everything, between two bars."""
+        self.venue.tape.tell()
+        self._hear(acted, self._told_ns, self._told_ns)
+
+    def caught_up(self, acted: messages.NativeActed) -> None:
+        """Take what a strategy has to say of the bars that it was not shown in their time."""
+        self._told_ns = self.tally.history.time_at(self.tally.known)
+        self._hear(acted, self._told_ns, self._told_ns)
+
+    def stopping(self, asked: Iterable[messages.Asked]) -> None:
+        """Do what a strategy asks for in its end: cancels. It gets no new order."""
+        for _, each in rules.instructions_of(asked):
+            if isinstance(each, Cancel):
+                self.venue.cancel(each.client_order_id, self._told_ns, ENDED)
+            else:
+                self.tally.notice([_refused(each)])
+
+    # -- bar by bar
+
+    def mark(
+        self, event: BarEvent, *, cancel_entries: bool = False, flatten: bool = False
+    ) -> BarProcessed | None:
+        """Let a bar fill and mark; the entry is to be kept before the strategy hears of its fills.
+
+        With `cancel_entries`, what could open a position is taken back first; with `flatten`,
+        everything is, and the instrument's position is closed at this bar's open.
+        """
+        venue, series = self.venue, self.tally.history.series[event.symbol]
+        if flatten:
+            venue.cancel_all(event.ts_ns, LEAVING)
+            venue.flatten(event.symbol, event.ts_ns)
+        elif cancel_entries:
+            venue.cancel_entries(event.ts_ns, HELD_BACK)
+        times = event.ts_ns, event.close_ns
+        volume = series.volume_lots_at(event.index)
+        venue.on_bar(event.symbol, times, series.ticks_at(event.index), volume)
+        self.tally.enter(event)
+        return self._entry(is_decided=False) if venue.tape.has_fills else None
+
+    def conclude(self, event: BarEvent, acted: messages.NativeActed | None) -> BarProcessed:
+        """Judge what was asked for, and return the entry that ends the bar.
+
+        Without an answer (the execution is paused) the strategy has not heard of anything.
+        """
+        if acted is not None:
+            self.venue.tape.tell()
+            since_ns, self._told_ns = self._told_ns, event.close_ns
+            self._hear(acted, since_ns, event.close_ns)
+        entry = self._entry(is_decided=True)
+        self.tally.leave(entry.equity_nanos)
+        return entry
+
+    def end_session(self) -> BarProcessed | None:
+        """End the session where the feed ends; return the entry of what that did, if anything."""
+        if self.tally.cursor == BEFORE_ALL:
+            return None
+        self.venue.end_session(self.tally.cursor[0])
+        return self._entry(is_decided=True) if self.venue.tape.has_news else None
+
+    def close(self) -> Closed:
+        """Take back every order, and return the entry that ends the execution."""
+        self.venue.cancel_all(max(0, self.tally.cursor[0]), ENDED)
+        taken = self.venue.tape.take()
+        return Closed(
+            **self.tally.end(),
+            cancelled=(),
+            account=self.dump(),
+            terms=self.venue.terms,
+            placings=taken.placings,
+            changes=taken.changes,
+        )
+
+    def observe(self, *, is_final: bool = False) -> Observation:
+        """Return what the execution has come to by now."""
+        return self.tally.observe(self.venue.book.equity(), is_final=is_final)
+
+    def _entry(self, *, is_decided: bool) -> BarProcessed:
+        venue, news = self.venue, self._news
+        taken: Taken = venue.tape.take()
+        self._news = None
+        return BarProcessed(
+            **self.tally.stamp(taken.fills),
+            is_decided=is_decided,
+            equity_nanos=venue.book.equity(),
+            cash_nanos=venue.book.cash,
+            terms=venue.terms,
+            account=self.dump(),
+            undelivered=tuple(msgspec.to_builtins(each) for each in venue.tape.untold),
+            state=news,
+            placings=taken.placings,
+            changes=taken.changes,
+        )
+
+    def _hear(
+        self,
+        acted: messages.NativeActed,
+        since_ns: int,
+        now_ns: int,
+        *,
+        is_restart: bool = False,
+    ) -> None:
+        given = [(ts_ns, self._whole(each)) for ts_ns, each in rules.instructions_of(acted.asked)]
+        self.venue.ask(given, since_ns=since_ns, now_ns=now_ns, is_restart=is_restart)
+        self._view = self.venue.view()
+        self.tally.denials = self.venue.tape.denials
+        self.tally.notice(acted.notices)
+        if acted.state is not None:
+            self.tally.state = self._news = acted.state
+
+    def _untold(self) -> msgspec.Raw:
+        return msgspec.Raw(_encode([self._left(each) for each in self.venue.tape.untold]))
+
+    def _whole(self, asked: Instruction) -> Instruction:
+        # Its process knows an order that it took over by the lots that were left of it then.
+        if not isinstance(asked, Modify) or asked.lots is None:
+            return asked
+        return replace(asked, lots=asked.lots + self._filled.get(asked.client_order_id, 0))
+
+    def _left(self, event: OrderEvent) -> OrderEvent:
+        if not isinstance(event, Updated) or event.client_order_id not in self._filled:
+            return event
+        return replace(event, lots=event.lots - self._filled[event.client_order_id])
+
+
+def _refused(asked: Ticket | Modify) -> str:
+    if isinstance(asked, Modify):
+        return "in on_stop it asked to change an order; an execution that ends has none left"
+    return (
+        f"in on_stop it asked for a new order, {asked.side} {asked.lots} lots {asked.symbol}"
+        f" {asked.type}; an execution that ends takes none, and its positions stay as they are"
+    )

@@ -1,0 +1,193 @@
+"""Where an execution stands, and its numbers: the same for every kernel."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from strategy_engine.core import money
+from strategy_engine.core.money import NANOS
+from strategy_engine.execution import rules
+from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
+from strategy_engine.execution.model import NO_METRICS, Observation
+from strategy_engine.market.feeds import BarEvent
+from strategy_engine.matching.model import Fill
+from strategy_engine.performance.model import RoundTrip
+from strategy_engine.performance.service import LiveMetrics
+from strategy_engine.venue.model import Checkpoint
+from strategy_engine.venue.service import EquityPoint, Trip
+
+_KEPT_TIMES = 8_192  # decisions whose times the median and the 99th percentile are taken of
+_MOST_NOTICES = 100
+_LONGEST_NOTICE = 500
+_AFTER_ALL = "\U0010ffff"  # follows every symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the ledger has of an execution that goes on; `orders` are its orders' instruments."""
+
+    checkpoint: Checkpoint
+    equity: Sequence[EquityPoint]
+    trips: Sequence[Trip]
+    orders: dict[str, str] = field(default_factory=dict)
+
+
+class Tally:
+    """The place in the feed, the ledger's numbers, metrics, times and notices. No I/O."""
+
+    def __init__(self, execution_id: str, epoch: int, history: History, capital_nanos: int) -> None:
+        self.history = history
+        self.cursor: Cursor = BEFORE_ALL
+        self.is_mid_bar = False
+        self.state: bytes | None = None
+        self.denials = 0
+        self.notices: dict[str, None] = {}  # in the order that they were given
+        self._execution_id = execution_id
+        self._epoch = epoch
+        self._capital_nanos = capital_nanos
+        self._entry_no = 0
+        self._fill_count = 0
+        self._bar_no = 0
+        self._opens = history.first_opens()
+        self._growth = dict.fromkeys(history.series, 1.0)
+        self._metrics = LiveMetrics(
+            capital=capital_nanos / NANOS, periods_per_year=history.instants_per_year()
+        )
+        self._latencies_ns: deque[int] = deque(maxlen=_KEPT_TIMES)
+        self._cpu_ns: deque[int] = deque(maxlen=_KEPT_TIMES)
+
+    def restore(self, kept: Kept) -> None:
+        """Go on where the ledger stands."""
+        checkpoint = kept.checkpoint
+        self.state = checkpoint.state
+        self._entry_no = checkpoint.entry_no
+        self._fill_count = checkpoint.fill_count
+        self._bar_no = checkpoint.bar_no
+        if checkpoint.close_ns is None or checkpoint.symbol is None:
+            return
+        self.cursor = checkpoint.close_ns, checkpoint.symbol
+        self.is_mid_bar = not checkpoint.is_decided
+        self._restore_growth()
+        for point in kept.equity:
+            self._metrics.add_close(
+                point.close_ns, equity=float(point.equity), benchmark=point.benchmark
+            )
+        for trip in kept.trips:
+            self._metrics.add_round_trip(
+                RoundTrip(entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=float(trip.pnl))
+            )
+
+    @property
+    def known(self) -> Cursor:
+        """The last bar that a strategy may know before it is asked about the next one."""
+        close_ns, symbol = self.cursor
+        if not self.is_mid_bar:
+            return self.cursor
+        earlier = [name for name in self.history.series if name < symbol]
+        return (close_ns, max(earlier)) if earlier else (close_ns - 1, _AFTER_ALL)
+
+    @property
+    def benchmark(self) -> float:
+        """Buy and hold of what is traded, in equal parts, from 1.0."""
+        return sum(self._growth.values()) / len(self._growth)
+
+    def is_before(self, event: BarEvent) -> bool:
+        """Whether an event is still to be done."""
+        place = event.close_ns, event.symbol
+        return place > self.cursor or (self.is_mid_bar and place == self.cursor)
+
+    def enter(self, event: BarEvent) -> None:
+        """Come to a bar."""
+        self._bar_no += 1
+        self._growth[event.symbol] = event.close / self._opens[event.symbol]
+        self.cursor = event.close_ns, event.symbol
+
+    def stamp(self, fills: Sequence[Fill] = ()) -> dict[str, Any]:
+        """Return the fields that number the next entry and say where it stands; count its fills."""
+        self._entry_no += 1
+        close_ns, symbol = self.cursor
+        first = self._fill_count + 1
+        self._count(fills)
+        return self.name() | {
+            "symbol": symbol,
+            "close_ns": close_ns,
+            "bar_no": self._bar_no,
+            "benchmark": self.benchmark,
+            "first_fill_no": first,
+            "fills": tuple(fills),
+        }
+
+    def end(self) -> dict[str, Any]:
+        """Return the fields that number the last entry."""
+        self._entry_no += 1
+        return self.name()
+
+    def name(self) -> dict[str, Any]:
+        """Return whose entry it is, and its number."""
+        return {
+            "execution_id": self._execution_id,
+            "epoch": self._epoch,
+            "entry_no": self._entry_no,
+        }
+
+    def leave(self, equity_nanos: int) -> None:
+        """End a bar."""
+        self.is_mid_bar = False
+        self._metrics.add_close(
+            self.cursor[0], equity=equity_nanos / NANOS, benchmark=self.benchmark
+        )
+
+    def time(self, latency_ns: int, cpu_ns: int) -> None:
+        """Take the times of one decision: from asking to answer, and of the child's CPU."""
+        self._latencies_ns.append(latency_ns)
+        self._cpu_ns.append(cpu_ns)
+
+    def notice(self, texts: Iterable[str]) -> None:
+        """Keep what there is to say of the execution, each once."""
+        for text in texts:
+            if len(self.notices) < _MOST_NOTICES:
+                self.notices.setdefault(text[:_LONGEST_NOTICE])
+
+    def observe(self, equity_nanos: int, *, is_final: bool = False) -> Observation:
+        """Return what the execution has come to by now."""
+        found = self._metrics.final_metrics() if is_final else self._metrics.metrics()
+        pnl: Decimal = money.to_decimal(equity_nanos - self._capital_nanos)
+        return Observation(
+            execution_id=self._execution_id,
+            epoch=self._epoch,
+            trade_count=self._metrics.trade_count,
+            fill_count=self._fill_count,
+            pnl=pnl,
+            performance_metrics=NO_METRICS | found.to_dict() | self._times(),
+            notices=tuple(self.notices),
+        )
+
+    def _times(self) -> dict[str, float]:
+        latencies, cpu = sorted(self._latencies_ns), sorted(self._cpu_ns)
+        return {
+            "bar_count": self._bar_no,
+            "denial_count": self.denials,
+            "decision_latency_ms": rules.median(latencies) / 1e6,
+            "decision_latency_p99_ms": rules.percentile_99(latencies) / 1e6,
+            "decision_cpu_ms": rules.median(cpu) / 1e6,
+            "decision_cpu_p99_ms": rules.percentile_99(cpu) / 1e6,
+        }
+
+    def _count(self, fills: Sequence[Fill]) -> None:
+        self._fill_count += len(fills)
+        for fill in fills:
+            trip = fill.round_trip
+            if trip is not None:
+                self._metrics.add_round_trip(
+                    RoundTrip(
+                        entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=trip.pnl_nanos / NANOS
+                    )
+                )
+
+    def _restore_growth(self) -> None:
+        for symbol, first_open in self._opens.items():
+            close = self.history.last_close(symbol, self.cursor)
+            if close is not None:
+                self._growth[symbol] = close / first_open

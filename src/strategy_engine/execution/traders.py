@@ -1,0 +1,269 @@
+"""What differs by kernel in the life of an execution: a strategy's process and its desk."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from strategy_engine.execution import rules
+from strategy_engine.execution.conversation import Conversation
+from strategy_engine.execution.desk import Desk
+from strategy_engine.execution.history import Cursor, History, Series
+from strategy_engine.execution.model import Execution, Observation
+from strategy_engine.execution.native_desk import NativeDesk
+from strategy_engine.execution.tally import Kept, Tally
+from strategy_engine.market.feeds import BarEvent
+from strategy_engine.matching.settings import Settings
+from strategy_engine.registry.model import Content
+from strategy_engine.venue.model import BarProcessed, Closed, RiskState
+from strategy_engine.venue.native import NativeVenue
+from strategy_engine.venue.paper import PaperVenue
+
+
+class Gate(Protocol):
+    """What the runner sets of a venue's gate."""
+
+    epoch: int
+    highest_epoch: int
+    risk_state: RiskState
+
+
+class AnyDesk(Protocol):
+    """What an execution has come to, whichever kernel it has."""
+
+    tally: Tally
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing is held in any instrument."""
+        ...
+
+    def restore(self, kept: Kept) -> None:
+        """Go on where the ledger stands."""
+        ...
+
+    def dump(self) -> Mapping[str, Any]:
+        """Return the account as the ledger keeps it."""
+        ...
+
+    def mark(
+        self, event: BarEvent, *, cancel_entries: bool = False, flatten: bool = False
+    ) -> BarProcessed | None:
+        """Let a bar fill and mark; the entry is to be kept before the strategy hears of its fills.
+
+        With `cancel_entries`, what could open a position is taken back first; with `flatten`,
+        everything is, and the instrument's position is closed at this bar's open.
+        """
+        ...
+
+    def close(self) -> Closed:
+        """Take back every order, and return the entry that ends the execution."""
+        ...
+
+    def observe(self, *, is_final: bool = False) -> Observation:
+        """Return what the execution has come to by now."""
+        ...
+
+
+class Trader(Protocol):
+    """A strategy's process with its desk. Errors are those of `Conversation`."""
+
+    @property
+    def desk(self) -> AnyDesk:
+        """What it has come to."""
+        ...
+
+    @property
+    def gate(self) -> Gate:
+        """What its orders pass."""
+        ...
+
+    async def load(self, talk: Conversation, series: Mapping[str, Series]) -> int:
+        """Give the process its code; return how many bars of history it wants."""
+        ...
+
+    def sit_down(self, mine: Execution, past: History) -> None:
+        """Take a desk, as if nothing had been traded yet."""
+        ...
+
+    async def warm_up(self) -> None:
+        """Let the strategy start where its desk stands."""
+        ...
+
+    async def decide(self, event: BarEvent) -> BarProcessed:
+        """Show the strategy a bar, after what became of its orders; return the bar's last entry."""
+        ...
+
+    def pass_by(self, event: BarEvent) -> BarProcessed:
+        """End a bar without asking the strategy; return the bar's last entry."""
+        ...
+
+    async def catch_up(self, seen: Cursor) -> None:
+        """Show the strategy what it has missed after `seen`; it decides nothing on it."""
+        ...
+
+    def finish(self) -> BarProcessed | None:
+        """End the session where the feed ends; return the entry of what that did, if anything."""
+        ...
+
+    async def stop(self) -> None:
+        """Let the strategy end by its own hook, if it ever began."""
+        ...
+
+
+class SignalTrader:
+    """A strategy that answers every bar with a decision; orders are the engine's to make."""
+
+    def __init__(self, content: Content, settings: Settings) -> None:
+        self._content = content
+        self._settings = settings
+        self._talk: Conversation | None = None
+        self._desk: Desk | None = None
+
+    @property
+    def desk(self) -> Desk:
+        """What it has come to."""
+        return _there(self._desk)
+
+    @property
+    def gate(self) -> PaperVenue:
+        """What its orders pass."""
+        return self.desk.venue
+
+    async def load(self, talk: Conversation, series: Mapping[str, Series]) -> int:
+        """Give the process its code; return how many bars of history it wants."""
+        self._talk = talk
+        terms = [each.terms for each in series.values()]
+        return (await talk.load(self._content, self._settings, terms)).lookback
+
+    def sit_down(self, mine: Execution, past: History) -> None:
+        """Take a desk, as if nothing had been traded yet."""
+        settings = self._settings
+        venue = PaperVenue(
+            mine.execution_id,
+            capital_nanos=settings.capital_nanos,
+            terms=[each.terms for each in past.series.values()],
+            how=settings.rules,
+            limits=rules.limits_of(settings, mine.config, mine.role),
+            epoch=mine.epoch,
+        )
+        self._desk = Desk(venue, past, settings.capital_nanos)
+
+    async def warm_up(self) -> None:
+        """Let the strategy start where its desk stands."""
+        tally = self.desk.tally
+        await _there(self._talk).warm_up(tally.history.frames_before(tally.known), tally.state)
+
+    async def decide(self, event: BarEvent) -> BarProcessed:
+        """Show the strategy a bar with its fills; return the bar's last entry."""
+        desk = self.desk
+        started_ns = time.perf_counter_ns()
+        decided = await _there(self._talk).decide(desk.bar_message(event))
+        desk.tally.time(time.perf_counter_ns() - started_ns, decided.cpu_ns)
+        return desk.conclude(event, rules.decision_of(decided), decided.state)
+
+    def pass_by(self, event: BarEvent) -> BarProcessed:
+        """End a bar without asking the strategy; return the bar's last entry."""
+        return self.desk.conclude(event, None, None)
+
+    async def catch_up(self, seen: Cursor) -> None:
+        """Show the strategy the bars after `seen`."""
+        tally = self.desk.tally
+        await _there(self._talk).warm_up(tally.history.frames_between(seen, tally.known), None)
+
+    def finish(self) -> BarProcessed | None:
+        """Return None: a signal's orders know no session."""
+        return None
+
+    async def stop(self) -> None:
+        """Let the strategy end by its own hook, if it ever began."""
+        if self._talk is not None:
+            await self._talk.stop()
+
+
+class NativeTrader:
+    """A NautilusTrader strategy: its orders go to our gate, its fills come from our ledger."""
+
+    def __init__(self, content: Content, settings: Settings) -> None:
+        self._content = content
+        self._settings = settings
+        self._talk: Conversation | None = None
+        self._desk: NativeDesk | None = None
+
+    @property
+    def desk(self) -> NativeDesk:
+        """What it has come to."""
+        return _there(self._desk)
+
+    @property
+    def gate(self) -> NativeVenue:
+        """What its orders pass."""
+        return self.desk.venue
+
+    async def load(self, talk: Conversation, series: Mapping[str, Series]) -> int:
+        """Give the process its code; return how many bars of history it wants."""
+        self._talk = talk
+        return (await talk.load_native(self._content, self._settings, series)).lookback
+
+    def sit_down(self, mine: Execution, past: History) -> None:
+        """Take a desk, as if nothing had been traded yet."""
+        settings = self._settings
+        venue = NativeVenue(
+            mine.execution_id,
+            capital_nanos=settings.capital_nanos,
+            terms=[each.terms for each in past.series.values()],
+            how=settings.rules,
+            conditions=settings.conditions,
+            limits=rules.limits_of(settings, mine.config, mine.role),
+            epoch=mine.epoch,
+        )
+        self._desk = NativeDesk(venue, past, settings.capital_nanos)
+
+    async def warm_up(self) -> None:
+        """Let the strategy start, knowing what it knew when it was told last."""
+        desk = self.desk
+        desk.started(await _there(self._talk).warm_up_native(desk.warm_up_message()))
+
+    async def decide(self, event: BarEvent) -> BarProcessed:
+        """Show the strategy a bar, after what became of its orders; return the bar's last entry."""
+        desk = self.desk
+        started_ns = time.perf_counter_ns()
+        acted = await _there(self._talk).act(desk.bar_message(event))
+        desk.tally.time(time.perf_counter_ns() - started_ns, acted.cpu_ns)
+        return desk.conclude(event, acted)
+
+    def pass_by(self, event: BarEvent) -> BarProcessed:
+        """End a bar without asking the strategy; return the bar's last entry."""
+        return self.desk.conclude(event, None)
+
+    async def catch_up(self, seen: Cursor) -> None:
+        """Tell the strategy what became of its orders, then show it the bars after `seen`."""
+        desk, talk = self.desk, _there(self._talk)
+        events = desk.events_message()
+        if events is not None:
+            desk.answered(await talk.act(events))
+        desk.caught_up(await talk.warm_up_native(desk.catch_up_message(seen)))
+
+    def finish(self) -> BarProcessed | None:
+        """End the session where the feed ends; return the entry of what that did, if anything."""
+        return self.desk.end_session()
+
+    async def stop(self) -> None:
+        """Tell the strategy what it has not heard, and let it end by its own hook."""
+        if self._talk is None:
+            return
+        desk = self.desk
+        events = desk.events_message()
+        if events is not None:
+            desk.stopping((await self._talk.act(events)).asked)
+        desk.stopping((await self._talk.stop_native()).asked)
+
+
+def trader_of(content: Content, settings: Settings) -> Trader:
+    """Return who trades a version: the one place where its kernel is asked for."""
+    return (NativeTrader if content.is_native else SignalTrader)(content, settings)
+
+
+def _there[T](thing: T | None) -> T:
+    if thing is None:
+        raise RuntimeError("a trader loads and sits down before it trades")
+    return thing
