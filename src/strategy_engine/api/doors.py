@@ -38,7 +38,7 @@ def _actor(request: Request) -> str:
 
 
 async def _permitted(request: Request) -> None:
-    needed = permissions.of(request.method, request.scope["route"].path)
+    needed = permissions.of(request.method, request.scope["route"].path_format)
     if needed is not None:
         access.require(_principal(request), needed)
 

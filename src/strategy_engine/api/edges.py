@@ -1,5 +1,6 @@
 """What stands around every route: who may ask, the size of a body, HEAD, what nobody foresaw."""
 
+import re
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -13,6 +14,8 @@ from strategy_engine.core.errors import EngineError
 from strategy_engine.infra import logs
 
 MAX_BODY_BYTES = 2 << 20
+MAX_IMPORT_BYTES = 64 << 20  # of a file of bars, quotes or trades
+_IMPORT = re.compile(r"/instruments/.+/(bars|quotes|trades)")
 KEYLESS = frozenset({"/health", "/metrics"})
 _LONGEST_NAME = 200
 
@@ -119,9 +122,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = MAX_IMPORT_BYTES if _IMPORT.fullmatch(scope["path"]) else self._limit
         declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdecimal() and int(declared[:20]) > self._limit:
-            response = problems.answer("too-large", self._refusal(), instance=scope["path"])
+        if declared.isdecimal() and int(declared[:20]) > limit:
+            response = problems.answer("too-large", _too_large(limit), instance=scope["path"])
             await response(scope, receive, send)
             return
         read = 0
@@ -130,14 +134,15 @@ class BodyLimit:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._limit:
-                raise HTTPException(problems.STATUS["too-large"], self._refusal())
+            if read > limit:
+                raise HTTPException(problems.STATUS["too-large"], _too_large(limit))
             return message
 
         await self._app(scope, count, send)
 
-    def _refusal(self) -> str:
-        return f"the body is larger than {self._limit:,} bytes, the most that is read"
+
+def _too_large(limit: int) -> str:
+    return f"the body is larger than {limit:,} bytes, the most that is read"
 
 
 def _token(headers: Headers) -> str | None:

@@ -319,10 +319,42 @@ INSTRUMENTS: dict[str, Any] = {
             "default_timeframe": "1-HOUR-LAST-EXTERNAL",
             "timeframes": ["1-HOUR-LAST-EXTERNAL"],
             "note": "",
+            "native_class": "CurrencyPair",
+        }
+    ],
+    "count": 1,
+    "problems": [],
+}
+QUOTES: dict[str, Any] = {
+    "symbol": "EUR/USD.SIM",
+    "quotes": [
+        {
+            "timestamp": "2025-08-22T09:00:00Z",
+            "bid": 1.16012,
+            "ask": 1.16014,
+            "bid_size": 1_000_000.0,
+            "ask_size": 500_000.0,
         }
     ],
     "count": 1,
 }
+MARKET_TRADES: dict[str, Any] = {
+    "symbol": "EUR/USD.SIM",
+    "trades": [{"timestamp": "2025-08-22T09:00:00Z", "price": 1.16013, "size": 25_000.0}],
+    "count": 1,
+}
+IMPORTED: dict[str, Any] = {
+    "symbol": "EUR/USD.SIM",
+    "what": "quotes",
+    "rows": 250_000,
+    "lines": [
+        "accepted: EUR/USD.SIM, 250,000 quotes, 2025-08-20 00:00Z to 2025-08-22 09:00Z",
+        "note: stored 250,000 quotes",
+    ],
+}
+QUOTES_CSV = "ts_utc,bid,ask,bid_size,ask_size\n2025-08-22T09:00:00.125Z,1.1601,1.1602,1000,500\n"
+TRADES_CSV = "ts_utc,price,size\n2025-08-22T09:00:00.125Z,1.1601,25\n"
+BARS_CSV = "ts_utc,open,high,low,close,volume\n2025-08-22T09:00:00Z,1.16,1.17,1.15,1.16,5120\n"
 BARS: dict[str, Any] = {
     "symbol": "EUR/USD.SIM",
     "timeframe": "1-HOUR-LAST-EXTERNAL",

@@ -1,4 +1,4 @@
-"""HTTP door to the market: instruments and bars."""
+"""HTTP door to the market: instruments, bars, quotes and trades."""
 
 import asyncio
 from typing import Annotated
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from strategy_engine.api import doors, openapi, readings, views
 from strategy_engine.api.services import Catalogue
+from strategy_engine.core.errors import NotFoundError
 from strategy_engine.market.model import Timeframe
 
 router = APIRouter(prefix="/instruments", tags=["market"], dependencies=[doors.bearer])
@@ -20,13 +21,17 @@ Symbol = Annotated[
         examples=["EUR/USD.SIM"],
     ),
 ]
+Limit = Annotated[int, Query(ge=1, le=5_000, description="The last so many.")]
 
 
 @router.get("", summary="List instruments", responses=openapi.errors())
 async def instruments(given: doors.Given) -> readings.Instruments:
     """Return every instrument that has bars, by symbol."""
     found = await asyncio.to_thread(_instruments, given.catalogue)
-    return readings.Instruments(instruments=found, count=len(found))
+    problems = await asyncio.to_thread(given.catalogue.problems)
+    return readings.Instruments(
+        instruments=found, count=len(found), problems=[str(each) for each in problems]
+    )
 
 
 @router.get("/{symbol:path}/bars", summary="Read bars", responses=openapi.errors(404, 422))
@@ -44,7 +49,7 @@ async def bars(
     ] = None,
     start: doors.Start = None,
     end: doors.End = None,
-    limit: Annotated[int, Query(ge=1, le=5_000, description="The last so many.")] = 500,
+    limit: Limit = 500,
 ) -> readings.Bars:
     """Return bars that open in [start, end), oldest first."""
     instrument = await asyncio.to_thread(given.catalogue.instrument, symbol)
@@ -58,6 +63,46 @@ async def bars(
         limit=limit,
     )
     return views.bars(symbol, str(chosen), found)
+
+
+@router.get("/{symbol:path}/quotes", summary="Read quotes", responses=openapi.errors(404, 422))
+async def quotes(
+    *,
+    symbol: Symbol,
+    given: doors.Given,
+    start: doors.Start = None,
+    end: doors.End = None,
+    limit: Limit = 500,
+) -> readings.Quotes:
+    """Return the last quotes known in [start, end), oldest first."""
+    span = doors.nanos(start), doors.nanos(end)
+    found = await asyncio.to_thread(given.catalogue.quotes, symbol, *span)
+    if found is None:
+        raise _none(symbol, "quotes")
+    return views.quotes(symbol, found.slice(max(0, len(found) - limit)))
+
+
+@router.get("/{symbol:path}/trades", summary="Read trades", responses=openapi.errors(404, 422))
+async def trades(
+    *,
+    symbol: Symbol,
+    given: doors.Given,
+    start: doors.Start = None,
+    end: doors.End = None,
+    limit: Limit = 500,
+) -> readings.MarketTrades:
+    """Return the last trades of the market known in [start, end), oldest first."""
+    span = doors.nanos(start), doors.nanos(end)
+    found = await asyncio.to_thread(given.catalogue.trades, symbol, *span)
+    if found is None:
+        raise _none(symbol, "trades")
+    return views.market_trades(symbol, found.slice(max(0, len(found) - limit)))
+
+
+def _none(symbol: str, what: str) -> NotFoundError:
+    return NotFoundError(
+        f"there are no {what} of {symbol}; import a file of them", field="symbol", value=symbol
+    )
 
 
 def _instruments(catalogue: Catalogue) -> list[readings.Instrument]:

@@ -24,7 +24,7 @@ TAGS = [
     {"name": "deployments", "description": "From a version to capital, and who approved it."},
     {"name": "executions", "description": "Versions at work: start, watch, stop."},
     {"name": "keys", "description": "Who may: keys with roles, made and revoked."},
-    {"name": "market", "description": "Instruments and bars."},
+    {"name": "market", "description": "Instruments, their bars, quotes and trades."},
     {"name": "monitoring", "description": "How the engine is. Needs no key."},
 ]
 

@@ -199,15 +199,20 @@ class Instrument(shapes.Answer):
     default_timeframe: str
     timeframes: list[str]
     note: shapes.Line
+    native_class: str
 
 
 class Instruments(shapes.Answer):
-    """Every instrument that has bars, by symbol."""
+    """Every instrument that has bars, by symbol; `problems` say what data cannot be used, and why.
+
+    `native_class` is the class that NautilusTrader's catalogue gives it, if it is from one.
+    """
 
     model_config = shapes.example(examples.INSTRUMENTS)
 
     instruments: list[Instrument]
     count: int
+    problems: list[shapes.Line]
 
 
 class Bar(shapes.Answer):
@@ -230,6 +235,55 @@ class Bars(shapes.Answer):
     timeframe: str
     bars: list[Bar]
     count: int
+
+
+class Quote(shapes.Answer):
+    """One quote; `timestamp` is when it was known."""
+
+    timestamp: shapes.Time
+    bid: shapes.Number
+    ask: shapes.Number
+    bid_size: shapes.Number
+    ask_size: shapes.Number
+
+
+class Quotes(shapes.Answer):
+    """Quotes of one instrument, oldest first."""
+
+    model_config = shapes.example(examples.QUOTES)
+
+    symbol: str
+    quotes: list[Quote]
+    count: int
+
+
+class MarketTrade(shapes.Answer):
+    """A trade of somebody's; `timestamp` is when it was known."""
+
+    timestamp: shapes.Time
+    price: shapes.Number
+    size: shapes.Number
+
+
+class MarketTrades(shapes.Answer):
+    """Trades of one instrument on its market, oldest first."""
+
+    model_config = shapes.example(examples.MARKET_TRADES)
+
+    symbol: str
+    trades: list[MarketTrade]
+    count: int
+
+
+class Imported(shapes.Answer):
+    """What an import stored; `lines` are its report: the verdict, warnings, and what to know."""
+
+    model_config = shapes.example(examples.IMPORTED)
+
+    symbol: str
+    what: str
+    rows: int
+    lines: list[shapes.Line]
 
 
 # --- monitoring ---

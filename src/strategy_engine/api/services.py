@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 from strategy_engine.access.model import Key, Principal
 from strategy_engine.access.model import Role as AccessRole
@@ -196,7 +197,7 @@ class Keys(Protocol):
 
 
 class Catalogue(Protocol):
-    """Instruments and bars; its methods may read files, so the door calls them in a thread."""
+    """Instruments and their data; its methods may read files: the door calls them in a thread."""
 
     def instruments(self) -> list[Instrument]:
         """Return every instrument that has bars, by symbol."""
@@ -220,6 +221,43 @@ class Catalogue(Protocol):
         limit: int | None = None,
     ) -> Bars:
         """Return the last `limit` bars that open in [start, end)."""
+        ...
+
+    def problems(self) -> Sequence[object]:
+        """Return what data cannot be used, each with its reason as its text."""
+        ...
+
+    def quotes(
+        self, symbol: str, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Quotes | None:
+        """Return the quotes known in [start, end); None if there are none at all."""
+        ...
+
+    def trades(
+        self, symbol: str, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Trades | None:
+        """Return the trades known in [start, end); None if there are none at all."""
+        ...
+
+    def import_file(  # noqa: PLR0913 - each is one optional fact of the instrument
+        self,
+        path: Path,
+        symbol: str,
+        timeframe: str,
+        *,
+        tick_size: Decimal | None = None,
+        lot_size: Decimal | None = None,
+        currency: str | None = None,
+        calendar: Calendar | None = None,
+        replace: bool = False,
+    ) -> ImportReport:
+        """Judge a file of bars and, if nothing refuses it, store it."""
+        ...
+
+    def import_ticks(
+        self, path: Path, symbol: str, what: Literal["quotes", "trades"], *, replace: bool = False
+    ) -> TickReport:
+        """Judge a file of quotes or trades and, if nothing refuses it, store it."""
         ...
 
 

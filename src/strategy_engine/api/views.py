@@ -1,6 +1,6 @@
 """The engine's entities as answers show them. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,15 @@ from strategy_engine.api import answers, plain, readings, services
 from strategy_engine.core import clock
 from strategy_engine.execution import interruptions
 from strategy_engine.execution.model import Answered, Execution
-from strategy_engine.market.model import Bars, Instrument, Timeframe
+from strategy_engine.market.model import (
+    QUOTE_COLUMNS,
+    TRADE_COLUMNS,
+    Bars,
+    Instrument,
+    Quotes,
+    Timeframe,
+    Trades,
+)
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.rollout.model import Deployment
@@ -174,7 +182,26 @@ def instrument(found: Instrument, timeframes: Sequence[Timeframe]) -> readings.I
         default_timeframe=str(found.default_timeframe),
         timeframes=[str(each) for each in timeframes],
         note=found.note,
+        native_class=found.native.class_name if found.native else "",
     )
+
+
+def quotes(symbol: str, found: Quotes) -> readings.Quotes:
+    """Return quotes as rows."""
+    rows = [readings.Quote.model_validate(each) for each in _rows(found, QUOTE_COLUMNS)]
+    return readings.Quotes(symbol=symbol, quotes=rows, count=len(rows))
+
+
+def market_trades(symbol: str, found: Trades) -> readings.MarketTrades:
+    """Return trades as rows."""
+    rows = [readings.MarketTrade.model_validate(each) for each in _rows(found, TRADE_COLUMNS)]
+    return readings.MarketTrades(symbol=symbol, trades=rows, count=len(rows))
+
+
+def _rows(found: Quotes | Trades, names: tuple[str, ...]) -> Iterator[dict[str, object]]:
+    columns = (found.ts_ns.tolist(), *(getattr(found, name).tolist() for name in names))
+    for ts_ns, *values in zip(*columns, strict=True):
+        yield {"timestamp": clock.from_nanos(ts_ns), **dict(zip(names, values, strict=True))}
 
 
 def bars(symbol: str, timeframe: str, found: Bars) -> readings.Bars:

@@ -27,7 +27,9 @@ from strategy_engine.execution.model import (
     Role,
 )
 from strategy_engine.infra import database
-from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
+from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
+from strategy_engine.market.report import ImportReport, TickReport
+from strategy_engine.market.service import Catalogue as RealCatalogue
 from strategy_engine.performance import rollups
 from strategy_engine.performance.rollups import Resolution, Span
 from strategy_engine.performance.service import Point
@@ -265,9 +267,25 @@ class Snapshots:
 
 @dataclass
 class Catalogue:
-    """Two instruments, one of them with a slash in its name, and ten bars of each."""
+    """Two instruments, one of them with a slash in its name, ten bars of each; imports are real."""
 
+    real: RealCatalogue
     timeframe: Timeframe = field(default_factory=lambda: Timeframe.parse("1h"))
+
+    def problems(self) -> list[str]:
+        return ["/data/bar/X: its metadata does not tell bar_type"]
+
+    def quotes(self, symbol: str, *span: int | None) -> Quotes | None:
+        return self.real.quotes(symbol, *span)
+
+    def trades(self, symbol: str, *span: int | None) -> Trades | None:
+        return self.real.trades(symbol, *span)
+
+    def import_file(self, *given: Any, **declared: Any) -> ImportReport:
+        return self.real.import_file(*given, **declared)
+
+    def import_ticks(self, *given: Any, **declared: Any) -> TickReport:
+        return self.real.import_ticks(*given, **declared)
 
     def instruments(self) -> list[Instrument]:
         return [self.instrument("AAPL.SIM"), self.instrument("EUR/USD.SIM")]
@@ -386,7 +404,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             executions=Executions(registry, clock),
             records=Records(),
             snapshots=Snapshots(),
-            catalogue=Catalogue(),
+            catalogue=Catalogue(RealCatalogue(tmp_path)),
             telemetry=Telemetry(),
             clock=clock,
         )

@@ -20,6 +20,7 @@ async def test_instruments_are_listed_with_their_timeframes(client: httpx.AsyncC
         "default_timeframe": "1-HOUR-LAST-EXTERNAL",
         "timeframes": ["1-HOUR-LAST-EXTERNAL"],
         "note": "",
+        "native_class": "",
     }
 
 

@@ -44,7 +44,7 @@ async def test_an_unknown_route_is_a_problem(client: httpx.AsyncClient) -> None:
         ("PATCH", "/strategies/strat_x", {"GET", "HEAD", "PUT", "DELETE"}),
         ("GET", "/strategies/strat_x/deploy", {"POST"}),
         ("POST", "/health", {"GET", "HEAD"}),
-        ("POST", "/instruments/EUR/USD.SIM/bars", {"GET", "HEAD"}),
+        ("PUT", "/instruments/EUR/USD.SIM/bars", {"GET", "HEAD", "POST"}),
     ],
 )
 async def test_a_wrong_method_tells_all_the_right_ones(
