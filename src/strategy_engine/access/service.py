@@ -19,6 +19,7 @@ from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import ConflictError, InvalidError, NotFoundError
 from strategy_engine.infra import audit
 from strategy_engine.infra.database import Database
+from strategy_engine.infra.outages import DatabaseAwayError
 
 SUBJECT = "api_key"
 REMEMBERED_S = 1.0  # how long a revoked key may still open a door
@@ -111,8 +112,11 @@ class Keys:
             return await store.all_of(connection)
 
     async def are_in_use(self) -> bool:
-        """Say whether a request needs a key here."""
-        return self._engine_key is not None or bool(await self._active())
+        """Say whether a request needs a key here; what was known last, without the database."""
+        try:
+            return self._engine_key is not None or bool(await self._active())
+        except DatabaseAwayError:
+            return bool(self._known)
 
     async def identify(self, given: str | None) -> Principal:
         """Return who asks with this text; with no key in use, whoever asks is `local`.
