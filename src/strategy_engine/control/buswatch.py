@@ -60,4 +60,8 @@ def read(found: list[Link], now: datetime, *, is_remote: bool) -> Bus:
 
 def _troubles(alive: dict[str, Link]) -> list[str]:
     silent = [f"nobody publishes {name}" for name in PUBLISHERS if name not in alive]
-    return silent + [f"{name}: {each.detail}" for name, each in alive.items() if each.detail]
+    who: dict[str, list[str]] = {}
+    for name, each in alive.items():
+        if each.detail:
+            who.setdefault(each.detail, []).append(name)
+    return silent + [f"{', '.join(names)}: {detail}" for detail, names in who.items()]

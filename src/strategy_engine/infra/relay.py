@@ -25,6 +25,7 @@ from strategy_engine.infra.outbox import Waiting
 AT_ONCE = 500
 BUSY_S = 0.0
 IDLE_S = 0.1
+AWAY_S = 0.25
 RETRY_DELAYS_S = (0.1, 0.25, 0.5, 1.0, 2.0)
 TRIM_S = 60.0
 
@@ -154,14 +155,15 @@ class Relay:
             await asyncio.sleep(delay_s)
 
     async def drain(self) -> None:
-        """Publish everything that waits now; raises what prevents it."""
-        while await self._pass():
-            pass
+        """Publish everything that waits now, if it is this process's to publish.
 
-    async def release(self) -> None:
-        """Let another process publish at once."""
-        async with self._home.write() as connection:
-            await links.release(connection, self._name, self._holder)
+        Raises
+        ------
+        UnavailableError
+            If the bus or a database is away.
+        """
+        while self._holds and await self._pass():
+            pass
 
     async def _turn(self) -> float:
         state, now_s = self._state, self._clock.monotonic_s()
@@ -170,6 +172,8 @@ class Relay:
             await self._report()
         if not self._holds:
             return links.REPORT_S
+        if not state.is_connected:
+            return AWAY_S  # the next report asks whether it is back
         more = await self._pass()
         self._recovered()
         if now_s - state.trimmed_s >= TRIM_S:
@@ -209,7 +213,7 @@ class Relay:
         try:
             await self._bus.publish([message_of(each, self._keeping.encoding) for each in found])
         except EngineError as error:
-            self._state.is_connected, self._state.detail = False, str(error)
+            self._connected(str(error))
             raise
         ids = [each.outbox_id for each in found]
         async with queue.database.write(in_turn=False) as connection:
@@ -231,9 +235,9 @@ class Relay:
         state = self._state
         try:
             await self._bus.ping()
-            state.is_connected, state.detail = True, ""
+            self._connected("")
         except EngineError as error:
-            state.is_connected, state.detail = False, str(error)
+            self._connected(str(error))
         waiting, oldest_at = await self._lag()
         link = Link(
             name=self._name,
@@ -256,6 +260,14 @@ class Relay:
             total += lag.waiting
             oldest += [] if lag.oldest_at is None else [lag.oldest_at]
         return total, min(oldest, default=None)
+
+    def _connected(self, trouble: str) -> None:
+        state = self._state
+        if state.is_connected and trouble:
+            _log.warning("bus_away", relay=self._name, why=trouble)
+        elif not state.is_connected and not trouble:
+            _log.info("bus_back", relay=self._name)
+        state.is_connected, state.detail = not trouble, trouble
 
     def _failed(self, error: Exception) -> float:
         state = self._state

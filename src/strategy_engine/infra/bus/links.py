@@ -65,15 +65,6 @@ async def report(connection: AsyncConnection, link: Link) -> bool:
     return True
 
 
-async def release(connection: AsyncConnection, name: str, holder: str) -> None:
-    """Let another process have a name at once."""
-    await connection.execute(
-        sa.update(TABLE)
-        .where(TABLE.c.name == name, TABLE.c.holder == holder)
-        .values(holder="", is_connected=False, detail="its process was stopped")
-    )
-
-
 async def every(connection: AsyncConnection) -> list[Link]:
     """Return every process's row, by name."""
     rows = await connection.execute(sa.select(TABLE).order_by(TABLE.c.name))
