@@ -1,8 +1,10 @@
 """The node process: every service of it is built here, once."""
 
 import asyncio
+import contextlib
 import os
 import signal
+from collections.abc import Coroutine
 
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +16,7 @@ from strategy_engine.execution.bus import NodeBus
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
-from strategy_engine.infra import database, logs, presence, wakeup
+from strategy_engine.infra import audit, database, lease, logs, presence, wakeup
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.service import Snapshots
@@ -27,19 +29,21 @@ from strategy_engine.venue.service import Records
 _log = logs.get("node")
 
 
-def main(settings: Settings) -> int:
-    """Run executions until SIGTERM; they are handed back as they stand."""
+def main(settings: Settings, held: lease.Lease | None = None) -> int:
+    """Run executions until SIGTERM, or until the lease is lost; hand them back as they stand."""
     logs.configure(as_json=settings.log_json)
-    uvloop.run(_run(settings))
-    return 0
+    return uvloop.run(_run(settings, held))
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, held: lease.Lease | None) -> int:
     clock = SystemClock()
     data_dir = settings.data_dir
-    opened, kept = database.open_both(data_dir, settings.server, settings.database_timeout_s)
+    fence = None if held is None else lease.fence(held)
+    opened, kept = database.open_both(data_dir, settings.server, settings.database_timeout_s, fence)
     ledger = Ledger(
-        database.ledger_url(data_dir, settings.server), timeout_s=settings.database_timeout_s
+        database.ledger_url(data_dir, settings.server),
+        timeout_s=settings.database_timeout_s,
+        fence=fence,
     )
     registry = Registry(opened, clock)
     zygotes = Zygotes(confinement=settings.sandbox)
@@ -70,12 +74,14 @@ async def _run(settings: Settings) -> None:
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
     async with asyncio.TaskGroup() as group:
-        beating = group.create_task(_beat(opened, ledger, clock, settings.node_id))
+        beating = group.create_task(_while_held(_beat(opened, ledger, clock, settings.node_id)))
         warming = group.create_task(_warm(zygotes))
         listening = group.create_task(wake.listen(settings.server))
-        thinning = group.create_task(Upkeep(kept, clock).run())
-        telling = group.create_task(node_bus.run())
+        thinning = group.create_task(_while_held(Upkeep(kept, clock).run()))
+        telling = group.create_task(_while_held(node_bus.run()))
+        holding = group.create_task(_hold(opened, held, reconciler))
         await reconciler.run()
+        holding.cancel()
         telling.cancel()
         beating.cancel()
         warming.cancel()
@@ -86,6 +92,48 @@ async def _run(settings: Settings) -> None:
     wake.close()
     await node_bus.aclose()
     await kept.aclose()
+    await opened.aclose()
+    if not holding.cancelled() and holding.result():
+        await _tell_of_refusals(settings, clock, ledger.refused)
+        return lease.LOST_STATUS
+    return 0
+
+
+async def _hold(
+    opened: database.Database, held: lease.Lease | None, reconciler: Reconciler
+) -> bool:
+    """Keep the lease; say that it is lost, once every execution was told to end."""
+    if held is None:
+        return False
+    try:
+        await lease.keep(opened, held)
+    except lease.LeaseLostError as error:
+        _log.error("lease lost", why=str(error))
+        reconciler.stop()
+    return True
+
+
+async def _while_held(work: Coroutine[None, None, None]) -> None:
+    with contextlib.suppress(lease.LeaseLostError):  # `_hold` hears of it, and ends everything
+        await work
+
+
+async def _tell_of_refusals(settings: Settings, clock: SystemClock, refused: int) -> None:
+    """Leave an audit row of what this copy still wanted to write when another had taken over."""
+    opened = database.Database(database.control_url(settings.data_dir, settings.server))
+    entry = audit.Entry(
+        at=clock.now(),
+        actor=audit.ENGINE,
+        subject_type="node",
+        subject_id=settings.node_id,
+        action="refused_stale_epoch",
+        details={"pid": os.getpid(), "entries": refused},
+    )
+    try:
+        async with opened.write() as connection:
+            await audit.record(connection, entry)
+    except DatabaseAwayError as error:
+        _log.error("refusals not told", entries=refused, why=str(error))
     await opened.aclose()
 
 

@@ -17,16 +17,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from strategy_engine.config import Settings
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import ConflictError, EngineError, InvalidError, UnavailableError
 
+if TYPE_CHECKING:
+    from strategy_engine.infra.lease import Lease, Standing
+
 GRACE_S = 4.0
 RETRY_S = 0.2
 LONGEST_RETRY_S = 5.0
 STEADY_S = 10.0
+WAIT_LOOK_S = 0.5
+WAIT_SAID_S = 10.0
+LOST_LEASE = 75  # the status of a process whose lease another engine has taken over
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
@@ -57,13 +63,14 @@ class Process:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps processes alive until it is told to stop."""
+    """Keeps processes alive until it is told to stop, or one says that its lease is lost."""
 
     processes: list[Process]
     stopping: bool = field(default=False)
+    status: int = 0
 
     def run(self) -> int:
-        """Fork, wait, fork again; return 0 after SIGTERM or SIGINT ended everything."""
+        """Fork, wait, fork again; return 0 when a signal ended it, 75 when the lease is lost."""
         while not self.stopping:
             now = time.monotonic()
             for process in self.processes:
@@ -104,8 +111,18 @@ class Supervisor:
                 process.retry_s = RETRY_S if steady else min(LONGEST_RETRY_S, process.retry_s * 2)
                 process.pid = None
                 process.due_s = now if steady else now + process.retry_s - RETRY_S
+                if os.WIFEXITED(status) and os.WEXITSTATUS(status) == LOST_LEASE:
+                    self._stand_down()
                 if not self.stopping:
                     _say(f"{process.name} (pid {pid}) {_ending(status)}; starting it again")
+
+    def _stand_down(self) -> None:
+        if not self.status:
+            _say(
+                "another engine has taken over this node's lease while this one was silent; it"
+                " stops. Start it again and it stands by"
+            )
+        self.stopping, self.status = True, LOST_LEASE
 
     def _shut_down(self) -> int:
         for process in self.processes:
@@ -119,7 +136,7 @@ class Supervisor:
                 _signal(process.pid, signal.SIGKILL)
         while any(each.pid for each in self.processes):
             self._wait(0.1)
-        return 0
+        return self.status
 
 
 def run(settings: Settings) -> int:
@@ -144,20 +161,66 @@ def run(settings: Settings) -> int:
         from strategy_engine.sandbox import probe  # noqa: PLC0415
 
         migrate.upgrade(settings.data_dir, settings.server)
+        held = None if settings.server is None else _take_lease(settings)
         birth = control.Birth(
-            listener=listener, started_at=SystemClock().now(), wall=probe.probe(settings.sandbox)
+            listener=listener,
+            started_at=SystemClock().now(),
+            wall=probe.probe(settings.sandbox),
+            lease=held,
         )
         gc.collect()
         gc.freeze()
         host, port = listener.getsockname()[:2]
         _say(f"Strategy Engine listens on http://{host}:{port} (data in {settings.data_dir})")
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        return Supervisor(
+        status = Supervisor(
             [
-                Process(name="node", main=lambda: node.main(settings)),
+                Process(name="node", main=lambda: node.main(settings, held)),
                 Process(name="control", main=lambda: control.main(settings, birth)),
             ]
         ).run()
+        if held is not None and not status:
+            _give_lease_back(settings, held)
+        return status
+
+
+def _take_lease(settings: Settings) -> "Lease":
+    """Take this node's lease in a database that other engines can reach; wait while one has it.
+
+    A port is held meanwhile and nobody serves it: clients wait in its backlog, as in a restart.
+    """
+    from strategy_engine.infra import database, lease  # noqa: PLC0415 - after the environment
+
+    said_at = -WAIT_SAID_S
+
+    def wait(standing: "Standing") -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= WAIT_SAID_S:
+            said_at = time.monotonic()
+            _say(
+                f"waiting: the engine of pid {standing.pid} on {standing.host} does the work of"
+                f" {standing.name} in this database. This one takes over when that stops, or is"
+                f" silent for {lease.LASTS_S:g} s. To run both, give this one another"
+                " STRATEGY_NODE_ID"
+            )
+        time.sleep(WAIT_LOOK_S)
+
+    engine = database.sync_engine(database.control_url(settings.data_dir, settings.server))
+    try:
+        return lease.acquire(engine, lease.name_of(settings.node_id), wait)
+    finally:
+        engine.dispose()
+
+
+def _give_lease_back(settings: Settings, held: "Lease") -> None:
+    from strategy_engine.infra import database, lease, outages  # noqa: PLC0415 - the same
+
+    engine = database.sync_engine(database.control_url(settings.data_dir, settings.server))
+    try:
+        with contextlib.suppress(outages.DatabaseAwayError), outages.told():
+            lease.release(engine, held)
+    finally:
+        engine.dispose()
 
 
 def refuse_open_door(settings: Settings) -> None:

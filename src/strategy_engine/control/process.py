@@ -13,6 +13,7 @@ from functools import partial
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.access.service import Keys
 from strategy_engine.api import app as api_app
@@ -24,8 +25,9 @@ from strategy_engine.control.telemetry import Telemetry
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution.service import Executions
-from strategy_engine.infra import database, durable, logs, memory, relay, wakeup
+from strategy_engine.infra import database, durable, lease, logs, memory, relay, wakeup
 from strategy_engine.infra.bus import broker
+from strategy_engine.infra.lease import Lease, LeaseLostError
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching import settings as matching
@@ -46,6 +48,7 @@ from strategy_engine.sandbox.model import ConfinementReport
 from strategy_engine.venue.service import Records
 
 GRACE_S = 2
+ADOPT_S = 5.0
 LAUNCH_S = 5.0  # then it serves without its workflows: each of them needs the database
 EXECUTOR = "control"
 
@@ -54,11 +57,12 @@ _log = logs.get("control")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Birth:
-    """What the supervisor knows when it forks control: its socket, since when, behind what wall."""
+    """What the supervisor knows when it forks control: its socket, its wall, and what it holds."""
 
     listener: socket.socket
     started_at: datetime
     wall: ConfinementReport
+    lease: Lease | None = None
 
 
 def main(settings: Settings, birth: Birth) -> int:
@@ -86,6 +90,13 @@ async def _serve(settings: Settings, birth: Birth) -> None:
     # finished step. Winding it down would tell it that its child died, and it would fail.
     sys.stderr.flush()
     os._exit(0 if server.started else 1)
+
+
+def _end(error: LeaseLostError) -> None:
+    """End at once: a step that went on would tell the workflow engine how it ended."""
+    _log.error("lease lost", why=str(error))
+    sys.stderr.flush()
+    os._exit(lease.LOST_STATUS)
 
 
 def refuse_when_full(max_memory_bytes: int | None, child_bytes: int) -> None:
@@ -127,8 +138,11 @@ class Control:
         self._settings = settings
         self._clock = SystemClock()
         self._zygotes = Zygotes(confinement=settings.sandbox)
+        self._lease = birth.lease
+        self._adopting: asyncio.Task[None] | None = None
+        fence = None if birth.lease is None else lease.fence(birth.lease, _end)
         self._database, ledger = database.open_both(
-            settings.data_dir, settings.server, settings.database_timeout_s
+            settings.data_dir, settings.server, settings.database_timeout_s, fence
         )
         self._bell = wakeup.Bell(wakeup.path_of(settings.data_dir, "node"), self._database)
         self._registry = Registry(self._database, self._clock, check_trading, refuse_while_deployed)
@@ -231,6 +245,8 @@ class Control:
         ringing.cancel()
         warming.cancel()
         launching.cancel()
+        if self._adopting is not None:
+            self._adopting.cancel()
         watching.cancel()
 
     async def _launch(self) -> None:
@@ -241,9 +257,11 @@ class Control:
             except DatabaseAwayError as error:
                 _log.warning("workflows wait for the database", why=str(error))
             await asyncio.sleep(database.WATCH_S)
+        held = self._lease
+        executor = EXECUTOR if held is None else durable.executor_of(held.name, held.epoch)
         try:
             # On the loop's own thread: the loop it is launched on is the one that workflows run on.
-            durable.launch(self._settings.data_dir, self._settings.server, executor_id=EXECUTOR)
+            durable.launch(self._settings.data_dir, self._settings.server, executor_id=executor)
             await self._workflows.register_queues(
                 pipelines_at_once=self._settings.max_concurrent_deployments
             )
@@ -251,6 +269,17 @@ class Control:
         except Exception:  # noqa: BLE001 - the edge of a process: said, then ended
             _log.exception("workflows not launched")
             os._exit(1)  # without them it would take work that it never does; it is forked again
+        if held is not None:
+            self._adopting = asyncio.create_task(self._adopt(executor))
+
+    async def _adopt(self, executor: str) -> None:
+        """Take over what this node's engines before left pending, or one that woke up takes."""
+        while True:
+            try:
+                await asyncio.to_thread(durable.adopt, executor)
+            except SQLAlchemyError as error:
+                _log.warning("workflows not adopted", why=str(error))
+            await asyncio.sleep(ADOPT_S)
 
     def _relay(self) -> relay.Relay:
         return relay.Relay(

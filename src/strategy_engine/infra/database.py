@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum
@@ -48,6 +49,14 @@ class Lane(IntEnum):
     CONTROL = 1
     LEDGER = 2
     MIGRATION = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """What a transaction must find one row by before it writes, and the error if it does not."""
+
+    statement: sa.Select[Any]
+    error: Callable[[], Exception]
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -138,6 +147,8 @@ class Database:
     timeout_s : float
         How long a transaction waits for a lock, and on PostgreSQL for an answer at all. Then it
         raises `outages.DatabaseAwayError`, as it does for every sign that the database is away.
+    fence : Fence or None
+        What every write passes first; None where nobody else can do this engine's work.
 
     Attributes
     ----------
@@ -146,7 +157,12 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, lane: Lane = Lane.CONTROL, timeout_s: float | None = None
+        self,
+        url: str,
+        *,
+        lane: Lane = Lane.CONTROL,
+        timeout_s: float | None = None,
+        fence: Fence | None = None,
     ) -> None:
         timeout_s = timeout_s or TIMEOUT_S
         self._is_server = urls.is_server(url)
@@ -155,6 +171,7 @@ class Database:
         self._turn = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, lane.value))
         self.engine: AsyncEngine = _engine(url, timeout_s)
         self._reads = self.engine.execution_options(**_READ[self._is_server])
+        self._fence = fence
         self.trouble = ""
 
     @asynccontextmanager
@@ -176,6 +193,8 @@ class Database:
         async with self._answering(), self.engine.begin() as connection:
             if in_turn and self._is_server:
                 await connection.execute(self._turn)
+            if self._fence is not None and await connection.scalar(self._fence.statement) is None:
+                raise self._fence.error()
             yield connection
         self.trouble = ""
 
@@ -216,12 +235,17 @@ class Database:
 
 
 def open_both(
-    data_dir: Path, server: str | None, timeout_s: float | None = None
+    data_dir: Path,
+    server: str | None,
+    timeout_s: float | None = None,
+    fence: Fence | None = None,
 ) -> tuple[Database, Database]:
     """Return the control and the ledger database of a process's loop."""
     return (
-        Database(control_url(data_dir, server), lane=Lane.CONTROL, timeout_s=timeout_s),
-        Database(ledger_url(data_dir, server), lane=Lane.LEDGER, timeout_s=timeout_s),
+        Database(
+            control_url(data_dir, server), lane=Lane.CONTROL, timeout_s=timeout_s, fence=fence
+        ),
+        Database(ledger_url(data_dir, server), lane=Lane.LEDGER, timeout_s=timeout_s, fence=fence),
     )
 
 

@@ -40,6 +40,31 @@ def launch(
     DBOS.launch()
 
 
+def executor_of(name: str, epoch: int) -> str:
+    """Return the name under which an engine takes workflows, another one in every epoch."""
+    return f"{name}:{epoch}"
+
+
+def adopt(executor_id: str) -> list[str]:
+    """Take over what engines of the same name but another epoch have pending; return their ids.
+
+    Each workflow goes back to its queue, once, whoever asks and however often.
+    """
+    name = executor_id.rpartition(":")[0]
+    pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+    others = {
+        each.executor_id
+        for each in pending
+        if each.executor_id is not None
+        and each.executor_id != executor_id
+        and each.executor_id.rpartition(":")[0] == name
+    }
+    if others:
+        # The only way DBOS has to recover for another executor than one's own.
+        DBOS._recover_pending_workflows(sorted(others))  # noqa: SLF001 - see above
+    return sorted(others)
+
+
 def destroy() -> None:
     """Stop the workflow engine; what is unfinished resumes at the next launch."""
     DBOS.destroy(workflow_completion_timeout_sec=0)

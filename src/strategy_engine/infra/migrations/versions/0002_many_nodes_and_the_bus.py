@@ -63,6 +63,23 @@ def _thinned_metrics() -> None:
 def _ownership() -> None:
     with op.batch_alter_table("deployments") as batch:
         batch.add_column(sa.Column("node_id", sa.String(60)))
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("holder", sa.String(length=40), nullable=False),
+        sa.Column("host", sa.String(length=100), nullable=False),
+        sa.Column("boot_id", sa.String(length=40), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("pid_started", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+    )
+    op.create_table(
+        "lease_beats",
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("expires_at", database.UtcDateTime(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_lease_beats")),
+    )
 
 
 def _outbox(name: str) -> None:
