@@ -133,11 +133,22 @@ def _group(
     return group
 
 
+DATABASE_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("upgrade", database.upgrade, ("db upgrade", "db upgrade --data-dir ./engine")),
+    ("check", database.check, ("db check",)),
+    ("backup", database.backup, ("db backup", "db backup /mnt/backups")),
+)
+
+
 app = _group(_HELP, COMMANDS, add_completion=True)
 app.callback()(_root)
 app.add_typer(
     _group("Import bars, quotes and trades of your own, or list what is there.", DATA_COMMANDS),
     name="data",
+)
+app.add_typer(
+    _group("Upgrade, check and back up the engine's databases.", DATABASE_COMMANDS),
+    name="db",
 )
 app.add_typer(
     _group("Say who may: API keys with roles.", KEY_COMMANDS),

@@ -276,6 +276,11 @@ def migration_engine(url: str) -> sa.Engine:
     return sync_engine(url)
 
 
+def reading(engine: sa.Engine) -> sa.Connection:
+    """Return a connection that keeps no writer out."""
+    return engine.connect().execution_options(strategy_engine_read=True)
+
+
 def take_turn(connection: sa.Connection, lane: Lane) -> None:
     """Wait until no other transaction has the lane; on SQLite the transaction itself is alone."""
     if connection.dialect.name == "postgresql":

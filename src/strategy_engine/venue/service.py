@@ -132,6 +132,11 @@ class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def execution_ids(self) -> list[str]:
+        """Return every execution that the ledger has ever heard of."""
+        async with self._database.read() as connection:
+            return await store.execution_ids(connection)
+
     async def checkpoint(self, execution_id: str) -> Checkpoint | None:
         """Return what an execution resumes from, if the ledger has ever heard of it."""
         async with self._database.read() as connection:

@@ -125,6 +125,7 @@ CHECKPOINTS = sa.Table(
 _HEADS = (
     sa.select(CHECKPOINTS.c.execution_id, CHECKPOINTS.c.epoch, CHECKPOINTS.c.entry_no)
     .where(CHECKPOINTS.c.execution_id.in_(sa.bindparam("wanted", expanding=True)))
+    .order_by(CHECKPOINTS.c.execution_id)  # locked in one order, so that no two wait for each other
     .with_for_update()
 )
 
@@ -133,6 +134,12 @@ def heads(connection: sa.Connection, execution_ids: Iterable[str]) -> dict[str, 
     """Return where the ledgers of executions stand, locked until the transaction ends."""
     rows = connection.execute(_HEADS, {"wanted": list(execution_ids)})
     return {row.execution_id: Head(epoch=row.epoch, entry_no=row.entry_no) for row in rows}
+
+
+async def execution_ids(connection: AsyncConnection) -> list[str]:
+    """Return every execution that there is a ledger of, in a fixed order."""
+    order = database.Bytewise(CHECKPOINTS.c.execution_id)
+    return list(await connection.scalars(sa.select(CHECKPOINTS.c.execution_id).order_by(order)))
 
 
 async def checkpoint(connection: AsyncConnection, execution_id: str) -> Checkpoint | None:
