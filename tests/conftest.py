@@ -67,6 +67,9 @@ class PostgresServer:
         for pid in self.processes():
             os.kill(pid, signal.SIGCONT)
 
+    def new_database(self) -> str:
+        return create_database(self.url)
+
     def stop(self) -> None:
         self._server.stop()
 
@@ -101,6 +104,19 @@ def postgres() -> Iterator[str]:
     server = PostgresServer()
     yield server.url
     server.close()
+
+
+@pytest.fixture(scope="module")
+def make_postgres() -> Iterator[Callable[[], PostgresServer]]:
+    """Give a function that starts servers that a test may stop and freeze."""
+    with contextlib.ExitStack() as servers:
+
+        def make() -> PostgresServer:
+            made = PostgresServer()
+            servers.callback(made.close)
+            return made
+
+        yield make
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +191,19 @@ class RunningEngine:
             with contextlib.suppress(OSError):
                 named[Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
         return named
+
+    def kill(self, name: str) -> int:
+        """Kill one of the two processes; return its pid."""
+        pid = self.children()[name]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def until_replaced(self, name: str, pid: int) -> None:
+        """Wait until another process has taken the place of one that was killed."""
+        deadline = time.monotonic() + START_S
+        while self.children().get(name, pid) == pid:
+            assert time.monotonic() < deadline, self.tail()
+            time.sleep(0.02)
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3_000:]

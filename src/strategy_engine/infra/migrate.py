@@ -44,7 +44,7 @@ def standing(data_dir: Path, server: str | None = None) -> dict[str, str | None]
     for file in FILES:
         engine = database.migration_engine(url_of(file, data_dir, server))
         try:
-            with outages.told(), engine.connect() as connection:
+            with outages.told(), database.reading(engine) as connection:
                 found[file] = current(connection, file)
         finally:
             engine.dispose()
@@ -74,7 +74,7 @@ def current(connection: sa.Connection, file: str) -> str | None:
 
 
 def _upgrade_one(engine: sa.Engine, file: str) -> None:
-    with engine.connect() as connection:
+    with database.reading(engine) as connection:
         if _is_at_head(connection, file):
             return
     # Alembic is imported only when there is something to do: it costs a start 0.2 s.

@@ -1,0 +1,85 @@
+"""Whether a database is whole: what it says of itself, and settings that would lose a commit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from strategy_engine.infra import database, durable, migrate, outages
+
+OLDEST_POSTGRESQL = 14
+_SAFE = ("fsync", "full_page_writes", "synchronous_commit")
+_RESTORE = "restore a backup"
+_INVALID_INDEXES = sa.text(
+    "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1"
+)
+
+
+def examine(data_dir: Path, server: str | None) -> dict[str, list[str]]:
+    """Return what is wrong with each database, and what to do; an empty list: nothing.
+
+    Raises
+    ------
+    DatabaseAwayError
+        If one cannot be read.
+    """
+    found = {name: [*_of_schema(at)] for name, at in migrate.standing(data_dir, server).items()}
+    if server is not None:
+        return found | {"server": _examined(database.migration_engine(server))}
+    for file in migrate.FILES:
+        found[file] += _examined(database.migration_engine(migrate.url_of(file, data_dir)))
+    path = durable.path_of(data_dir)
+    if path.exists():
+        found["workflows"] = _examined(database.migration_engine(f"sqlite:///{path}"))
+    return found
+
+
+def _of_schema(stands_at: str | None) -> Iterator[str]:
+    if stands_at is None:
+        yield "it has no schema yet; run `strategy-engine db upgrade`"
+    elif stands_at < migrate.HEAD:
+        yield (
+            f"its schema is {stands_at}, this version's is {migrate.HEAD};"
+            " run `strategy-engine db upgrade`"
+        )
+    elif stands_at > migrate.HEAD:
+        yield (
+            f"its schema is {stands_at}, newer than this version's {migrate.HEAD};"
+            f" run the newer version, or {_RESTORE}"
+        )
+
+
+def _examined(engine: sa.Engine) -> list[str]:
+    try:
+        with outages.told(), database.reading(engine) as connection:
+            is_server = connection.dialect.name == "postgresql"
+            return list(_of_server(connection) if is_server else _of_file(connection))
+    finally:
+        engine.dispose()
+
+
+def _of_file(connection: sa.Connection) -> Iterator[str]:
+    said = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
+    if list(said) != ["ok"]:
+        yield f"SQLite finds it damaged ({'; '.join(map(str, said))}); stop the engine, {_RESTORE}"
+    lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if lost:
+        tables = ", ".join(sorted({str(row[0]) for row in lost}))
+        yield f"{len(lost)} rows of {tables} name rows that do not exist; {_RESTORE}"
+
+
+def _of_server(connection: sa.Connection) -> Iterator[str]:
+    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if version // 10_000 < OLDEST_POSTGRESQL:
+        yield f"PostgreSQL {version // 10_000} is too old; use {OLDEST_POSTGRESQL} or newer"
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        yield f"its encoding is {encoding}; move to a database with ENCODING 'UTF8'"
+    for name in _SAFE:
+        if connection.exec_driver_sql(f"SHOW {name}").scalar_one() == "off":
+            yield (
+                f"its setting {name} is off, so a power failure loses fills that were"
+                " acknowledged; turn it on"
+            )
+    for index in connection.execute(_INVALID_INDEXES).scalars():
+        yield f"the index {index} is invalid; run REINDEX INDEX {index}"
