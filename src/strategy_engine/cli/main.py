@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from strategy_engine.cli import bars, demo, deploying, edge, executing, keys, serving, ticks
+from strategy_engine.cli import (
+    bars,
+    database,
+    demo,
+    deploying,
+    edge,
+    executing,
+    keys,
+    serving,
+    ticks,
+)
 
 _HELP = """Take a trading strategy from a file to live paper trading, and back, safely.
 
@@ -138,7 +148,6 @@ DATABASE_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] 
     ("check", database.check, ("db check",)),
     ("backup", database.backup, ("db backup", "db backup /mnt/backups")),
 )
-
 
 app = _group(_HELP, COMMANDS, add_completion=True)
 app.callback()(_root)
