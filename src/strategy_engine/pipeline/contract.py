@@ -99,6 +99,14 @@ def restart_points(held: Mapping[str, NDArray[np.int64]]) -> dict[str, int]:
     return points
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Restarted:
+    """What came of restarts, by when they were; `note` says what passes and should be known."""
+
+    answers: Mapping[str, Answer]
+    note: str = ""
+
+
 # --- judges
 
 
@@ -157,17 +165,11 @@ def judge_repetition(first: Answer | None, second: Answer | None, part: History)
     return _passed(DETERMINISTIC, "two processes, the same decisions")
 
 
-def judge_restarts(through: Answer | None, restarted: Mapping[str, Answer], part: History) -> Check:
-    """Judge whether a restart leaves the decisions as they are without it.
-
-    Parameters
-    ----------
-    restarted : mapping of str to Answer
-        By when it was: `while it holds a position`, `while it holds nothing`.
-    """
-    if through is None or isinstance(through, EngineError) or not restarted:
+def judge_restarts(through: Answer | None, restarted: Restarted | None, part: History) -> Check:
+    """Judge whether a restart leaves the decisions as they are without it."""
+    if through is None or isinstance(through, EngineError) or not (restarted and restarted.answers):
         return _not_asked(RESTART)
-    for when, answer in restarted.items():
+    for when, answer in restarted.answers.items():
         if isinstance(answer, EngineError):
             return _failed(RESTART, f"it fails after a restart {when}: {answer}", answer)
         for each in through.differences(answer, part):
@@ -176,7 +178,8 @@ def judge_restarts(through: Answer | None, restarted: Mapping[str, Answer], part
                 f" {each.symbol}, without a restart {each.one}; {through.advice.state}"
             )
             return _failed(RESTART, message)
-    return _passed(RESTART, f"restarted {' and '.join(restarted)}: the same decisions")
+    message = f"restarted {' and '.join(restarted.answers)}: the same decisions"
+    return _passed(RESTART, f"{message}; {restarted.note}" if restarted.note else message)
 
 
 def judge_sharing(

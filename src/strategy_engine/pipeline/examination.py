@@ -1,7 +1,6 @@
 """The contract pack at work: the questions asked of children, and the checks they come to."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from strategy_engine.core.errors import EngineError
@@ -34,7 +33,7 @@ class _Heard:
     unmade: EngineError | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     again: Answer | None = None
-    restarted: Mapping[str, Answer] = field(default_factory=dict)
+    restarted: contract.Restarted | None = None
 
 
 class _StopAskingError(Exception):

@@ -1,13 +1,12 @@
 """What each contract is asked beside a plain backtest; one table of both."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from strategy_engine.core.errors import EngineError
 from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.children import Children, Conversation
 from strategy_engine.pipeline.chosen import Chosen
-from strategy_engine.pipeline.contract import Answer
+from strategy_engine.pipeline.contract import Restarted
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import Check, Job
 from strategy_engine.pipeline.native.questions import NativeQuestions
@@ -46,8 +45,8 @@ class Questions(Protocol):
 
     async def restarted(
         self, job: Job, real: History, through: Chosen, children: Children
-    ) -> Mapping[str, Answer]:
-        """Ask again with restarts in the middle, by when they were."""
+    ) -> Restarted:
+        """Ask again with restarts in the middle."""
         ...
 
     def sharing(self, job: Job, real: History) -> Sharing:

@@ -1,7 +1,6 @@
 """What a signal strategy is asked beside its backtest."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 
 from strategy_engine.core.errors import EngineError
@@ -9,7 +8,7 @@ from strategy_engine.pipeline import contract
 from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.children import LONGEST_LOOKBACK, Children, Conversation
 from strategy_engine.pipeline.chosen import Chosen
-from strategy_engine.pipeline.contract import Answer
+from strategy_engine.pipeline.contract import Answer, Restarted
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import Check, Job, StrategyFailedError
 from strategy_engine.pipeline.rules import Cut
@@ -74,7 +73,7 @@ class SignalQuestions:
 
     async def restarted(
         self, job: Job, real: History, through: Chosen, children: Children
-    ) -> Mapping[str, Answer]:
+    ) -> Restarted:
         """Save, drop and reload its instances at a bar, in one process."""
         ledgered = await asyncio.to_thread(through.replay, real, job.settings)
         restarted: dict[str, Answer] = {}
@@ -86,7 +85,7 @@ class SignalQuestions:
                 except (StrategyFailedError, ChildDiedError) as error:
                     restarted[when] = error
                     break
-        return restarted
+        return Restarted(answers=restarted)
 
     def sharing(self, job: Job, real: History) -> SignalSharing:
         """Return what to ask of two instances."""

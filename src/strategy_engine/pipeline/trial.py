@@ -138,13 +138,15 @@ async def gate(job: Job, seen: History, *, children: Children, outcomes: Outcome
     """Run the whole history, the truncated ones, and the one with twice the lookback.
 
     Two children work at once: one decides on the whole and then on histories that end at its own
-    decisions, the other on histories cut by the content's digest and with the longer lookback.
+    decisions, the other on histories cut by the content's digest and with the longer lookback. A
+    third one may be fed bar by bar.
     """
-    (outcome, own_cuts), (digest_cuts, longer) = await both(
-        _first(job, seen, children), _second(job, seen, children)
+    ((outcome, own_cuts), (digest_cuts, longer)), fed = await both(
+        both(_first(job, seen, children), _second(job, seen, children)),
+        questions.of(job.content).fed(job, seen, children),
     )
     outcomes.put(await asyncio.to_thread(key_of, job, seen), outcome)
-    cuts = [*own_cuts, *digest_cuts, *await questions.of(job.content).fed(job, seen, children)]
+    cuts = [*own_cuts, *digest_cuts, *fed]
     return Gated(
         outcome=outcome,
         lookahead=await asyncio.to_thread(rules.truncations, outcome.chosen, cuts),

@@ -106,7 +106,7 @@ def test_what_was_never_asked_is_inconclusive(real, make):
         contract.judge_sample(sample, None, ADVICE),
         contract.judge_signals({}),
         contract.judge_repetition(None, None, real),
-        contract.judge_restarts(None, {}, real),
+        contract.judge_restarts(None, None, real),
         contract.judge_sharing({}, None, real, ({}, {})),
         contract.judge_second(None, None, real),
     ]
@@ -136,10 +136,20 @@ def test_failing_in_one_process_of_two_is_not_deterministic(make, real):
     assert "failed in another: it raised X" in found.message
 
 
+def restarts(answers, note=""):
+    return contract.Restarted(answers=answers, note=note)
+
+
+def test_what_is_to_be_known_of_a_restart_is_told(make, real):
+    one = make.signals(make.choices([0, 1, 0]))
+    found = contract.judge_restarts(one, restarts({"now": one}, "2 of them differed"), real)
+    assert found.message == "restarted now: the same decisions; 2 of them differed"
+
+
 def test_decisions_that_change_by_a_restart_fail(make, real):
     one, other = (make.signals(make.choices([0, each, 0])) for each in (1, 0))
-    assert contract.judge_restarts(one, {"now": one}, real).verdict is Verdict.PASSED
-    found = contract.judge_restarts(one, {"now": one, "then": other}, real)
+    assert contract.judge_restarts(one, restarts({"now": one}), real).verdict is Verdict.PASSED
+    found = contract.judge_restarts(one, restarts({"now": one, "then": other}), real)
     assert found.verdict is Verdict.FAILED
     assert "restarted then, it said HOLD" in found.message
     assert "without a restart BUY" in found.message
@@ -147,7 +157,8 @@ def test_decisions_that_change_by_a_restart_fail(make, real):
 
 def test_failing_after_a_restart_fails(make, real):
     one = make.signals(make.choices([0, 1, 0]))
-    found = contract.judge_restarts(one, {"now": StrategyFailedError("it raised X")}, real)
+    error = StrategyFailedError("it raised X")
+    found = contract.judge_restarts(one, restarts({"now": error}), real)
     assert (found.verdict, "after a restart now" in found.message) == (Verdict.FAILED, True)
 
 

@@ -8,7 +8,8 @@ from strategy_engine.matching import ticket
 from strategy_engine.matching.ticket import Executed, Instruction
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import ForgedAnswerError
-from strategy_engine.pipeline.native.steps import Given, Step, Steps
+from strategy_engine.pipeline.native.forms import Given, Step
+from strategy_engine.pipeline.native.steps import Steps
 from strategy_engine.pipeline.native.tape import Tape
 from strategy_engine.sandbox.protocol import messages
 

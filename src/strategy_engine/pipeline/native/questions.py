@@ -1,21 +1,27 @@
 """What a native strategy is asked beside its backtest."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from strategy_engine.core.errors import EngineError
 from strategy_engine.pipeline import contract
 from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.children import Children, Conversation
 from strategy_engine.pipeline.chosen import Chosen
-from strategy_engine.pipeline.contract import Answer
-from strategy_engine.pipeline.history import History
+from strategy_engine.pipeline.contract import Answer, Restarted
+from strategy_engine.pipeline.history import History, Ints
 from strategy_engine.pipeline.model import Check, Job, StrategyFailedError
 from strategy_engine.pipeline.native.session import Session
+from strategy_engine.pipeline.native.steps import Steps
 from strategy_engine.pipeline.rules import Cut
 from strategy_engine.sandbox.launcher import ChildDiedError
 
-MOST_FED = 20_000  # bars and ticks; each takes a way to the process and back
+MOST_FED = 10_000  # bars and ticks; each takes a way to the process and back
+LAST_HAND_OVER = 300  # a process is replaced before so many bars,
+HANDED_OVER = 500  # and after so many it must have come to the same choices for a while
 
 _FAILURES = (StrategyFailedError, ChildDiedError)
 
@@ -74,24 +80,44 @@ class NativeQuestions:
 
     async def restarted(
         self, job: Job, real: History, through: Chosen, children: Children
-    ) -> Mapping[str, Answer]:
+    ) -> Restarted:
         """Let a second process take over in the middle of a live session."""
         ledgered = await asyncio.to_thread(through.replay, real, job.settings)
         restarted: dict[str, Answer] = {}
-        for when, at in contract.restart_points(ledgered.held).items():
+        unsettled: list[int] = []
+        for when, at in _restart_points(ledgered.held).items():
             try:
-                restarted[when] = await _handed_over(job, real, children, at)
+                found = await _handed_over(job, real, children, at)
             except _FAILURES as error:
                 restarted[when] = error
                 break
-        return restarted
+            restarted[when] = found
+            unsettled += found.unsettled(through, real)
+        return Restarted(answers=restarted, note=_note(unsettled))
 
     def sharing(self, job: Job, real: History) -> NativeSharing:
         """Return what to ask of two instances."""
         return NativeSharing(job, real)
 
 
-async def _handed_over(job: Job, real: History, children: Children, at: int) -> Chosen:
+def _restart_points(held: Mapping[str, Ints]) -> dict[str, int]:
+    # From the first position on: before it, a strategy may still wait for its indicators.
+    lots = next(iter(held.values()))[:LAST_HAND_OVER]
+    begin = int(np.argmax(lots != 0))
+    points = contract.restart_points({"": lots[begin:]})
+    return {when: begin + at for when, at in points.items()}
+
+
+def _note(unsettled: Sequence[int]) -> str:
+    if not unsettled:
+        return ""
+    return (
+        f"{len(unsettled)} of them differed while it warmed up, the last {max(unsettled)} bars"
+        " after a restart"
+    )
+
+
+async def _handed_over(job: Job, real: History, children: Children, at: int) -> Steps:
     session = await asyncio.to_thread(Session, job, real)
     async with children.open(job.content.warm, f"live session of {job.strategy_id}") as talk:
         await talk.load(job, real)
@@ -101,5 +127,7 @@ async def _handed_over(job: Job, real: History, children: Children, at: int) -> 
             await session.play(talk, session.met + 1)
     async with children.open(job.content.warm, f"restart of {job.strategy_id}") as talk:
         loaded = await talk.load(job, real)
+        resumed = session.met
         await session.resume(talk, loaded.lookback)
-        return await session.play(talk, session.length)
+        played = await session.play(talk, HANDED_OVER)
+        return replace(played, resumed=resumed)

@@ -16,11 +16,12 @@ from strategy_engine.pipeline import replays
 from strategy_engine.pipeline.backtest import Ledgered
 from strategy_engine.pipeline.history import History, Ints
 from strategy_engine.pipeline.model import StrategyFailedError
+from strategy_engine.pipeline.native.forms import Given
 from strategy_engine.pipeline.native.tape import Happening, Kind, Market, Tape
 from strategy_engine.pipeline.replays import Filled
 
 if TYPE_CHECKING:
-    from strategy_engine.pipeline.native.steps import Given, Steps
+    from strategy_engine.pipeline.native.steps import Steps
 
 # Σ over bars and ticks of the orders that work: what a replay costs grows with it.
 MOST_WORK = 5_000_000
@@ -135,7 +136,7 @@ class _Player:
         raise KeyError(symbol)
 
 
-def _arrivals(steps: "Steps", tape: Tape, times: Ints) -> Sequence[tuple[int, Sequence["Given"]]]:
+def _arrivals(steps: "Steps", tape: Tape, times: Ints) -> Sequence[tuple[int, Sequence[Given]]]:
     # After how many happenings each step's instructions are given to the venue.
     places = _places(steps, tape)
     if not steps.late_bars:

@@ -11,7 +11,8 @@ from strategy_engine.pipeline.children import Conversation
 from strategy_engine.pipeline.history import History, Series
 from strategy_engine.pipeline.model import ForgedAnswerError, Job
 from strategy_engine.pipeline.native import answers, replay
-from strategy_engine.pipeline.native.steps import Given, Step, Steps
+from strategy_engine.pipeline.native.forms import Given, Step
+from strategy_engine.pipeline.native.steps import Steps
 from strategy_engine.pipeline.native.tape import Happening, Kind, Market, Tape
 from strategy_engine.sandbox.protocol import messages
 

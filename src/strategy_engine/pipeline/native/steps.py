@@ -1,7 +1,7 @@
 """The choices of a native strategy: what it asked of the venue, step by step."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -15,9 +15,10 @@ from strategy_engine.pipeline.backtest import Ledgered
 from strategy_engine.pipeline.chosen import Advice, Chosen, Compared, Difference
 from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import Finding, Level
-from strategy_engine.pipeline.native import replay
+from strategy_engine.pipeline.native import forms, replay
+from strategy_engine.pipeline.native.forms import Formed, Given, Step
 
-type Given = tuple[int, Instruction]  # when, and what
+SETTLES = 100  # bars that indicators may take after a restart, until choices must be the same
 
 _INSTRUCTION_BYTES, _SEEN_BYTES = 700, 500  # with what they are kept in
 _SHOWN = 3  # instructions of a step
@@ -31,16 +32,6 @@ ADVICE = Advice(
     sharing="keep its state in self, not in the class or the module",
     warm_up="raise the parameter lookback until the bars that it requests in on_start are there",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What was asked after so many bars and ticks; `index` of the last bar, -1 before any."""
-
-    symbol: str
-    index: int
-    met: int
-    asked: tuple[Given, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +48,8 @@ class Steps:
         The fills as the strategy saw them: information that nobody believes.
     late_bars : int
         By how many bars everything arrives later than it was given.
+    resumed : int or None
+        After how many bars and ticks another process took over, if one did.
     """
 
     steps: tuple[Step, ...]
@@ -65,6 +58,7 @@ class Steps:
     seen: tuple[Executed, ...] = ()
     notices: tuple[str, ...] = ()
     late_bars: int = 0
+    resumed: int | None = None
 
     @property
     def advice(self) -> Advice:
@@ -80,26 +74,46 @@ class Steps:
         return replace(self, late_bars=self.late_bars + bars)
 
     def differences(self, other: Chosen, part: History) -> list[Difference]:
-        """Return the first difference, if any, over the bars and ticks that both have."""
+        """Return the first difference, if any, over the bars and ticks that both have.
+
+        After a restart the other may take some bars to warm up; not to say something at once.
+        """
         theirs = _steps(other)
         until = min(self.happenings, theirs.happenings)
-        for one, two in _paired(self.steps, theirs.steps, until):
+        settling = theirs.settling(part)
+        for one, two in forms.paired(self.steps, theirs.steps, until, settling):
             if one is None or two is None or one.form != two.form:
-                step = (one or two or _Formed.nothing()).step
+                at = (one or two or forms.NOTHING).step
+                if at.met in settling:
+                    continue
                 return [
                     Difference(
-                        symbol=step.symbol,
-                        index=step.index,
-                        close_ns=_moment_of(step, part),
+                        symbol=at.symbol,
+                        index=at.index,
+                        close_ns=_moment_of(at, part),
                         one=said(one.step.asked if one else ()),
                         other=said(two.step.asked if two else ()),
                     )
                 ]
         return []
 
+    def settling(self, part: History) -> range:
+        """Return the counts of bars and ticks met at which a resumed run still warms up."""
+        if self.resumed is None:
+            return range(0)
+        return range(self.resumed + 1, self.resumed + 1 + SETTLES * len(part.series))
+
+    def unsettled(self, through: Chosen, part: History) -> list[int]:
+        """Return how long after its restart each choice came that differs while it warms up."""
+        settling = self.settling(part)
+        pairs = forms.paired(_steps(through).steps, self.steps, self.happenings, settling)
+        unlike = ((one or two or forms.NOTHING).step for one, two in pairs if not _alike(one, two))
+        return [each.met - settling.start + 1 for each in unlike if each.met in settling]
+
     def compared(self, other: Chosen, part: History, start: int) -> Compared:
         """Compare from a bar on, whatever orders are called."""
-        mine, theirs = _nameless(self.steps, start), _nameless(_steps(other).steps, start)
+        mine = forms.nameless(self.steps, start)
+        theirs = forms.nameless(_steps(other).steps, start)
         acting = mine.keys() | theirs.keys()
         return Compared(
             bars=sum(max(0, len(each.bars) - start) for each in part.series),
@@ -225,70 +239,5 @@ def _steps(other: Chosen) -> Steps:
     return other
 
 
-# --- forms: what is compared of an instruction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Formed:
-    step: Step
-    form: object
-
-    @classmethod
-    def nothing(cls) -> "_Formed":
-        return cls(step=Step(symbol="", index=-1, met=0, asked=()), form=None)
-
-
-def _paired(
-    mine: Iterable[Step], theirs: Iterable[Step], until: int
-) -> Iterator[tuple[_Formed | None, _Formed | None]]:
-    # Step by step in the order of time; where only one has a step, the other has None.
-    ones, others = _formed(mine, until), _formed(theirs, until)
-    one, other = next(ones, None), next(others, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and one.step.met < other.step.met):
-            yield one, None
-            one = next(ones, None)
-        elif one is None or other.step.met < one.step.met:
-            yield None, other
-            other = next(others, None)
-        else:
-            yield one, other
-            one, other = next(ones, None), next(others, None)
-
-
-def _formed(every: Iterable[Step], until: int) -> Iterator[_Formed]:
-    # What an order is called is the strategy's own business; which order is meant is not.
-    numbers: dict[str, int] = {}
-
-    def number(name: str) -> int:
-        return numbers.setdefault(name, len(numbers))
-
-    for step in every:
-        if step.met <= until:
-            form = tuple((ts_ns, _form(each, number)) for ts_ns, each in step.asked)
-            yield _Formed(step=step, form=form)
-
-
-def _form(asked: Instruction, number: Any) -> tuple[object, ...]:
-    name = number(asked.client_order_id)
-    if not isinstance(asked, ticket.Ticket):
-        return type(asked).__name__, name, *_terms(asked)
-    links = tuple(map(number, asked.linked_ids))
-    parent = None if asked.parent_id is None else number(asked.parent_id)
-    return "Ticket", name, links, parent, *_terms(asked)
-
-
-_NAMES = frozenset({"client_order_id", "linked_ids", "parent_id", "tags"})
-
-
-def _terms(asked: Instruction) -> tuple[object, ...]:
-    return tuple(getattr(asked, each) for each in asked.__struct_fields__ if each not in _NAMES)
-
-
-def _nameless(every: Iterable[Step], start: int) -> dict[tuple[str, int], list[object]]:
-    found: dict[tuple[str, int], list[object]] = {}
-    for step in every:
-        if step.index >= start or (step.index < 0 and not start):
-            forms = [(ts_ns, type(each).__name__, _terms(each)) for ts_ns, each in step.asked]
-            found.setdefault((step.symbol, step.index), []).extend(forms)
-    return found
+def _alike(one: Formed | None, two: Formed | None) -> bool:
+    return one is not None and two is not None and one.form == two.form
