@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GRACE_S = 4.0
 RETRY_S = 0.2
 LONGEST_RETRY_S = 5.0
-STEADY_S = 10.0
+STEADY_S = 3.0
 WAIT_LOOK_S = 0.5
 WAIT_SAID_S = 10.0
 LOST_LEASE = 75  # the status of a process whose lease another engine has taken over
