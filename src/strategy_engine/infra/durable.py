@@ -16,9 +16,13 @@ CONNECT_TIMEOUT_S = 10.0
 SCHEMA = "dbos"  # its tables stay apart from ours in a PostgreSQL database
 IDLE_IN_TRANSACTION_MS = 60_000  # what DBOS itself sets where it makes the connections
 
-# One value for every build whose workflow steps keep their order and names: pending work of an
-# older build with the same value is resumed by the newer one. Raise it when a workflow changes.
+# One value for every build whose workflow steps keep their order and names: pending work of another
+# build with the same value goes on at its next step. Raise it when a workflow changes: what another
+# value left unfinished is then begun anew, and finds in its rows what it has done already.
 WORKFLOW_VERSION = "1"
+
+_RUNNING = "PENDING"
+_WAITING = frozenset({"ENQUEUED", "DELAYED"})
 
 
 def launch(
@@ -50,19 +54,31 @@ def adopt(executor_id: str) -> list[str]:
 
     Each workflow goes back to its queue, once, whoever asks and however often.
     """
-    name = executor_id.rpartition(":")[0]
+    name = _name_of(executor_id)
     pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
     others = {
         each.executor_id
         for each in pending
         if each.executor_id is not None
         and each.executor_id != executor_id
-        and each.executor_id.rpartition(":")[0] == name
+        and _name_of(each.executor_id) == name
     }
     if others:
         # The only way DBOS has to recover for another executor than one's own.
         DBOS._recover_pending_workflows(sorted(others))  # noqa: SLF001 - see above
     return sorted(others)
+
+
+def is_stranded(status: str, version: str | None, executor: str | None, *, here: str) -> bool:
+    """Say whether a workflow will never go on by itself, though what it carries has not ended.
+
+    It has ended, or another workflow version began it; what an engine of another name runs is its
+    own.
+    """
+    if status == _RUNNING:
+        is_ours = executor is None or _name_of(executor) == _name_of(here)
+        return is_ours and version != WORKFLOW_VERSION
+    return status not in _WAITING or version not in {None, WORKFLOW_VERSION}
 
 
 def destroy() -> None:
@@ -73,6 +89,10 @@ def destroy() -> None:
 def path_of(data_dir: Path) -> Path:
     """Return the SQLite file of the workflow engine."""
     return data_dir / "workflows.db"
+
+
+def _name_of(executor_id: str) -> str:
+    return executor_id.rpartition(":")[0]
 
 
 def _postgres(server: str) -> sa.Engine:

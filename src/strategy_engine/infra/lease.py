@@ -182,11 +182,7 @@ def _beat(lease: Lease, lasts: timedelta) -> sa.Update:
         .where(LEASES.c.name == lease.name, LEASES.c.epoch == lease.epoch)
         .exists()
     )
-    return (
-        sa.update(BEATS)
-        .where(BEATS.c.name == lease.name, is_mine)
-        .values(expires_at=_in(lasts))
-    )
+    return sa.update(BEATS).where(BEATS.c.name == lease.name, is_mine).values(expires_at=_in(lasts))
 
 
 def _take(connection: sa.Connection, name: str, here: Process) -> Lease | Standing:
@@ -194,7 +190,9 @@ def _take(connection: sa.Connection, name: str, here: Process) -> Lease | Standi
     connection.execute(_no_beat(name))
     row = connection.execute(sa.select(LEASES).where(LEASES.c.name == name).with_for_update()).one()
     expires_at, is_held = connection.execute(
-        sa.select(BEATS.c.expires_at, BEATS.c.expires_at > _in(timedelta(0))).where(BEATS.c.name == name)
+        sa.select(BEATS.c.expires_at, BEATS.c.expires_at > _in(timedelta(0))).where(
+            BEATS.c.name == name
+        )
     ).one()
     before = Process(host=row.host, boot_id=row.boot_id, pid=row.pid, pid_started=row.pid_started)
     if is_held and not before.is_gone(here):

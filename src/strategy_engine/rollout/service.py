@@ -34,6 +34,10 @@ class Carrier(Protocol):
         """Start a deployment's pipeline; once, however often it is called."""
         ...
 
+    def resume(self, deployment: Deployment) -> Awaitable[None]:
+        """See to it that a deployment of an engine that ended goes on."""
+        ...
+
     def announce(self, pipeline_id: str) -> Awaitable[None]:
         """Wake a deployment that waits for an answer."""
         ...
@@ -109,11 +113,16 @@ class Rollouts:
         return deployment
 
     async def resume_unstarted(self) -> None:
-        """Do again what may have been saved but not handed on when the process died."""
+        """Do again what may have been saved but not handed on when the process died.
+
+        What another node validates is that node's.
+        """
         async with self._database.read() as connection:
             waiting = await store.unfinished(connection)
         for deployment in waiting:
-            await self._carrier.enqueue(deployment)
+            if deployment.node_id not in {None, self._journal.node_id}:
+                continue
+            await self._carrier.resume(deployment)
             if deployment.approval is not None:
                 await self._carrier.announce(deployment.pipeline_id)
 

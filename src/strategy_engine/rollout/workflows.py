@@ -22,6 +22,7 @@ APPROVAL = "approval"
 APPROVAL_REREAD_S = 86_400.0  # each look leaves two rows; the announcement wakes it at once
 ROLLOUTS_AT_ONCE = 1_000
 DATABASE_RETRY_S = 1.0
+_PAST_VALIDATION = frozenset({State.AWAITING_APPROVAL, State.ROLLING_OUT})
 
 _log = logs.get("rollout")
 
@@ -33,11 +34,12 @@ class Workflows:
         self._steps = steps
         self._is_launched = False
 
-        @DBOS.workflow(name="validate")
+        # An approval may wait through any number of restarts, each of which is an attempt.
+        @DBOS.workflow(name="validate", max_recovery_attempts=None)
         async def validate(pipeline_id: str) -> str:
             return await self._guarded(pipeline_id, self._validate)
 
-        @DBOS.workflow(name="roll_out")
+        @DBOS.workflow(name="roll_out", max_recovery_attempts=None)
         async def roll_out(pipeline_id: str) -> str:
             return await self._guarded(pipeline_id, self._roll_out)
 
@@ -65,10 +67,34 @@ class Workflows:
         if not self._is_launched:
             return  # whoever launches enqueues what is unfinished
         # The workflow's id is the deployment's, so that enqueueing twice starts it once.
-        with SetWorkflowID(deployment.pipeline_id):
-            await DBOS.enqueue_workflow_async(
-                PIPELINES, self._validate_workflow, deployment.pipeline_id
-            )
+        queue, workflow = PIPELINES, self._validate_workflow
+        if deployment.state in _PAST_VALIDATION:
+            queue, workflow = ROLLOUTS, self._roll_out_workflow
+        with SetWorkflowID(_workflow_id(deployment)):
+            await DBOS.enqueue_workflow_async(queue, workflow, deployment.pipeline_id)
+
+    async def resume(self, deployment: Deployment) -> None:
+        """See to it that a deployment of an engine that ended goes on.
+
+        Its workflow does so by itself; one that never will is dropped, and begun anew: its steps
+        find in the rows what is done already.
+        """
+        if not self._is_launched:
+            return
+        workflow_id = _workflow_id(deployment)
+        for found in await DBOS.list_workflows_async(
+            workflow_ids=[workflow_id], load_input=False, load_output=False
+        ):
+            version, executor = found.app_version, found.executor_id
+            if durable.is_stranded(found.status, version, executor, here=DBOS.executor_id):
+                _log.warning(
+                    "workflow begun anew",
+                    pipeline_id=deployment.pipeline_id,
+                    status=found.status,
+                    of_version=version,
+                )
+                await DBOS.delete_workflow_async(workflow_id)
+        await self.enqueue(deployment)
 
     async def announce(self, pipeline_id: str) -> None:
         """Wake a deployment that waits for an answer."""
@@ -131,6 +157,11 @@ class Workflows:
             await self._step("fail", self._steps.fail, pipeline_id, f"the engine failed: {error!r}")
             raise
         return state
+
+
+def _workflow_id(deployment: Deployment) -> str:
+    is_past = deployment.state in _PAST_VALIDATION
+    return _rollout_id(deployment.pipeline_id) if is_past else deployment.pipeline_id
 
 
 def _rollout_id(pipeline_id: str) -> str:
