@@ -48,6 +48,14 @@ async def _run(settings: Settings, held: lease.Lease | None) -> int:
     registry = Registry(opened, clock)
     zygotes = Zygotes(confinement=settings.sandbox)
     wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
+    node_bus = NodeBus(
+        settings.bus,
+        (opened, kept),
+        registry,
+        clock=clock,
+        node_id=settings.node_id,
+        wake=wake.set,
+    )
     tools = Tools(
         journal=Journal(opened, registry, clock, node_id=settings.node_id),
         registry=registry,
@@ -62,14 +70,7 @@ async def _run(settings: Settings, held: lease.Lease | None) -> int:
             replay_speed=settings.replay_speed,
             limits=ChildLimits(memory_bytes=settings.child_memory_bytes, cpu_s=None),
         ),
-    )
-    node_bus = NodeBus(
-        settings.bus,
-        (opened, kept),
-        registry,
-        clock=clock,
-        node_id=settings.node_id,
-        wake=wake.set,
+        bars=node_bus.bars,
     )
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)

@@ -173,7 +173,7 @@ class ExecutionConfig(Request):
     capital: float | None = Field(default=None, ge=1, le=MAX_CAPITAL)
     symbols: list[str] | None = Field(default=None, min_length=1, max_length=MOST_SYMBOLS)
     timeframe: str | None = None
-    feed: Literal["replay"] = "replay"
+    feed: Literal["replay", "bus"] = "replay"
     speed: float | None = Field(
         default=None, ge=0, description="Bars a second of a replay; 0 is as fast as it goes."
     )

@@ -24,6 +24,7 @@ from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.control.telemetry import Telemetry
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import database, durable, lease, logs, memory, relay, wakeup
 from strategy_engine.infra.bus import broker
@@ -185,6 +186,7 @@ class Control:
             clock=self._clock,
             poke=self._bell.ring,
             admit=partial(refuse_when_full, settings.max_memory_bytes, settings.child_memory_bytes),
+            feeds=execution_rules.offered(settings.bus.data_stream),
         )
 
     def _make_pipeline(self) -> Pipeline:

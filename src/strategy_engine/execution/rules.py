@@ -1,7 +1,7 @@
 """What an execution may be started with, and what a strategy's answer means. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,8 @@ from strategy_engine.registry.model import Content
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.model import Limits
 
-FEEDS = ("replay",)
+REPLAY, BUS = "replay", "bus"
+FEEDS = (REPLAY, BUS)
 MODES = ("paper",)
 FASTEST_BARS_A_SECOND = 1e9
 MOST_UNITS = 1 << 53  # lots or ticks: what a float still counts
@@ -58,6 +59,34 @@ def settings_of(content: Content, config: ExecutionConfig) -> matching.Settings:
         content.risk_limits,
         config.overrides(),
         is_native=content.is_native,
+    )
+
+
+def offered(data_stream: str | None) -> tuple[str, ...]:
+    """Return the feeds of an engine that reads bars from a stream of the bus, or from none."""
+    return (REPLAY,) if data_stream is None else FEEDS
+
+
+def check_feed(feed: str, feeds: Collection[str]) -> None:
+    """Refuse a feed that this engine is not set up for.
+
+    Raises
+    ------
+    InvalidError
+        With the settings that it needs.
+    """
+    if feed not in feeds:
+        raise not_set_up(feed, feeds)
+
+
+def not_set_up(feed: str, feeds: Collection[str]) -> InvalidError:
+    """Return the error of a feed that this engine is not set up for."""
+    return InvalidError(
+        f"feed {feed!r} needs a stream to read bars from: set REDIS_URL and"
+        " STRATEGY_BUS_DATA_STREAM",
+        field="feed",
+        value=feed,
+        accepted=sorted(feeds),
     )
 
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from strategy_engine.core import money
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution import faults, rules, traders
+from strategy_engine.execution import faults, rules, sources, traders
 from strategy_engine.execution import history as histories
 from strategy_engine.execution.conversation import (
     Conversation,
@@ -26,11 +26,13 @@ from strategy_engine.execution.model import (
     Trigger,
 )
 from strategy_engine.execution.pace import Bars
+from strategy_engine.execution.sources import Source
 from strategy_engine.execution.tally import Kept, Tally
 from strategy_engine.execution.traders import AnyDesk, Trader
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
-from strategy_engine.market.feeds import BarEvent, ReplayFeed
+from strategy_engine.market.busbars import BusBars
+from strategy_engine.market.feeds import BarEvent
 from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.service import Registry
 from strategy_engine.sandbox.model import ChildLimits, ConfinementReport
@@ -53,7 +55,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What the executions of a node share."""
+    """What the executions of a node share; no `bars` where none are read from a bus."""
 
     journal: Journal
     registry: Registry
@@ -63,6 +65,7 @@ class Tools:
     launcher: Launcher
     clock: Clock
     settings: NodeSettings
+    bars: BusBars | None = None
 
 
 class Outcome(Enum):
@@ -203,26 +206,42 @@ class Runner:
         if self._wants(Desired.STOP):
             await self._open(mine, trader, histories.begin(series, mine.config, 0))
             return await self._end(mine, trader, _End.STOPPED)
-        process = await self._tools.launcher.child(
-            content.warm.value, self._tools.settings.limits, mine.execution_id
-        )
+        source = await self._source(mine, series)
         try:
-            return await self._live(mine, trader, series, process)
+            process = await self._tools.launcher.child(
+                content.warm.value, self._tools.settings.limits, mine.execution_id
+            )
+            try:
+                return await self._live(mine, trader, source, process)
+            finally:
+                await process.close()
         finally:
-            await process.close()
+            source.leave()
+
+    async def _source(self, mine: Execution, series: dict[str, Series]) -> Source:
+        tools, config = self._tools, mine.config
+        if config.feed != rules.BUS:
+            speed = tools.settings.replay_speed
+            return sources.Replay(series, config, default_speed=speed, clock=tools.clock)
+        first = await tools.records.equity(mine.execution_id, max_points=2)
+        if first:  # it goes on: what came since it began is no warm-up
+            config = replace(config, start_ns=first[0].close_ns - 1)
+        return await sources.go_live(
+            tools.bars, series, config, clock=tools.clock, is_wanted=self._is_wanted
+        )
 
     async def _live(
-        self, mine: Execution, trader: Trader, series: dict[str, Series], process: Process
+        self, mine: Execution, trader: Trader, source: Source, process: Process
     ) -> Outcome:
         timeout_s = self._tools.settings.decision_timeout_s
         talk = Conversation(process, decision_timeout_s=timeout_s)
-        lookback = await trader.load(talk, series)
-        await self._open(mine, trader, histories.begin(series, mine.config, lookback))
+        lookback = await trader.load(talk, source.series)
+        await self._open(mine, trader, histories.begin(source.series, source.config, lookback))
         self._seen = trader.desk.tally.known
         await trader.warm_up()
         if not await self._report_ready(mine, process.report, trader.desk.tally):
             return Outcome.SUPERSEDED
-        end = await self._play(trader, self._bars(mine, trader.desk.tally))
+        end = await self._play(trader, source.bars(_resumes_after(trader.desk.tally)))
         return await self._end(mine, trader, end)
 
     async def _open(self, mine: Execution, trader: Trader, past: History) -> None:
@@ -266,17 +285,6 @@ class Runner:
             confinement=faults.plain_report(report),
         )
         return moved is not None
-
-    def _bars(self, mine: Execution, tally: Tally) -> Bars:
-        speed = mine.config.speed
-        speed = self._tools.settings.replay_speed if speed is None else speed
-        feed = ReplayFeed(
-            tally.history.bars(),
-            start_after_ns=_resumes_after(tally),
-            speed=speed,
-            clock=self._tools.clock,
-        )
-        return Bars(feed, is_fast=not speed)
 
     # -- bar by bar
 
@@ -342,6 +350,9 @@ class Runner:
     @property
     def _is_leaving(self) -> bool:
         return self._wants(Desired.DRAIN) or self._wants(Desired.FLATTEN)
+
+    def _is_wanted(self) -> bool:
+        return not (self._is_draining or self._wants(Desired.STOP))
 
     def _wants(self, desired: Desired) -> bool:
         return self._desired is not None and self._desired[0] is desired

@@ -47,6 +47,8 @@ class Executions:
         How long a verb waits for the node before it answers what is.
     admit : callable
         Raises if the engine has no room for another execution.
+    feeds : collection of str
+        Those that this engine is set up for.
     """
 
     def __init__(  # noqa: PLR0913 - what a room is wired with, each a thing of its own
@@ -59,6 +61,7 @@ class Executions:
         poke: Callable[[], None],
         confirm_s: float = CONFIRM_S,
         admit: Callable[[], None] = lambda: None,
+        feeds: Collection[str] = (rules.REPLAY,),
     ) -> None:
         self._database = database
         self._registry = registry
@@ -67,6 +70,7 @@ class Executions:
         self._poke = poke
         self._confirm_s = confirm_s
         self._admit = admit
+        self._feeds = feeds
 
     async def start(
         self,
@@ -315,6 +319,7 @@ class Executions:
 
     async def _checked(self, strategy: Strategy, config: ExecutionConfig) -> Settings:
         settings = rules.settings_of(strategy.content, config)
+        rules.check_feed(config.feed, self._feeds)
         await asyncio.to_thread(self._check_market, settings)
         return settings
 

@@ -101,7 +101,8 @@ class Tally:
     def enter(self, event: BarEvent) -> None:
         """Come to a bar."""
         self._bar_no += 1
-        self._growth[event.symbol] = event.close / self._opens[event.symbol]
+        first_open = self._opens.setdefault(event.symbol, event.open)
+        self._growth[event.symbol] = event.close / first_open
         self.cursor = event.close_ns, event.symbol
 
     def stamp(self, fills: Sequence[Fill] = ()) -> dict[str, Any]:

@@ -84,11 +84,6 @@ class BusFeed:
                 return event
             self._source.drop_late()  # those of others that come after it have been played
 
-    def leave(self) -> None:
-        """Hear no more."""
-        for track in self._tracks.values():
-            self._source.leave(track.listener)
-
     def _next(self) -> BarEvent | None:
         standings = [track.standing() for track in self._tracks.values()]
         if all(each.next_ns is None for each in standings):
