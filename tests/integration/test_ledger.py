@@ -122,6 +122,22 @@ async def test_a_trade_row_says_what_was_filled_in_exact_numbers(ledger, records
     assert trade.opens
 
 
+async def test_a_standing_is_what_the_rows_of_fills_round_trips_and_equity_say(ledger, records):
+    assert await records.standings([market.EXECUTION]) == {}
+    await keep(ledger, opened())
+    (fresh,) = (await records.standings([market.EXECUTION])).values()
+    assert (fresh.fill_count, fresh.trade_count, fresh.pnl) == (0, 0, 0)
+
+    await keep(ledger, *some(200))
+
+    (standing,) = (await records.standings([market.EXECUTION, "exec_nobody"])).values()
+    equity = await records.equity(market.EXECUTION)
+    assert standing.fill_count == await records.trade_row_count(market.EXECUTION) > 50
+    assert standing.trade_count == len(await records.round_trips(market.EXECUTION)) > 20
+    assert standing.pnl == equity[-1].equity - money.to_decimal(market.CAPITAL_NANOS) != 0
+    assert await records.standings([]) == {}
+
+
 async def test_orders_end_as_filled_cancelled_or_denied(ledger, records):
     await keep(ledger, opened(), *some(12))
     last = some(12)[-1]

@@ -1,5 +1,7 @@
 """HTTP door to executions: start, pause, resume and stop versions, and watch what they do."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -7,9 +9,10 @@ from fastapi import APIRouter, Query, Response
 
 from strategy_engine.access import model as access
 from strategy_engine.access.model import Permission
-from strategy_engine.api import doors, models, openapi, readings, views
+from strategy_engine.api import doors, models, openapi, readings, services, views
 from strategy_engine.execution.model import ACTIVE, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.performance.rollups import Resolution, Span
+from strategy_engine.venue.standings import Standing
 
 verbs = APIRouter(prefix="/strategies", tags=["executions"], dependencies=[doors.bearer])
 router = APIRouter(prefix="/executions", tags=["executions"], dependencies=[doors.bearer])
@@ -105,7 +108,7 @@ async def page(
         statuses=chosen, strategy_id=strategy_id, limit=limit, offset=offset
     )
     return readings.Executions(
-        executions=[views.execution(each) for each in found],
+        executions=[views.execution(each) for each in await _as_of_now(found, given.records)],
         count=len(found),
         total=total,
         limit=limit,
@@ -116,7 +119,7 @@ async def page(
 @router.get("/{execution_id}", summary="Read an execution", responses=openapi.errors(404, 422))
 async def get(execution_id: doors.ExecutionId, given: doors.Given) -> readings.WholeExecution:
     """Return an execution, whether it runs or has ended, and when it was interrupted."""
-    found = await given.executions.get(execution_id)
+    (found,) = await _as_of_now([await given.executions.get(execution_id)], given.records)
     return views.whole_execution(found, await given.executions.interruptions(execution_id))
 
 
@@ -206,6 +209,19 @@ async def metrics(
         ],
         count=len(found),
     )
+
+
+async def _as_of_now(found: Sequence[Execution], records: services.Records) -> list[Execution]:
+    # A row has its results every few seconds, the ledger with each fill; one that stopped is final.
+    going = [each.execution_id for each in found if each.status is not ExecutionStatus.STOPPED]
+    standings = await records.standings(going)
+    return [_as_of(each, standings.get(each.execution_id)) for each in found]
+
+
+def _as_of(row: Execution, now: Standing | None) -> Execution:
+    if now is None:
+        return row
+    return replace(row, fill_count=now.fill_count, trade_count=now.trade_count, pnl=now.pnl)
 
 
 def _lived(execution: Execution, within: doors.Range, now: datetime, limit: int) -> Span:

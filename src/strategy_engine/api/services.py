@@ -23,6 +23,7 @@ from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.model import Deployment, Options, State
 from strategy_engine.venue.service import EquityPoint, Trade
+from strategy_engine.venue.standings import Standing
 
 type Amount = Decimal | float | int
 
@@ -129,6 +130,10 @@ class Executions(Protocol):
 
 class Records(Protocol):
     """What executions did, for ever. Of an unknown execution there is nothing."""
+
+    async def standings(self, execution_ids: Collection[str]) -> Mapping[str, Standing]:
+        """Return what executions have come to by now, by id."""
+        ...
 
     async def trades(
         self, execution_id: str, *, limit: int = 100, offset: int = 0

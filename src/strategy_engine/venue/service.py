@@ -1,6 +1,6 @@
 """What others read of the ledger: trades, equity, round trips, and whether it adds up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from strategy_engine.core import money
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.infra.database import Database
-from strategy_engine.venue import store
+from strategy_engine.venue import standings, store
 from strategy_engine.venue.model import Checkpoint
+from strategy_engine.venue.standings import Standing
 
 _NANO = Decimal("1e-9")
 _ENOUGH_DIGITS = 60
@@ -159,6 +160,11 @@ class Records:
         """Return how many fills an execution has had."""
         async with self._database.read() as connection:
             return await store.count_of(connection, store.TRADES, execution_id)
+
+    async def standings(self, execution_ids: Collection[str]) -> dict[str, Standing]:
+        """Return what executions have come to, by id; one that never opened a ledger has none."""
+        async with self._database.read() as connection:
+            return await standings.read(connection, execution_ids)
 
     async def round_trips(self, execution_id: str) -> list[Trip]:
         """Return closed round trips in the order of their exits."""

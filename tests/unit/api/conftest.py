@@ -39,6 +39,7 @@ from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import model as rollout
 from strategy_engine.venue.service import EquityPoint, Trade
+from strategy_engine.venue.standings import Standing
 
 NOW = datetime(2025, 8, 24, 10, 0, tzinfo=UTC)
 HOUR_NS = 3_600_000_000_000
@@ -239,6 +240,10 @@ class Records:
     fills: list[Trade] = field(default_factory=list)
     points: list[EquityPoint] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    standing: dict[str, Standing] = field(default_factory=dict)
+
+    async def standings(self, execution_ids: Collection[str]) -> dict[str, Standing]:
+        return {name: each for name, each in self.standing.items() if name in execution_ids}
 
     async def trades(self, execution_id: str, *, limit: int = 100, offset: int = 0) -> list[Trade]:
         found = [each for each in self.fills if each.execution_id == execution_id]

@@ -13,6 +13,7 @@ from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus, Ro
 from strategy_engine.performance.rollups import Resolution
 from strategy_engine.performance.service import Point
 from strategy_engine.venue.service import EquityPoint, Trade
+from strategy_engine.venue.standings import Standing
 
 NOW = datetime(2025, 8, 24, 10, tzinfo=UTC)  # what the world's clock says
 FILLED_AT = datetime(2025, 8, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
@@ -224,6 +225,29 @@ def fill(number: int) -> Trade:
         closes_round_trip=not number % 2,
         seq=number,
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        (ExecutionStatus.RUNNING, (5, 2, 12.5)),
+        (ExecutionStatus.ERROR, (5, 2, 12.5)),
+        (ExecutionStatus.STOPPED, (3, 1, 4.0)),  # its row is final
+    ],
+)
+async def test_the_results_of_an_execution_are_the_ledger_s_until_it_has_stopped(
+    world: Any, client: httpx.AsyncClient, status: ExecutionStatus, shown: tuple[float, ...]
+) -> None:
+    world.executions.add(status=status, fill_count=3, trade_count=1, pnl=Decimal(4))
+    world.services.records.standing["exec_0"] = Standing(
+        execution_id="exec_0", fill_count=5, trade_count=2, pnl=Decimal("12.5")
+    )
+
+    listed = (await client.get("/executions", params={"status": "all"})).json()["executions"]
+    read = (await client.get("/executions/exec_0")).json()
+
+    for body in (*listed, read):
+        assert (body["fill_count"], body["trade_count"], body["pnl"]) == shown
 
 
 async def test_fills_are_read_in_pages_under_the_contracts_names(
