@@ -3,8 +3,10 @@
 Nothing of NautilusTrader is imported here. What cannot be believed is told with its file and why.
 """
 
+import math
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from strategy_engine.market.report import moment
 from strategy_engine.market.rules import RawBars
 from strategy_engine.market.tickrules import RawTicks
 
+RECHECK_S = 0.25
 _CACHED_SERIES = 64
 _EXPIRES = "expiration_ns"
 
@@ -36,10 +39,20 @@ type _Range = tuple[int | None, int | None]
 
 
 class LinkedCatalogue:
-    """The instruments, bars, quotes and trades of one directory; read again when it changes."""
+    """The instruments, bars, quotes and trades of one directory; read again when it changes.
 
-    def __init__(self, root: Path) -> None:
+    Files that come or change are seen at once; new instruments and timeframes within `RECHECK_S`.
+
+    Parameters
+    ----------
+    monotonic_s : callable
+        Tells how much time has passed.
+    """
+
+    def __init__(self, root: Path, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self.root = root
+        self._monotonic_s = monotonic_s
+        self._checked_s = -math.inf
         self._known: tuple[Stamps, Index] | None = None
         self._loaded: OrderedDict[Path, tuple[Stamps, Bars]] = OrderedDict()
 
@@ -140,6 +153,11 @@ class LinkedCatalogue:
         return _in_order(parts, _OURS[kind])
 
     def _index(self) -> Index:
+        # A listing asks once a series; looking at every folder each time would be its square.
+        now_s = self._monotonic_s()
+        if self._known is not None and now_s - self._checked_s < RECHECK_S:
+            return self._known[1]
+        self._checked_s = now_s
         paths = [self.root, *linkedindex.folders(self.root)] if self.root.is_dir() else []
         stamps = linkedindex.stamps(paths)
         if self._known is None or self._known[0] != stamps:
