@@ -17,61 +17,69 @@ if TYPE_CHECKING:
 _PAIR = "NAME=VALUE"
 
 
+_Name = Annotated[
+    str | None, typer.Option(help="The line's name; the file's own name if not given.")
+]
+_Version = Annotated[str, typer.Option(help="Semantic version.")]
+_Type = Annotated[
+    DeploymentType, typer.Option("--type", help="How it takes over from a running version.")
+]
+_Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar=_PAIR, help="A parameter; repeat for more."),
+]
+_Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--risk",
+        metavar=_PAIR,
+        help="A risk limit; max_position_size and daily_loss_limit are required to pass.",
+    ),
+]
+_Tests = Annotated[
+    list[Path] | None,
+    typer.Option("--test", metavar="FILE", help="A pytest file; repeat for more."),
+]
+_Criteria = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--criterion", metavar=_PAIR, help="Override a gate, such as min_sharpe_ratio=1.5."
+    ),
+]
+_Profile = Annotated[str | None, typer.Option(help="Gates to pass: default or production.")]
+_Days = Annotated[
+    int | None,
+    typer.Option(min=1, help="Validate on the most recent days of the history; all if not given."),
+]
+_Approval = Annotated[
+    bool, typer.Option("--approval-required", help="Wait for a person after the last stage.")
+]
+_Watch = Annotated[
+    bool | None,
+    typer.Option(
+        "--watch/--no-watch",
+        help="Follow it to its end. [default: follow on a terminal]",
+        show_default=False,
+    ),
+]
+_Start = Annotated[bool, typer.Option("--start", help="Start trading it once it is deployed.")]
+
+
 def deploy(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The strategy's Python file.")],
     *,
-    name: Annotated[
-        str | None, typer.Option(help="The line's name; the file's own name if not given.")
-    ] = None,
-    version: Annotated[str, typer.Option(help="Semantic version.")] = "1.0.0",
-    deployment_type: Annotated[
-        DeploymentType, typer.Option("--type", help="How it takes over from a running version.")
-    ] = DeploymentType.DIRECT,
-    param: Annotated[
-        list[str] | None,
-        typer.Option("--param", metavar=_PAIR, help="A parameter; repeat for more."),
-    ] = None,
-    risk: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--risk",
-            metavar=_PAIR,
-            help="A risk limit; max_position_size and daily_loss_limit are required to pass.",
-        ),
-    ] = None,
-    test: Annotated[
-        list[Path] | None,
-        typer.Option("--test", metavar="FILE", help="A pytest file; repeat for more."),
-    ] = None,
-    criterion: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--criterion", metavar=_PAIR, help="Override a gate, such as min_sharpe_ratio=1.5."
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Gates to pass: default or production.")
-    ] = None,
-    days: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Validate on the most recent days of the history; all if not given."
-        ),
-    ] = None,
-    approval_required: Annotated[
-        bool, typer.Option("--approval-required", help="Wait for a person after the last stage.")
-    ] = False,
-    watch: Annotated[
-        bool | None,
-        typer.Option(
-            "--watch/--no-watch",
-            help="Follow it to its end. [default: follow on a terminal]",
-            show_default=False,
-        ),
-    ] = None,
-    start: Annotated[
-        bool, typer.Option("--start", help="Start trading it once it is deployed.")
-    ] = False,
+    name: _Name = None,
+    version: _Version = "1.0.0",
+    deployment_type: _Type = DeploymentType.DIRECT,
+    param: _Parameters = None,
+    risk: _Limits = None,
+    test: _Tests = None,
+    criterion: _Criteria = None,
+    profile: _Profile = None,
+    days: _Days = None,
+    approval_required: _Approval = False,
+    watch: _Watch = None,
+    start: _Start = False,
     url: options.Url = options.DEFAULT_URL,
     as_json: options.AsJson = False,
 ) -> None:
@@ -80,9 +88,7 @@ def deploy(
     Exits 0 when it is deployed (or accepted, with --no-watch), 1 when it failed, 2 when asked
     wrongly.
     """
-    watching = (start or sys.stdout.isatty()) if watch is None else watch
-    if start and not watching:
-        raise InvalidError("--start needs the deployment's end; leave --no-watch out")
+    watching = _is_watching(watch, start=start)
     content = {
         "strategy_name": name or file.stem,
         "version": version,
@@ -100,15 +106,25 @@ def deploy(
     wanted |= {"validation_profile": profile} if profile else {}
     wanted |= {"duration_days": days} if days else {}
     with options.client(url) as client:
-        created = client.create_strategy(content)
-        accepted = client.deploy(created["strategy_id"], wanted)
+        accepted = client.deploy(client.create_strategy(content)["strategy_id"], wanted)
         if watching:
             _see_through(client, accepted, start=start, as_json=as_json)
-        elif as_json:
-            options.print_json(accepted)
         else:
-            print(f"accepted {accepted['pipeline_id']} of {created['strategy_id']}")
-            print(f"follow it with: strategy-engine status {accepted['pipeline_id']}")
+            _tell_accepted(accepted, as_json=as_json)
+
+
+def _is_watching(watch: bool | None, *, start: bool) -> bool:
+    watching = (start or sys.stdout.isatty()) if watch is None else watch
+    if start and not watching:
+        raise InvalidError("--start needs the deployment's end; leave --no-watch out")
+    return watching
+
+
+def _tell_accepted(accepted: "model.Accepted", *, as_json: bool) -> None:
+    if as_json:
+        return options.print_json(accepted)
+    print(f"accepted {accepted['pipeline_id']} of {accepted['strategy_id']}")
+    return print(f"follow it with: strategy-engine status {accepted['pipeline_id']}")
 
 
 def read_source(path: Path) -> str:
