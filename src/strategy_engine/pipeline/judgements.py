@@ -1,7 +1,8 @@
 """The gates of risk and performance: numbers in, checks with the number and the limit out. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from strategy_engine.core import money
 from strategy_engine.matching.settings import Settings
@@ -268,49 +269,57 @@ def judge_production(
         How many contents of this line were tried, this one counted.
     """
     days = _too_few_days(excess.n, wanted)
-    in_sample, out = found.in_sample.sharpe_ratio.value, found.out_of_sample.sharpe_ratio.value
-    ratio = out / in_sample if out is not None and in_sample is not None and in_sample > 0 else None
-    gates: Sequence[tuple[str, str, float | None, float | None, str]] = (
-        ("min_psr", "PSR(0)", statistics.psr_of(excess), wanted.min_psr, days),
-        (
-            "min_dsr",
-            f"DSR over {trials} trials",
-            statistics.dsr_of(excess, trials=trials),
-            wanted.min_dsr,
-            days,
+    psr = statistics.psr_of(excess)
+    dsr = statistics.dsr_of(excess, trials=trials)
+    years = duration_days / _YEAR_DAYS
+    dear = dearer.sharpe_ratio.value
+    demands = (
+        _Demand("min_psr", wanted.min_psr, "PSR(0)", psr, days),
+        _Demand("min_dsr", wanted.min_dsr, f"DSR over {trials} trials", dsr, days),
+        _Demand(
+            "min_total_trades", wanted.min_total_trades, "closed trades", found.full.trade_count
         ),
-        ("min_total_trades", "closed trades", found.full.trade_count, wanted.min_total_trades, ""),
-        ("min_years", "years of history", duration_days / _YEAR_DAYS, wanted.min_years, ""),
-        (
-            "min_out_of_sample_ratio",
-            f"Sharpe out of sample over in sample ({_shown(out)} over {_shown(in_sample)})",
-            ratio,
-            wanted.min_out_of_sample_ratio,
-            days,
-        ),
-        (
+        _Demand("min_years", wanted.min_years, "years of history", years),
+        _Demand("min_out_of_sample_ratio", wanted.min_out_of_sample_ratio, *_held_up(found), days),
+        _Demand(
             "min_doubled_costs_sharpe",
-            "Sharpe ratio at costs × 2",
-            dearer.sharpe_ratio.value,
             wanted.min_doubled_costs_sharpe,
+            "Sharpe ratio at costs × 2",
+            dear,
             days,
         ),
     )
-    return [
-        judge(
-            Gate(
-                name=criterion.removeprefix("min_"),
-                words=words,
-                value=value,
-                limit=limit,
-                criterion=criterion,
-                strict=criterion == "min_doubled_costs_sharpe",
-                too_small=too_small,
-            )
+    return [_judge_demand(each, each.limit) for each in demands if each.limit is not None]
+
+
+class _Demand(NamedTuple):
+    criterion: str
+    limit: float | None  # None: not asked for
+    words: str
+    value: float | None
+    too_small: str = ""
+
+
+def _held_up(found: Segments) -> tuple[str, float | None]:
+    inside, outside = found.in_sample.sharpe_ratio.value, found.out_of_sample.sharpe_ratio.value
+    words = f"Sharpe out of sample over in sample ({_shown(outside)} over {_shown(inside)})"
+    if outside is None or inside is None or inside <= 0:
+        return words, None
+    return words, outside / inside
+
+
+def _judge_demand(demand: _Demand, limit: float) -> Check:
+    return judge(
+        Gate(
+            name=demand.criterion.removeprefix("min_"),
+            words=demand.words,
+            value=demand.value,
+            limit=limit,
+            criterion=demand.criterion,
+            strict=demand.criterion == "min_doubled_costs_sharpe",
+            too_small=demand.too_small,
         )
-        for criterion, words, value, limit, too_small in gates
-        if limit is not None
-    ]
+    )
 
 
 def _sample(estimate: Estimate, what: str, form: str) -> str:
