@@ -17,12 +17,13 @@ from strategy_engine.execution.model import (
 )
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit
-from strategy_engine.matching.model import DAY_NS, Action
+from strategy_engine.matching.model import DAY_NS, Action, Cause
 from strategy_engine.pipeline.model import Job, PaperFill, PaperRun, PaperTrip
+from strategy_engine.pipeline.native.steps import decision
 from strategy_engine.pipeline.risk import RunningReturns
 from strategy_engine.registry.service import Registry
 from strategy_engine.venue.model import OrderStatus
-from strategy_engine.venue.service import EquityPoint, Records, Trade
+from strategy_engine.venue.service import EquityPoint, OrderRow, Records, Trade
 
 PAGE = 10_000
 LONGEST_S = 3_600.0  # the stage's own limit comes first; this one ends a wait nobody cancels
@@ -53,14 +54,15 @@ class PaperRuns:
                 self._executions.stop_for_handover([execution_id], actor=audit.ENGINE)
             )
             raise
-        return await self._told(ended)
+        return await self._told(ended, job)
 
-    async def _told(self, ended: Execution) -> PaperRun:
+    async def _told(self, ended: Execution, job: Job) -> PaperRun:
         if ended.end_reason == LOST:
             raise UnavailableError(f"paper trading could not be run: {ended.error}")
         execution_id = ended.execution_id
         measured = ended.performance_metrics.get("decision_cpu_ms", 0.0)
         is_complete = ended.end_reason == COMPLETED
+        orders = await self._records.orders(execution_id)
         return PaperRun(
             execution_id=execution_id,
             trades=tuple(_fill(each) for each in await self._trades(execution_id)),
@@ -72,7 +74,7 @@ class PaperRuns:
             ),
             denials=tuple(
                 f"{order.denial_code}: {order.reason}"
-                for order in await self._records.orders(execution_id)
+                for order in orders
                 if order.status == OrderStatus.DENIED
             ),
             reconciled=(await self._records.reconcile(execution_id)).is_exact
@@ -80,7 +82,9 @@ class PaperRuns:
             else None,
             decision_cpu_ms=float(measured) if ended.performance_metrics.get("bar_count") else None,
             status=COMPLETED if is_complete else ended.status.value,
-            decisions=tuple(
+            decisions=_chosen(orders)
+            if job.content.is_native
+            else tuple(
                 (each.close_ns, each.symbol, Action(each.action).name)
                 for each in await self._records.decisions(execution_id)
             ),
@@ -117,6 +121,15 @@ class RunningNow:
             if returns is not None:
                 found.append(returns)
         return found
+
+
+def _chosen(orders: Sequence[OrderRow]) -> tuple[tuple[int, str, str], ...]:
+    # What a native strategy decides is its orders; what the engine orders out of is not its own.
+    return tuple(
+        (clock.to_nanos(each.decided_at), each.symbol, decision(each.side, each.type))
+        for each in orders
+        if each.cause != Cause.HANDOVER
+    )
 
 
 def _fill(trade: Trade) -> PaperFill:

@@ -181,8 +181,9 @@ class PaperRun:
     Parameters
     ----------
     decisions : tuple of (int, str, str), or None
-        Every decision but HOLD: close of its bar (ns), symbol, BUY, SELL or TARGET. None where
-        the node keeps none.
+        Every decision but HOLD: close of its bar (ns), symbol, BUY, SELL or TARGET; of a native
+        strategy every order: when it was asked for, symbol, side and type. None where the node
+        keeps none.
     denials : tuple of str
         What the gate denied, code and sentence.
     decision_cpu_ms : float or None

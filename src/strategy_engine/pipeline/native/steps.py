@@ -21,6 +21,7 @@ from strategy_engine.pipeline.native.forms import Formed, Given, Step
 SETTLES = 100  # bars that indicators may take after a restart, until choices must be the same
 
 _INSTRUCTION_BYTES, _SEEN_BYTES = 700, 500  # with what they are kept in
+_MICROSECOND = 1_000
 _SHOWN = 3  # instructions of a step
 
 ADVICE = Advice(
@@ -130,10 +131,10 @@ class Steps:
         ]
 
     def rows(self, part: History) -> list[tuple[int, str, str]]:
-        """Return every order that it asked for: when, its symbol, and the order in words."""
+        """Return every order that it asked for: when (to the microsecond), for what, and which."""
         del part
         return [
-            (ts_ns, one.symbol, order_words(one))
+            (ts_ns // _MICROSECOND * _MICROSECOND, one.symbol, decision(one.side, one.type))
             for each in self.steps
             for ts_ns, one in each.asked
             if isinstance(one, ticket.Ticket)
@@ -193,6 +194,11 @@ class Steps:
             found.update(f"{each.symbol} {each.index} {each.met}\n".encode())
             found.update(msgspec.msgpack.encode(each.asked))
         return found.hexdigest()
+
+
+def decision(side: str, kind: str) -> str:
+    """Return an order as it is compared between the backtest and the live path."""
+    return f"{side} {kind}"
 
 
 def said(asked: Sequence[Given]) -> str:
