@@ -26,7 +26,7 @@ import pytest
 
 from strategy_engine.infra import urls
 
-START_S = 30.0
+START_S = 60.0
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _databases = count(1)
 

@@ -62,7 +62,7 @@ def find(error: BaseException) -> DatabaseAwayError | None:
     what_to_do = _what_to_do(error, cause)
     if what_to_do is None:
         return None
-    why = " ".join(str(cause).split())[:_LONGEST_WHY] or type(cause).__name__
+    why = " ".join(str(cause).split())[:_LONGEST_WHY] or "not in time"
     return DatabaseAwayError(
         f"the database does not answer ({why}); this is tried again by itself where it is the"
         f" engine's own work. If it lasts: {what_to_do}"

@@ -17,6 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CHANNEL = "strategy_engine"
 
+# Whoever waited for a lock has to see what its holder wrote, whatever the server's default is.
+ISOLATION = "READ COMMITTED"
+
 # A transaction that idles has lost its process, or its process is frozen: its locks are let go.
 IDLE_IN_TRANSACTION_S = 5.0
 POOL_SIZE = 5
@@ -45,6 +48,7 @@ def async_engine(url: str, *, timeout_s: float, **options: Any) -> AsyncEngine:
         max_overflow=MOST_OVERFLOW,
         pool_timeout=timeout_s,
         pool_pre_ping=True,
+        isolation_level=ISOLATION,
         **options,
     )
     _keep_out_nul(engine.sync_engine)
@@ -57,7 +61,10 @@ def sync_engine(
     """Return an engine for a thread. `settings` None: those of every short transaction."""
     wanted = _session(timeout_s) if settings is None else settings
     engine = sa.create_engine(
-        "postgresql+psycopg://", creator=_connector(url, timeout_s, wanted), **options
+        "postgresql+psycopg://",
+        creator=_connector(url, timeout_s, wanted),
+        isolation_level=ISOLATION,
+        **options,
     )
     _keep_out_nul(engine)
     return engine

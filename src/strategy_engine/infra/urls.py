@@ -1,6 +1,6 @@
 """`DATABASE_URL`, read without a driver. Pure. It may hold a password: no error repeats it."""
 
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 SCHEMES = ("postgresql", "postgres")
 # What both drivers understand in the query of a URL.
@@ -43,7 +43,7 @@ def checked_url(text: str) -> str:
     if unknown:
         known = ", ".join(sorted(PARAMETERS))
         raise ValueError(f"it has the unknown parameters {unknown}; there are {known}")
-    return urlunsplit(parts._replace(scheme=SCHEMES[0]))
+    return _joined(parts.netloc, parts.path, parts.query)
 
 
 def is_server(url: str) -> bool:
@@ -61,4 +61,9 @@ def without_password(url: str) -> tuple[str, str | None]:
     host = parts.netloc.rpartition("@")[2]
     netloc = f"{user}@{host}" if user else host
     password = unquote(rest) if has_password and rest else hidden
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(shown, safe="/"))), password
+    return _joined(netloc, parts.path, urlencode(shown, safe="/")), password
+
+
+def _joined(netloc: str, path: str, query: str) -> str:
+    # Not `urlunsplit`: it takes the slashes away before a path without a host.
+    return f"{SCHEMES[0]}://{netloc}{path}" + (f"?{query}" if query else "")

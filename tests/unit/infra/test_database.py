@@ -1,14 +1,18 @@
 import asyncio
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import StatementError
 
 from strategy_engine.infra import database, wakeup
+from strategy_engine.infra.outages import DatabaseAwayError
 
 METADATA = sa.MetaData()
 TABLE = sa.Table(
@@ -18,6 +22,8 @@ TABLE = sa.Table(
     sa.Column("amount", database.ExactDecimal),
     sa.Column("at", database.UtcDateTime),
     sa.Column("count", sa.Integer, nullable=False, default=0),
+    sa.Column("name", sa.Text),
+    sa.Column("facts", sa.JSON),
 )
 
 
@@ -62,6 +68,97 @@ async def test_amounts_and_times_come_back_as_they_went(url):
         row = (await connection.execute(sa.select(TABLE))).one()
     await opened.aclose()
     assert (row.amount, row.at) == (amount, at)
+
+
+async def stored(url: str, **values: Any) -> Any:
+    opened = database.Database(url)
+    async with opened.write() as connection:
+        await connection.execute(sa.insert(TABLE).values(thing_id=1, **values))
+    async with opened.read() as connection:
+        row = (await connection.execute(sa.select(TABLE))).one()
+    await opened.aclose()
+    return row
+
+
+async def test_facts_come_back_as_they_went_and_what_is_no_number_as_nothing(url):
+    facts = {"z": [1, 2.5, "\x00é"], "a": {"none": None, "big": 2**62}, "inf": [math.inf]}
+    row = await stored(url, facts=facts)
+    assert row.facts == facts | {"inf": [None]}
+    assert list(row.facts) == ["z", "a", "inf"]
+
+
+async def test_a_nul_in_a_text_is_no_error_of_the_database(url, server):
+    row = await stored(url, name="a\x00b")
+    assert row.name == ("a\x00b" if server is None else "a\N{REPLACEMENT CHARACTER}b")
+
+
+async def test_texts_are_ordered_as_python_orders_them(url):
+    names = ["b", "A", "a", "Z", "é", "_", "/", "B.1", "B-1", "\U0001f600"]
+    opened = database.Database(url)
+    async with opened.write() as connection:
+        rows = [{"thing_id": number, "name": name} for number, name in enumerate(names)]
+        await connection.execute(sa.insert(TABLE), rows)
+    async with opened.read() as connection:
+        order = database.Bytewise(TABLE.c.name)
+        found = await connection.scalars(sa.select(TABLE.c.name).order_by(order))
+    await opened.aclose()
+    assert list(found) == sorted(names)
+
+
+async def test_a_read_sees_one_moment_however_much_is_written_meanwhile(url):
+    opened = database.Database(url)
+    async with opened.write() as connection:
+        await connection.execute(sa.insert(TABLE).values(thing_id=1, count=1))
+    async with opened.read() as reader:
+        before = await reader.scalar(sa.select(TABLE.c.count))
+        async with opened.write() as connection:
+            await connection.execute(sa.update(TABLE).values(count=2))
+        after = await reader.scalar(sa.select(TABLE.c.count))
+    await opened.aclose()
+    assert (before, after) == (1, 1)
+
+
+async def test_a_writer_that_waits_too_long_for_another_is_told_and_the_other_goes_on(url):
+    patient, hasty = database.Database(url), database.Database(url, timeout_s=0.2)
+    async with patient.write() as connection:
+        await connection.execute(sa.insert(TABLE).values(thing_id=1))
+        with pytest.raises(DatabaseAwayError, match="lock"):
+            async with hasty.write():
+                raise AssertionError("it is another writer's turn")
+        assert "lock" in hasty.trouble
+    async with hasty.write() as connection:
+        assert await connection.scalar(sa.select(sa.func.count()).select_from(TABLE)) == 1
+    assert hasty.trouble == ""
+    await patient.aclose()
+    await hasty.aclose()
+
+
+async def test_writers_of_money_do_not_wait_for_those_of_desires_on_postgresql(new_database):
+    control, ledger = database.open_both(Path("/nonexistent"), new_database(), timeout_s=5)
+    async with control.write(), ledger.write() as connection:
+        assert await connection.scalar(sa.select(1)) == 1
+    await control.aclose()
+    await ledger.aclose()
+
+
+async def test_a_node_hears_of_rows_that_another_host_has_changed(tmp_path, new_database):
+    server = new_database()
+    opened = database.Database(server)
+    wake = wakeup.WakeUp(tmp_path / "here.sock")
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        listening = group.create_task(wake.listen(server))
+        await wake.wait(timeout_s=15)  # it wakes once when it has begun to listen
+        bell = wakeup.Bell(tmp_path / "elsewhere.sock", opened)
+        ringing = group.create_task(bell.run())
+        started = asyncio.get_running_loop().time()
+        bell.ring()
+        await wake.wait(timeout_s=15)
+        took_s = asyncio.get_running_loop().time() - started
+        listening.cancel()
+        ringing.cancel()
+    wake.close()
+    await opened.aclose()
+    assert took_s < 15
 
 
 async def test_a_naive_time_is_refused(url):

@@ -149,3 +149,29 @@ def test_the_modules_that_strategies_may_import_are_a_setting(monkeypatch):
 
 def test_a_strategy_may_import_nautilus_trader_unless_a_setting_says_otherwise():
     assert "nautilus_trader" in config.load().allowed_imports
+
+
+def test_a_database_is_named_by_its_url_and_never_shown(monkeypatch):
+    url = "postgresql://ada:s3cret@db/engine"
+    monkeypatch.setenv("DATABASE_URL", url)
+    settings = config.load()
+    assert settings.server == url
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_without_a_url_the_databases_are_files(monkeypatch, value):
+    if value is None:
+        monkeypatch.delenv("DATABASE_URL", raising=False)
+    else:
+        monkeypatch.setenv("DATABASE_URL", value)
+    assert config.load().server is None
+
+
+def test_a_url_that_is_none_is_refused_without_repeating_it(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "mysql://ada:s3cret@db/engine")
+    with pytest.raises(InvalidError, match=r"DATABASE_URL.*postgresql://") as caught:
+        config.load()
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.facts["field"] == "DATABASE_URL"

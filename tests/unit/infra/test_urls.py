@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategy_engine.infra import urls
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada@db/engine",
+        "postgresql://ada:s3cret@db:5433/engine?sslmode=require",
+        "postgresql:///engine?host=/var/run/postgresql",
+        "postgresql://ada:p%40ss@[::1]:5432/engine?application_name=x&options=-csearch_path%3Dy",
+    ],
+)
+def test_a_url_of_a_postgresql_database_is_taken_as_it_is(url):
+    assert urls.checked_url(url) == url
+    assert urls.is_server(url)
+
+
+def test_the_short_scheme_is_the_same():
+    assert urls.checked_url(" postgres://ada@db/engine ") == "postgresql://ada@db/engine"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("mysql://ada:s3cret@db/engine", "begin with postgresql://"),
+        ("postgresql+asyncpg://ada:s3cret@db/engine", "begin with postgresql://"),
+        ("sqlite:///s3cret.db", "unset it"),
+        ("s3cret", "begin with"),
+        ("postgresql://ada:s3cret@db", "no database"),
+        ("postgresql://ada:s3cret@db/", "no database"),
+        ("postgresql://ada:s3cret@db:port/engine", "no URL"),
+        ("postgresql://[ada:s3cret@db/engine", "no URL"),
+        ("postgresql://ada:s3cret@db/engine?sslmod=require", "sslmod.*there are.*sslmode"),
+    ],
+)
+def test_what_is_none_is_refused_without_repeating_it(url, why):
+    with pytest.raises(ValueError, match=why) as caught:
+        urls.checked_url(url)
+    assert "s3cret" not in str(caught.value)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_url_or_a_clear_refusal(text):
+    try:
+        assert urls.is_server(urls.checked_url(text))
+    except ValueError as error:
+        assert str(error).startswith("it ")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "password"),
+    [
+        ("postgresql://ada:p%40ss@db:5433/e", "postgresql://ada@db:5433/e", "p@ss"),
+        ("postgresql://ada@db/e?sslmode=require", "postgresql://ada@db/e?sslmode=require", None),
+        ("postgresql:///e?host=/run/pg&password=x", "postgresql:///e?host=/run/pg", "x"),
+        ("postgresql://ada:@/e?host=/run/pg", "postgresql://ada@/e?host=/run/pg", None),
+    ],
+)
+def test_a_password_is_taken_out_of_what_is_shown(url, shown, password):
+    assert urls.without_password(url) == (shown, password)
