@@ -241,3 +241,47 @@ def test_bars_of_a_pause_are_caught_up_without_an_order(
     )
     assert isinstance(answer, messages.NativeActed)
     assert answer.asked == []
+
+
+ASKS_AT_ITS_START = """
+def on_start(self):
+    super().on_start()
+    self.submit("limit", 0.5)
+    self.submit("limit", 0.4)
+"""
+
+
+def test_orders_of_a_start_after_a_restart_at_the_same_instant_get_names_of_their_own(
+    acting: Any, bars: Any, session: Any, raw: Any
+) -> None:
+    place = session(acting(ASKS_AT_ITS_START), bars(4))
+    place.start()
+    first = place.run.steps[-1]
+    place.start(0, working=raw([first[1][1]]), orders_made=len(first))  # the other has ended
+    second = place.run.steps[-1]
+    names = [each.client_order_id for _, each in first + second]
+    assert len(set(names)) == len(names) == 4
+    assert [each.rpartition("-")[2] for each in names] == ["1", "2", "3", "4"]
+
+
+def test_an_order_of_a_pause_is_refused_so_that_nothing_stays_in_flight(
+    acting: Any, bars: Any, session: Any, said: Any
+) -> None:
+    body = """
+def on_bar(self, bar):
+    self.say("in flight", len(self.cache.orders_inflight()))
+    if self.order is None:
+        self.order = self.submit("limit", 0.5)
+
+def on_order_rejected(self, event):
+    self.say(event.reason)
+    self.order = None
+"""
+    place = session(acting(body), bars(6))
+    place.start()
+    answer = place.talk.answer(
+        messages.NativeWarmUp(start_ns=2 * HOUR_NS, bars=[bars(2)], balance_nanos=1)
+    )
+    refused = "paused: it was asked for while the execution was paused"
+    assert said(answer.state) == ["in flight 0", refused] * 2
+    assert len(place.bar(2).asked) == 1

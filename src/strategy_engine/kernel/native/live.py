@@ -1,10 +1,12 @@
 """Live bars for a native strategy: its orders go to the engine, its fills come from the ledger."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from nautilus_trader.core.data import Data
+from nautilus_trader.trading.strategy import Strategy
 
 from strategy_engine.kernel import failures
 from strategy_engine.kernel.failures import ContractError
@@ -82,14 +84,11 @@ class Live:
             listing = self._listings.by_symbol[columns.symbol]
             desk.doors.remember(listing, listing.bars(columns))
         self._take_over(message)
-        known = len(desk.cache.orders())
         if message.state is not None:
             self._state = message.state
             desk.strategy.load(_decode_state(message.state))
-        desk.strategy.start()
-        # Names hold a time and a count: counting on keeps an old name from being given again.
-        made = message.orders_made + len(desk.cache.orders()) - known
-        desk.strategy.order_factory.set_client_order_id_count(made)
+        with _counting_on(desk.strategy, message.orders_made):
+            desk.strategy.start()
 
     def _take_over(self, message: messages.NativeWarmUp) -> None:
         for held in message.holdings:
@@ -137,6 +136,24 @@ class Live:
             return None
         self._state = state
         return state
+
+
+@contextmanager
+def _counting_on(strategy: Strategy, made: int) -> Iterator[None]:
+    # Names hold a time and a count: counting on keeps an old name from being given again. Just
+    # before `on_start`, NautilusTrader sets the count to the orders that it knows of; there were
+    # more.
+    on_start = strategy.on_start
+
+    def count_on() -> None:
+        strategy.order_factory.set_client_order_id_count(made)
+        on_start()
+
+    strategy.on_start = count_on
+    try:
+        yield
+    finally:
+        del strategy.on_start
 
 
 def _as_data(message: Market, listing: Listing) -> Data:
