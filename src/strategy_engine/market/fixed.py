@@ -64,14 +64,22 @@ def times(column: pa.Array) -> Ints:
 def _raw(column: pa.Array) -> tuple[Floats, int]:
     kind = column.type
     if pa.types.is_fixed_size_binary(kind) and kind.byte_width == _WIDE_BYTES:
-        wide = _bytes(column, _WIDE_BYTES).view(_WIDE)
-        return wide["high"] * 2.0**64 + wide["low"], _WIDE_DECIMALS
+        return _wide(_bytes(column, _WIDE_BYTES).view(_WIDE)), _WIDE_DECIMALS
     if pa.types.is_fixed_size_binary(kind) and kind.byte_width == _NARROW_BYTES:
         return _bytes(column, _NARROW_BYTES).view("<i8").astype(np.float64), _NARROW_DECIMALS
     if kind in {pa.int64(), pa.uint64()}:
         dtype = np.int64 if kind == pa.int64() else np.uint64
         return arrow.values(column, dtype)[0].astype(np.float64), _NARROW_DECIMALS
     raise ValueError(f"values are {kind}, not fixed-point numbers of 8 or 16 bytes")
+
+
+def _wide(values: np.ndarray) -> Floats:
+    # The magnitude first: a small negative number's halves would cancel out in floats.
+    is_negative = values["high"] < 0
+    low = np.where(is_negative, ~values["low"] + np.uint64(1), values["low"])
+    high = np.where(is_negative, ~values["high"] + (values["low"] == 0), values["high"])
+    magnitude = high * 2.0**64 + low
+    return np.where(is_negative, -magnitude, magnitude)
 
 
 def _bytes(column: pa.Array, width: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from strategy_engine.market import arrow
 from strategy_engine.market.model import QUOTE_COLUMNS, TRADE_COLUMNS, Quotes, Trades
 
 _TIME = pa.timestamp("ns", "UTC")
+_KINDS: dict[type[np.generic], pa.DataType] = {np.int64: _TIME, np.float64: pa.float64()}
 
 
 def quotes(path: Path) -> Quotes:
@@ -62,4 +63,8 @@ def _mapped(path: Path) -> pa.RecordBatch:
 
 
 def _values[T: np.generic](batch: pa.RecordBatch, name: str, dtype: type[T]) -> NDArray[T]:
-    return arrow.values(batch.column(name), dtype)[0]
+    # Not by `arrow.values`: its mask of what is not null is as long as the file.
+    column = batch.column(name)
+    if column.type != _KINDS[dtype] or column.null_count:
+        raise ValueError(f"column {name} is {column.type} with {column.null_count} nulls")
+    return np.frombuffer(column.buffers()[1] or b"", dtype=dtype)[: len(column)]
