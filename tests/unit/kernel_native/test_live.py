@@ -257,7 +257,7 @@ def test_orders_of_a_start_after_a_restart_at_the_same_instant_get_names_of_thei
     place = session(acting(ASKS_AT_ITS_START), bars(4))
     place.start()
     first = place.run.steps[-1]
-    place.start(0, working=raw([first[1][1]]), orders_made=len(first))  # the other has ended
+    place.start(0, working=raw([first[0][1]]), orders_made=len(first))  # the other has ended
     second = place.run.steps[-1]
     names = [each.client_order_id for _, each in first + second]
     assert len(set(names)) == len(names) == 4
