@@ -15,6 +15,16 @@ from strategy_engine.kernel.native.desk import Desk
 from strategy_engine.kernel.native.instruments import Listing, Listings
 from strategy_engine.kernel.native.record import Record, packed
 from strategy_engine.kernel.native.source import Plan
+from strategy_engine.matching.ticket import (
+    Cancel,
+    CancelRejected,
+    Instruction,
+    Modify,
+    ModifyRejected,
+    OrderEvent,
+    Rejected,
+    Ticket,
+)
 from strategy_engine.sandbox.protocol import messages
 
 type Market = messages.NativeBar | messages.NativeQuote | messages.NativeTrade
@@ -108,7 +118,8 @@ class Live:
             self._desk.advance(ts_ns)
             self._desk.data.process(bar)
             self._desk.settle()
-        self._record.take()  # what it would have asked for in the pause is not asked for
+            for _, asked in self._record.take():  # in the pause: nobody was there to hear it
+                self._desk.doors.tell(_refused(asked, ts_ns))
 
     def _on_market(self, message: Market) -> None:
         desk, listing = self._desk, self._listings.by_symbol[message.symbol]
@@ -154,6 +165,20 @@ def _counting_on(strategy: Strategy, made: int) -> Iterator[None]:
         yield
     finally:
         del strategy.on_start
+
+
+def _refused(asked: Instruction, ts_ns: int) -> OrderEvent:
+    name, code = asked.client_order_id, "paused"
+    message = "it was asked for while the execution was paused"
+    match asked:
+        case Ticket():
+            return Rejected(
+                client_order_id=name, ts_ns=ts_ns, code=code, message=message, denied=True
+            )
+        case Modify():
+            return ModifyRejected(client_order_id=name, ts_ns=ts_ns, code=code, message=message)
+        case Cancel():
+            return CancelRejected(client_order_id=name, ts_ns=ts_ns, code=code, message=message)
 
 
 def _as_data(message: Market, listing: Listing) -> Data:
