@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from strategy_engine.core import money
 from strategy_engine.core.errors import NotFoundError
-from strategy_engine.infra.database import Database
+from strategy_engine.infra.database import Bytewise, Database
 from strategy_engine.venue import standings, store
 from strategy_engine.venue.model import Checkpoint
 from strategy_engine.venue.standings import Standing
@@ -178,7 +178,7 @@ class Records:
         """Return what an execution holds or has held, by symbol."""
         async with self._database.read() as connection:
             found = await store.rows_of(
-                connection, store.POSITIONS, execution_id, store.POSITIONS.c.symbol
+                connection, store.POSITIONS, execution_id, Bytewise(store.POSITIONS.c.symbol)
             )
         return _all(Position, found)
 
@@ -187,7 +187,7 @@ class Records:
         table = store.ORDERS
         async with self._database.read() as connection:
             found = await store.rows_of(
-                connection, table, execution_id, table.c.decided_at, table.c.order_id
+                connection, table, execution_id, table.c.decided_at, Bytewise(table.c.order_id)
             )
         return _all(OrderRow, found)
 
@@ -223,7 +223,7 @@ class Records:
         table = store.DECISIONS
         async with self._database.read() as connection:
             found = await store.rows_of(
-                connection, table, execution_id, table.c.close_ns, table.c.symbol
+                connection, table, execution_id, table.c.close_ns, Bytewise(table.c.symbol)
             )
         return _all(DecisionRow, found)
 

@@ -167,7 +167,7 @@ async def checkpoint(connection: AsyncConnection, execution_id: str) -> Checkpoi
 
 
 async def rows_of(
-    connection: AsyncConnection, table: sa.Table, execution_id: str, *order: sa.Column[Any]
+    connection: AsyncConnection, table: sa.Table, execution_id: str, *order: sa.ColumnElement[Any]
 ) -> list[sa.Row[Any]]:
     """Return every row that a table has of an execution, in an order."""
     found = await connection.execute(
