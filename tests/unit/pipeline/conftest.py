@@ -1,5 +1,6 @@
 """Histories without a catalogue, and children without a process."""
 
+import textwrap
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from types import SimpleNamespace
@@ -118,6 +119,66 @@ def make_job(code: str = RSI, **changes: Any) -> Job:
     )
 
 
+NATIVE = """
+from nautilus_trader.config import StrategyConfig
+from nautilus_trader.model.data import BarType
+from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
+from nautilus_trader.trading.strategy import Strategy
+
+
+class MineConfig(StrategyConfig, frozen=True):
+    instrument_id: InstrumentId
+    bar_type: BarType
+
+
+class Base(Strategy):
+    def __init__(self, config: MineConfig):
+        super().__init__(config)
+        self.bars = 0
+
+    def on_start(self):
+        self.subscribe_bars(self.config.bar_type)
+
+    def submit(self, kind, *prices, side=OrderSide.BUY, lots=1000, **more):
+        pair = self.cache.instrument(self.config.instrument_id)
+        prices = [pair.make_price(each) for each in prices]
+        make = getattr(self.order_factory, kind)
+        self.submit_order(make(pair.id, side, pair.make_qty(lots), *prices, **more))
+
+    def turn(self):
+        held = self.portfolio.net_position(self.config.instrument_id)
+        self.submit("market", side=OrderSide.SELL if held > 0 else OrderSide.BUY)
+"""
+
+
+def native_code(body: str) -> str:
+    """Return a native strategy of which only some methods are told."""
+    return f"{NATIVE}\n\nclass Mine(Base):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
+
+
+def make_native(body: str, **changes: Any) -> Job:
+    """Return the job of such a strategy, or of one whose whole code is given."""
+    code = body if "nautilus_trader" in body else native_code(body)
+    parameters = changes.pop("parameters", {})
+    limits = changes.pop("risk_limits", {"max_position_size": 200_000, "daily_loss_limit": -50_000})
+    content = Content(
+        strategy_name="Mine",
+        version="1.0.0",
+        code=code,
+        parameters=parameters,
+        risk_limits=limits,
+        tests=changes.pop("tests", {}),
+    )
+    return Job(
+        strategy_id="strat_1",
+        content=content,
+        settings=settings(parameters, limits, {}, is_native=True),
+        criteria=changes.pop("criteria", criteria.criteria({})),
+        **changes,
+    )
+
+
 class InsideChild:
     """A child without a process: the real kernel answers in the test's own."""
 
@@ -193,6 +254,7 @@ def make() -> SimpleNamespace:
         choices=make_choices,
         signals=make_signals,
         job=make_job,
+        native=make_native,
         wave=wave,
         died=died,
         Inside=Inside,

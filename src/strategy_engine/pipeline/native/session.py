@@ -5,7 +5,7 @@ import msgspec
 from strategy_engine.matching import ticket
 from strategy_engine.matching.orderbook import OrderBook
 from strategy_engine.matching.position import Position
-from strategy_engine.matching.ticket import OrderEvent
+from strategy_engine.matching.ticket import Instruction, OrderEvent
 from strategy_engine.matching.working import Working
 from strategy_engine.pipeline.children import Conversation
 from strategy_engine.pipeline.history import History, Series
@@ -15,6 +15,7 @@ from strategy_engine.pipeline.native.forms import Given, Step
 from strategy_engine.pipeline.native.steps import Steps
 from strategy_engine.pipeline.native.tape import Happening, Kind, Market, Tape
 from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue.tape import RESTARTED
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -37,6 +38,7 @@ class Session:
         self._steps: list[Step] = []
         self._bars = self._tape.bars_met()
         self._state: bytes | None = None
+        self._untold: list[OrderEvent] = []
         self.met = 0
 
     async def start(self, talk: Conversation) -> None:
@@ -44,12 +46,18 @@ class Session:
         started = messages.NativeWarmUp(
             start_ns=self._tape.start_ns, bars=[], balance_nanos=self._capital_nanos
         )
-        self._hear(await talk.act(started), self._tape.start_ns)
+        self._take(self._given(await talk.act(started), self._tape.start_ns))
 
     async def resume(self, talk: Conversation, lookback: int) -> None:
-        """Start the strategy in the middle, as after a restart of its process."""
+        """Start the strategy in the middle, as after a restart of its process.
+
+        New orders of such a start are refused, as they are live: it has asked for them before.
+        """
         now_ns = self.now_ns()
-        self._hear(await talk.act(self._takeover(now_ns, lookback)), now_ns)
+        acted = await talk.act(self._takeover(now_ns, lookback))
+        given = self._given(acted, now_ns)
+        self._untold = [_refused(each, now_ns) for _, each in given if _is_new(each)]
+        self._take(tuple(each for each in given if not _is_new(each[1])))
 
     async def play(self, talk: Conversation, until: int) -> Steps:
         """Show bars and ticks until so many were met; return what was asked in all."""
@@ -57,7 +65,9 @@ class Session:
             happening = self._happenings[self.met]
             events = self._market.meet(self._venue, happening)
             self.met += 1
-            self._hear(await talk.act(self._message(happening, events)), happening.ts_ns)
+            acted = await talk.act(self._message(happening, self._untold + events))
+            self._untold = []
+            self._take(self._given(acted, happening.ts_ns))
         return Steps(steps=tuple(self._steps), happenings=self.met)
 
     @property
@@ -77,14 +87,17 @@ class Session:
         """Return when the last bar or tick was met."""
         return int(self._tape.ts_ns[self.met - 1]) if self.met else self._tape.start_ns
 
-    def _hear(self, acted: messages.NativeActed, now_ns: int) -> None:
+    def _given(self, acted: messages.NativeActed, now_ns: int) -> tuple[Given, ...]:
         if acted.state is not None:
             self._state = acted.state
-        if not acted.asked:
-            return
         given = answers.given(acted.asked, self._symbols)
         if any(ts_ns > now_ns for ts_ns, _ in given):
             raise ForgedAnswerError(f"the child gave an instruction later than now, {now_ns}")
+        return given
+
+    def _take(self, given: tuple[Given, ...]) -> None:
+        if not given:
+            return
         symbol, index = self._bars[self.met]
         asked = given
         if self._steps and self._steps[-1].met == self.met:  # at a restart: after its last words
@@ -122,6 +135,15 @@ class Session:
             working=msgspec.Raw(_encode(working)),
             orders_made=sum(isinstance(each, ticket.Ticket) for _, each in given),
         )
+
+
+def _is_new(asked: Instruction) -> bool:
+    return isinstance(asked, ticket.Ticket)
+
+
+def _refused(asked: Instruction, now_ns: int) -> OrderEvent:
+    name, message = asked.client_order_id, "it asked for orders at its first start"
+    return ticket.Rejected(client_order_id=name, ts_ns=now_ns, code=RESTARTED, message=message)
 
 
 def _left(working: Working) -> ticket.Ticket:
