@@ -87,8 +87,7 @@ class Supervisor:
         self._reap()
 
     def _fork(self, process: Process) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -331,8 +330,7 @@ def _become(process: Process, parent: int) -> NoReturn:
     except BaseException:  # noqa: BLE001  the edge of a process: said, then ended
         sys.excepthook(*sys.exc_info())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(status)
 
 
@@ -363,5 +361,12 @@ def _ending(status: int) -> str:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk below a log ends no engine
+        sys.stderr.write(line + "\n")
+    _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -89,14 +88,14 @@ async def _serve(settings: Settings, birth: Birth) -> None:
     await server.serve(sockets=[birth.listener])
     # A pipeline in the middle of a stage is not wound down but cut off: it resumes from its last
     # finished step. Winding it down would tell it that its child died, and it would fail.
-    sys.stderr.flush()
+    logs.flush()
     os._exit(0 if server.started else 1)
 
 
 def _end(error: LeaseLostError) -> None:
     """End at once: a step that went on would tell the workflow engine how it ended."""
     _log.error("lease lost", why=str(error))
-    sys.stderr.flush()
+    logs.flush()
     os._exit(lease.LOST_STATUS)
 
 
