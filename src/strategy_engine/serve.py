@@ -163,7 +163,7 @@ def run(settings: Settings) -> int:
         held = None if settings.server is None else _take_lease(settings)
         birth = control.Birth(
             listener=listener,
-            started_at=SystemClock().now(),
+            started_s=SystemClock().monotonic_s(),
             wall=probe.probe(settings.sandbox),
             lease=held,
         )

@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 import uvicorn
@@ -60,7 +59,7 @@ class Birth:
     """What the supervisor knows when it forks control: its socket, its wall, and what it holds."""
 
     listener: socket.socket
-    started_at: datetime
+    started_s: float
     wall: ConfinementReport
     lease: Lease | None = None
 
@@ -167,7 +166,7 @@ class Control:
                 pipeline=pipeline,
                 executions=self._executions,
                 clock=self._clock,
-                started_at=birth.started_at,
+                started_s=birth.started_s,
                 wall=birth.wall,
                 bus=BusWatch(database=self._database, settings=settings.bus),
             ),

@@ -38,7 +38,7 @@ class Telemetry:
     pipeline: Pipeline
     executions: Executions
     clock: Clock
-    started_at: datetime
+    started_s: float  # by the monotonic clock, which all processes of a machine share
     wall: ConfinementReport
     bus: BusWatch
     _counted: list[Health] = field(default_factory=list, repr=False)  # the last one, if any
@@ -155,7 +155,7 @@ class Telemetry:
         return Part(name="confinement", healthy=not missing, reason=reason)
 
     def _uptime(self) -> timedelta:
-        return self.clock.now() - self.started_at
+        return timedelta(seconds=self.clock.monotonic_s() - self.started_s)
 
 
 _NO_NODE = Part(name="node", healthy=False, reason="no node has ever been heard of")

@@ -27,7 +27,6 @@ class Lossy:
             sys.stderr.flush()
 
 
-
 def flush() -> None:
     """Hand on what was logged, before a process ends without tidying up."""
     Lossy().flush()
