@@ -1,0 +1,271 @@
+"""Nothing is lost and nothing done twice, whatever of the engine is killed -9, and whenever."""
+
+import importlib.util
+import itertools
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from strategy_engine import examples
+
+FOLDER = Path(__file__).parent / "chaos"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"chaos_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+victims = load("victim")
+books = load("books")
+trading = load("trading")
+
+BY_FILE = {each.file: each for each in examples.EXAMPLES}
+SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+
+# What is deployed, and what its approver says; every kind ends in another way.
+KINDS = {
+    "passes": ("rsi_mean_reversion.py", {}, None),
+    "is approved": ("rsi_mean_reversion.py", {"approval_required": True}, "approve"),
+    "is turned down": ("rsi_mean_reversion.py", {"approval_required": True}, "reject"),
+    "earns too little": ("ma_cross.py", {}, None),
+    "never trades": ("never_trades.py", {}, None),
+    "is no Python": ("syntax_error.py", {}, None),
+    "has state": ("stateful.py", {}, None),
+}
+
+
+EVERYTHING = (victims.ALL, victims.CONTROL, victims.NODE, victims.ZYGOTE)
+
+SERVERS = [
+    pytest.param(None, id="sqlite"),
+]
+
+
+def deploy(engine, name, kind):
+    file, options, _ = KINDS[kind]
+    example = BY_FILE[file]
+    body = {
+        "strategy_name": name,
+        "version": "1.0.0",
+        "code": example.source(),
+        "parameters": dict(example.parameters),
+        "risk_limits": dict(example.risk_limits),
+    }
+    strategy_id = engine.post("/strategies", body)["strategy_id"]
+    return strategy_id, engine.post(f"/strategies/{strategy_id}/deploy", options)["pipeline_id"]
+
+
+def answer_those_that_wait(victim, kinds):
+    for pipeline_id, kind in kinds.items():
+        verb = KINDS[kind][2]
+        if verb is None:
+            continue
+        if victim.ask(f"/deployments/{pipeline_id}/status")["status"] == "awaiting_approval":
+            victim.tell(f"/deployments/{pipeline_id}/{verb}")
+
+
+def wait_for_ends(victim, kinds, timeout_s=240.0):
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer_those_that_wait(victim, kinds)
+        found = {each: victim.ask(f"/deployments/{each}/status") for each in kinds}
+        if all(each["status"] in {"completed", "failed"} for each in found.values()):
+            return
+        assert time.monotonic() < deadline, (found, victim.engine.tail())
+        time.sleep(0.1)
+
+
+def effects(steps):
+    """Return what a rollout did; how often it looked for an answer is chance."""
+    names = [name for _, name in steps if "DBOS" not in name]
+    return [name for name, group in itertools.groupby(names)]
+
+
+def stories_of(victim, kinds, versions):
+    """Return everything that deployments left behind, but for names and times."""
+    book = books.Books(victim.data_dir, victim.server)
+    workflows, steps, evidence = book.workflows(), book.steps(), book.evidence()
+    deployments, strategies = book.arrows("deployment"), book.arrows("strategy")
+    paper_runs = book.paper_runs()
+    found = {}
+    for pipeline_id in kinds:
+        end = victim.ask(f"/deployments/{pipeline_id}")
+        rollout_id = f"{pipeline_id}-rollout"
+        found[pipeline_id] = {
+            "end": (end["status"], end["outcome"], end["current_stage"]),
+            "evidence": evidence.get(pipeline_id, []),
+            "deployment": deployments[pipeline_id],
+            "version": strategies[versions[pipeline_id]],
+            "paper runs": paper_runs.get(versions[pipeline_id], 0),
+            "workflows": [workflows.get(pipeline_id), workflows.get(rollout_id)],
+            "validation steps": steps.get(pipeline_id),
+            "rollout steps": effects(steps.get(rollout_id, [])),
+        }
+    return found
+
+
+def deployments_survive(start_engine, server, *, count, kills):
+    chance = random.Random(SEED)  # noqa: S311  a seed that is printed, so that a run can be had again
+    victim = victims.Victim(start_engine, server, {"MAX_CONCURRENT_DEPLOYMENTS": str(count)})
+    book = books.Books(victim.data_dir, server)
+    expected = {}
+    for disturbed in (False, True):
+        kinds, versions = {}, {}
+        for number in range(count if disturbed else len(KINDS)):
+            kind = list(KINDS)[number % len(KINDS)]
+            name = f"{'Disturbed' if disturbed else 'Undisturbed'} {number}"
+            strategy_id, pipeline_id = deploy(victim.engine, name, kind)
+            kinds[pipeline_id], versions[pipeline_id] = kind, strategy_id
+        if disturbed:
+            chosen = [*EVERYTHING, *chance.choices(EVERYTHING, k=kills)][:kills]
+            for what in chance.sample(chosen, kills):
+                time.sleep(chance.uniform(0.1, 1.0))
+                victim.kill(what, chance, lambda: book.done_steps() + book.entries())
+                answer_those_that_wait(victim, kinds)
+        wait_for_ends(victim, kinds)
+        stories = stories_of(victim, kinds, versions)
+        if disturbed:
+            assert [(kinds[each], stories[each]) for each in kinds] == [
+                (kinds[each], expected[kinds[each]]) for each in kinds
+            ]
+        expected = {kinds[each]: stories[each] for each in kinds}
+    report("25 deployments" if count == 25 else f"{count} deployments", victim)
+
+
+def say(line):
+    sys.stdout.write(line + "\n")
+
+
+def report(what, victim):
+    say(f"\n{what}, seed {SEED} (CHAOS_SEED={SEED} does the same kills again):")
+    for kill in victim.kills:
+        say(f"  {kill}")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_deployments_end_as_they_would_have_whatever_is_killed(start_engine, server):
+    deployments_survive(start_engine, server, count=14, kills=4)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("server", SERVERS)
+def test_25_deployments_end_as_they_would_have_after_five_kills(start_engine, server):
+    deployments_survive(start_engine, server, count=25, kills=5)
+
+
+def start_line(engine, number):
+    body = {
+        "strategy_name": f"Line {number}",
+        "version": "1.0.0",
+        "code": trading.WITNESS,
+        "parameters": {
+            "every": 3 + number % 7,
+            "lookback": trading.LOOKBACK,
+            "position_size": 0.05,
+            "symbols": [trading.SYMBOL],
+        },
+        "risk_limits": {"max_position_size": 1_000_000 + number},
+    }
+    return engine.post("/strategies", body)["strategy_id"]
+
+
+def started(engine, strategy_id, speed):
+    config = {"execution_config": {"speed": speed}}
+    return engine.post(f"/strategies/{strategy_id}/start", config)["execution_id"]
+
+
+def until_all(victim, execution_ids, is_so, timeout_s=120.0):
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = {each: victim.ask(f"/executions/{each}") for each in execution_ids}
+        if all(map(is_so, found.values())):
+            return found
+        assert time.monotonic() < deadline, (found, victim.engine.tail())
+        time.sleep(0.1)
+
+
+def lines_deployed(victim, count):
+    versions = [start_line(victim.engine, number) for number in range(count)]
+    pipelines = [
+        victim.engine.post(f"/strategies/{each}/deploy")["pipeline_id"] for each in versions
+    ]
+    wait_for_ends(victim, dict.fromkeys(pipelines, "passes"))
+    return versions
+
+
+def executions_survive(start_engine, server, *, count, bars, speed, kills):
+    chance = random.Random(SEED)  # noqa: S311  a seed that is printed, so that a run can be had again
+    environment = {
+        "PIPELINE_STAGES": "syntax_check",
+        "MAX_CONCURRENT_DEPLOYMENTS": str(count),
+        "STRATEGY_METRICS_INTERVAL": "1",
+    }
+    victim = victims.Victim(start_engine, server, environment)
+    book = books.Books(victim.data_dir, server)
+    closes = trading.give_bars(victim.data_dir, bars)
+    versions = lines_deployed(victim, count)
+    whole = [started(victim.engine, each, 0) for each in versions]
+    until_all(victim, whole, lambda now: now["end_reason"] == "completed")
+
+    cut = [started(victim.engine, each, speed) for each in versions]
+    for what in chance.choices([*EVERYTHING, victims.CHILD], k=kills):
+        time.sleep(chance.uniform(0.1, 0.6))
+        victim.kill(what, chance, book.entries)
+        back = until_all(victim, cut, lambda now: now["status"] == "running")
+        for each in back.values():
+            check_gaps(each)
+    ended = until_all(victim, cut, lambda now: now["status"] == "stopped", 60 + bars / speed)
+    report(f"{count} executions of {bars} bars", victim)
+
+    found = trading.read(victim.data_dir, server, whole + cut)
+    for undisturbed, disturbed in zip(whole, cut, strict=True):
+        one, other = found[undisturbed], found[disturbed]
+        assert other.findings == one.findings == ()
+        assert [each.trade_id for each in other.trades] == [
+            f"{disturbed}-{number}" for number in range(1, len(other.trades) + 1)
+        ]
+        assert len(other.trades) > 2
+        assert [each.close_ns for each in other.equity] == closes
+        assert other.told == other.as_told()
+        assert list(other.undelivered) == []
+        assert other.moves() == one.moves()
+        assert other.curve() == one.curve()
+        assert ended[disturbed]["end_reason"] == "completed"
+        assert (
+            ended[disturbed]["final_pnl"] == victim.ask(f"/executions/{undisturbed}")["final_pnl"]
+        )
+    arrows = book.arrows("execution")
+    for each in cut:
+        actions = [action for action, _, _ in arrows[each]]
+        assert actions.count("ready") == 1 + len(ended[each]["interruptions"])
+        assert actions.count("complete") == 1
+    told = sum(found[each].told.fills for each in cut)
+    say(f"  {told} fills told = {sum(len(found[each].trades) for each in cut)} in the ledger")
+
+
+def check_gaps(execution):
+    """Check that a running execution shows every gap in its life, whole."""
+    gaps = execution["interruptions"]
+    assert all(gap["to_at"] is not None for gap in gaps), gaps
+    assert all(gap["from_at"] <= gap["to_at"] for gap in gaps), gaps
+    assert all(gap["bars_missed"] == 0 for gap in gaps), gaps
+    assert bool(gaps) or execution["epoch"] == 1, execution
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_executions_trade_on_as_if_nothing_had_been_killed(start_engine, server):
+    executions_survive(start_engine, server, count=8, bars=240, speed=30, kills=5)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("server", SERVERS)
+def test_50_executions_trade_on_after_20_kills(start_engine, server):
+    executions_survive(start_engine, server, count=50, bars=900, speed=20, kills=20)
