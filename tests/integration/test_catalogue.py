@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from strategy_engine.core.errors import InvalidError, NotFoundError, UnavailableError
 from strategy_engine.market.linked import RECHECK_S, LinkedCatalogue
-from strategy_engine.market.model import COLUMNS, QUOTE_COLUMNS, TRADE_COLUMNS, Calendar
+from strategy_engine.market.model import COLUMNS, QUOTE_COLUMNS, TRADE_COLUMNS, Calendar, Timeframe
 from strategy_engine.market.service import Catalogue
 
 RUNNER = Path(__file__).parent / "runners" / "native_catalogue.py"
@@ -196,6 +196,20 @@ def test_an_instrument_that_is_written_later_is_listed_after_a_moment(own: Path)
     assert linked_.symbols() == [PERPETUAL, "ESZ5.GLBX", PAIR]
     now[0] = RECHECK_S
     assert linked_.symbols() == ["AAPL.XNAS", PERPETUAL, "ESZ5.GLBX", PAIR]
+
+
+def test_what_does_not_belong_is_left_alone_and_what_goes_is_told(own: Path) -> None:
+    (own / "data" / "bar" / "README.txt").write_text("ours")
+    (own / "data" / "funding_rate_update" / PERPETUAL).mkdir(parents=True)
+    linked_ = LinkedCatalogue(own, monotonic_s=lambda: 0.0)
+    hourly = Timeframe.parse("1h")
+    assert len(linked_.bars(PERPETUAL, hourly)) == 96
+    shutil.rmtree(own / "data")
+    with pytest.raises(UnavailableError, match=f"the bars {HOURLY} of {PERPETUAL} have gone"):
+        linked_.bars(PERPETUAL, hourly)
+    again = LinkedCatalogue(own)
+    with pytest.raises(UnavailableError, match=f"{PERPETUAL} has gone"):
+        again.described(PERPETUAL)
 
 
 def fixed(value: int) -> bytes:

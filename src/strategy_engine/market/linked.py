@@ -64,8 +64,14 @@ class LinkedCatalogue:
         return symbol in self._index().instruments
 
     def described(self, symbol: str) -> Instrument:
-        """Return an instrument that is here and can be traded."""
-        return self._index().instruments[symbol]
+        """Return an instrument that is here and can be traded.
+
+        Raises
+        ------
+        UnavailableError
+            If it has gone since it was found.
+        """
+        return self._found(symbol)
 
     def refusal(self, symbol: str) -> str | None:
         """Return why an instrument that is here cannot be traded, or None."""
@@ -88,12 +94,14 @@ class LinkedCatalogue:
         UnavailableError
             If a file of theirs cannot be believed; the message names it and says why.
         """
-        index = self._index()
-        folder = index.bars[symbol][timeframe]
+        instrument = self._found(symbol)
+        folder = self._index().bars.get(symbol, {}).get(timeframe)
+        if folder is None or not linkedindex.files(folder):
+            raise nautilusfiles.bad(self.root, f"the bars {timeframe} of {symbol} have gone")
         stamps = linkedindex.stamps(linkedindex.files(folder))
         known = self._loaded.get(folder)
         if known is None or known[0] != stamps:
-            known = stamps, _bars(folder, index.instruments[symbol], timeframe)
+            known = stamps, _bars(folder, instrument, timeframe)
             self._loaded[folder] = known
         self._loaded.move_to_end(folder)
         while len(self._loaded) > _CACHED_SERIES:
@@ -158,11 +166,22 @@ class LinkedCatalogue:
         if self._known is not None and now_s - self._checked_s < RECHECK_S:
             return self._known[1]
         self._checked_s = now_s
-        paths = [self.root, *linkedindex.folders(self.root)] if self.root.is_dir() else []
-        stamps = linkedindex.stamps(paths)
+        stamps = self._stamps()
         if self._known is None or self._known[0] != stamps:
             self._known = stamps, linkedindex.read(self.root)
         return self._known[1]
+
+    def _found(self, symbol: str) -> Instrument:
+        found = self._index().instruments.get(symbol)
+        if found is None:
+            raise nautilusfiles.bad(self.root, f"{symbol} has gone")
+        return found
+
+    def _stamps(self) -> Stamps:
+        try:
+            return linkedindex.stamps([self.root, *linkedindex.folders(self.root)])
+        except OSError:  # reading it will say what is the matter
+            return linkedindex.stamps([self.root])
 
 
 _WORDS = {linkedindex.QUOTES: "quotes", linkedindex.TRADES: "trades"}

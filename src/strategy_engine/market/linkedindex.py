@@ -49,11 +49,19 @@ class _Row:
 
 def read(root: Path) -> Index:
     """Return what a directory holds; what cannot be used is among its problems."""
+    try:
+        if (root / "data").is_dir():
+            return _read(folders(root))
+        reason = _NO_DATA
+    except OSError as error:
+        reason = f"it cannot be read: {error}"
+    return Index(problems=[Problem(path=root, reason=reason)])
+
+
+def _read(found: list[Path]) -> Index:
     index = Index()
     rows: dict[str, _Row] = {}
-    if not (root / "data").is_dir():
-        index.problems.append(Problem(path=root, reason=_NO_DATA))
-    for folder in folders(root):
+    for folder in found:
         try:
             _add(index, rows, folder)
         except EngineError as error:
@@ -65,10 +73,17 @@ def read(root: Path) -> Index:
 
 
 def folders(root: Path) -> list[Path]:
-    """Return the folders of what can be used, one a series or an instrument."""
+    """Return the folders of what can be used, one a series or an instrument.
+
+    Raises
+    ------
+    OSError
+        If one of them may not be looked into.
+    """
     kinds = sorted({*listing.FOLDERS, BARS, QUOTES, TRADES})
     found = (root / "data" / kind for kind in kinds)
-    return [each for kind in found if kind.is_dir() for each in sorted(kind.iterdir())]
+    inside = (each for kind in found if kind.is_dir() for each in sorted(kind.iterdir()))
+    return [each for each in inside if each.is_dir()]
 
 
 def files(folder: Path) -> list[Path]:
@@ -77,9 +92,16 @@ def files(folder: Path) -> list[Path]:
 
 
 def stamps(paths: list[Path]) -> Stamps:
-    """Return what changes when one of these does."""
-    found = ((path, path.stat()) for path in paths)
-    return tuple((str(path), each.st_mtime_ns, each.st_size, each.st_ino) for path, each in found)
+    """Return what changes when one of these does, or goes."""
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: Path) -> tuple[str, int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # gone since it was listed: NautilusTrader consolidates files
+        return str(path), 0, 0, 0
+    return str(path), found.st_mtime_ns, found.st_size, found.st_ino
 
 
 _NO_DATA = "there is no folder `data` here; name the directory of a ParquetDataCatalog"
