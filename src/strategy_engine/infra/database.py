@@ -227,6 +227,8 @@ class Database:
             async with asyncio.timeout(self._deadline_s):
                 yield
         except _ERRORS as error:
+            if (invalid := outages.refused(error)) is not None:
+                raise invalid from error
             away = outages.find(error) if self._is_server or _is_sql(error) else None
             if away is None:
                 raise

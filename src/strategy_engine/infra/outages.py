@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
-from strategy_engine.core.errors import UnavailableError
+from strategy_engine.core.errors import InvalidError, UnavailableError
 
 # SQLite's primary result codes, sqlite.org/rescode.html, and what ends each.
 _FREE_THE_DISK = "free space on its disk"
@@ -31,6 +31,7 @@ _SQLITE: dict[int, str] = {
 _SEE_THE_SERVER = "see that PostgreSQL runs and that DATABASE_URL reaches it"
 _SEE_THE_RIGHTS = "see that the user, password and database of DATABASE_URL are right"
 _ASK_AGAIN = "ask again"
+_DATA = "22"  # the class of what is wrong with a value
 _POSTGRES_CLASSES: dict[str, str] = {
     "08": _SEE_THE_SERVER,  # connection exception
     "28": _SEE_THE_RIGHTS,  # invalid authorization
@@ -67,6 +68,20 @@ def find(error: BaseException) -> DatabaseAwayError | None:
         f"the database does not answer ({why}); this is tried again by itself where it is the"
         f" engine's own work. If it lasts: {what_to_do}"
     )
+
+
+def refused(error: BaseException) -> InvalidError | None:
+    """Return that a value cannot be kept if this is what an error says: too long, out of range.
+
+    Doors refuse such values by name before; SQLite, which has no such limits, never says it.
+    """
+    if not isinstance(error, exc.DBAPIError):
+        return None
+    state = getattr(error.orig, "sqlstate", None)
+    if not state or not state.startswith(_DATA):
+        return None
+    why = " ".join(str(error.orig).split())[:_LONGEST_WHY]
+    return InvalidError(f"a value cannot be kept: {why}; send a shorter or smaller one")
 
 
 @contextmanager

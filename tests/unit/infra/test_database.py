@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import StatementError
 
+from strategy_engine.core.errors import InvalidError
 from strategy_engine.infra import database, wakeup
 from strategy_engine.infra.outages import DatabaseAwayError
 
@@ -24,6 +25,7 @@ TABLE = sa.Table(
     sa.Column("count", sa.Integer, nullable=False, default=0),
     sa.Column("name", sa.Text),
     sa.Column("facts", sa.JSON),
+    sa.Column("code", sa.String(10)),
 )
 
 
@@ -72,12 +74,13 @@ async def test_amounts_and_times_come_back_as_they_went(url):
 
 async def stored(url: str, **values: Any) -> Any:
     opened = database.Database(url)
-    async with opened.write() as connection:
-        await connection.execute(sa.insert(TABLE).values(thing_id=1, **values))
-    async with opened.read() as connection:
-        row = (await connection.execute(sa.select(TABLE))).one()
-    await opened.aclose()
-    return row
+    try:
+        async with opened.write() as connection:
+            await connection.execute(sa.insert(TABLE).values(thing_id=1, **values))
+        async with opened.read() as connection:
+            return (await connection.execute(sa.select(TABLE))).one()
+    finally:
+        await opened.aclose()
 
 
 async def test_facts_come_back_as_they_went_and_what_is_no_number_as_nothing(url):
@@ -90,6 +93,16 @@ async def test_facts_come_back_as_they_went_and_what_is_no_number_as_nothing(url
 async def test_a_nul_in_a_text_is_no_error_of_the_database(url, server):
     row = await stored(url, name="a\x00b")
     assert row.name == ("a\x00b" if server is None else "a\N{REPLACEMENT CHARACTER}b")
+
+
+async def test_a_text_longer_than_its_column_is_refused_by_postgresql_with_what_to_do(new_database):
+    url = new_database()
+    engine = database.sync_engine(url)
+    METADATA.create_all(engine)
+    engine.dispose()
+    with pytest.raises(InvalidError, match=r"too long.*send a shorter"):
+        await stored(url, code="x" * 11)
+    assert (await stored(url, code="x" * 10)).code == "x" * 10
 
 
 async def test_texts_are_ordered_as_python_orders_them(url):

@@ -27,11 +27,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-async def control(tmp_path):
-    engine = database.sync_engine(database.control_url(tmp_path))
+async def control(tmp_path, server):
+    url = database.control_url(tmp_path, server)
+    engine = database.sync_engine(url)
     database.control.create_all(engine)
     engine.dispose()
-    opened = Database(database.control_url(tmp_path))
+    opened = Database(url)
     yield opened
     await opened.aclose()
 

@@ -32,11 +32,12 @@ class Told:
 
 
 @pytest.fixture
-async def opened(tmp_path):
-    engine = database.sync_engine(database.control_url(tmp_path))
+async def opened(tmp_path, server):
+    url = database.control_url(tmp_path, server)
+    engine = database.sync_engine(url)
     database.control.create_all(engine)
     engine.dispose()
-    found = Database(database.control_url(tmp_path))
+    found = Database(url)
     content = Content(strategy_name="RSI", version="1.0.0", code="class S: pass")
     version = Strategy(
         strategy_id="strat_1",
