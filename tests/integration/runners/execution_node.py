@@ -17,6 +17,7 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import database
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.wakeup import WakeUp, poke
+from strategy_engine.market.busbars import BusBars
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.registry.service import Registry
@@ -54,7 +55,9 @@ class Control:
 
 
 @asynccontextmanager
-async def control(data_dir: Path, *, confirm_s: float = 10.0) -> AsyncIterator[Control]:
+async def control(
+    data_dir: Path, *, confirm_s: float = 10.0, feeds: tuple[str, ...] = ("replay",)
+) -> AsyncIterator[Control]:
     clock = SystemClock()
     rows, ledger = database.open_both(data_dir, server())
     registry = Registry(rows, clock)
@@ -67,6 +70,7 @@ async def control(data_dir: Path, *, confirm_s: float = 10.0) -> AsyncIterator[C
             clock=clock,
             poke=lambda: poke(data_dir / "node.sock"),
             confirm_s=confirm_s,
+            feeds=feeds,
         ),
         records=Records(ledger),
         database=rows,
@@ -87,7 +91,11 @@ class Node:
 
 @asynccontextmanager
 async def node(
-    data_dir: Path, settings: NodeSettings | None = None, node_id: str = NODE_ID
+    data_dir: Path,
+    settings: NodeSettings | None = None,
+    node_id: str = NODE_ID,
+    *,
+    bars: BusBars | None = None,
 ) -> AsyncIterator[Node]:
     clock = SystemClock()
     rows, ledger_rows = database.open_both(data_dir, server())
@@ -104,6 +112,7 @@ async def node(
         launcher=zygotes,
         clock=clock,
         settings=settings or NodeSettings(),
+        bars=bars,
     )
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(ledger_rows))
     running = asyncio.create_task(reconciler.run())
