@@ -1,5 +1,6 @@
 """The desk of a native strategy: its venue, what it has still to hear, and the ledger's entries."""
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -118,7 +119,11 @@ class NativeDesk:
 
     def started(self, acted: messages.NativeActed) -> None:
         """Take what a strategy asks for in its start; of a second one, no new orders."""
+        before = self._view
         self._hear(acted, self._told_ns, self._told_ns, is_restart=self._is_restart)
+        if self._is_restart:  # it knows no more than it did when it was told last
+            working = (*before.working, *self.venue.tape.refused)
+            self._view = dataclasses.replace(before, working=working)
 
     def answered(self, acted: messages.NativeActed) -> None:
         """Take what a strategy asks for that has heard everything, between two bars."""

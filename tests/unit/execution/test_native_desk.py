@@ -1,0 +1,395 @@
+"""The desk of a native execution, driven bar by bar by a strategy that counts what it is told."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from strategy_engine.core import money
+from strategy_engine.execution import history as histories
+from strategy_engine.execution.model import ExecutionConfig
+from strategy_engine.execution.native_desk import NativeDesk
+from strategy_engine.execution.rules import ContractBrokenError
+from strategy_engine.execution.tally import Kept
+from strategy_engine.market.feeds import BarEvent
+from strategy_engine.market.service import Catalogue
+from strategy_engine.matching.model import Conditions, Rules, Side
+from strategy_engine.matching.ticket import (
+    Cancel,
+    Cancelled,
+    Executed,
+    Expired,
+    Instruction,
+    Modify,
+    OrderEvent,
+    OrderType,
+    Rejected,
+    Ticket,
+    Updated,
+)
+from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue.model import BarProcessed, Checkpoint, Head, Limits
+from strategy_engine.venue.native import NativeVenue
+from strategy_engine.venue.rows import Batch, collect
+from strategy_engine.venue.service import EquityPoint, Trip
+
+SYMBOLS = ("EUR/USD.SIM", "GOOGL.SIM")
+CAPITAL_NANOS = money.to_nanos(100_000)
+SHARE_PPM = 1  # so that an order may take several bars
+UNIT = {"EUR/USD.SIM": 1_000, "GOOGL.SIM": 1}
+CATALOGUE = Catalogue(Path("/nonexistent"))
+SERIES = histories.load(CATALOGUE, SYMBOLS, None, None)
+START_NS = int(SERIES["EUR/USD.SIM"].bars.close_ns[40])
+END_NS = int(SERIES["EUR/USD.SIM"].bars.close_ns[160])
+HISTORY = histories.begin(
+    histories.load(CATALOGUE, SYMBOLS, None, END_NS), ExecutionConfig(start_ns=START_NS), 5
+)
+_events = msgspec.msgpack.Decoder(list[OrderEvent]).decode
+_tickets = msgspec.msgpack.Decoder(list[Ticket]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def desk(kept: Kept | None = None, **limits: Any) -> NativeDesk:
+    how = Rules(allow_short=True)
+    given_limits = {"symbols": frozenset(SYMBOLS), "fee_ppm": how.fee_ppm} | limits
+    venue = NativeVenue(
+        "exec_1",
+        capital_nanos=CAPITAL_NANOS,
+        terms=[each.terms for each in HISTORY.series.values()],
+        how=how,
+        conditions=Conditions(max_volume_share_ppm=SHARE_PPM),
+        limits=Limits(**given_limits),
+        epoch=1,
+    )
+    made = NativeDesk(venue, HISTORY, CAPITAL_NANOS)
+    if kept is not None:
+        made.restore(kept)
+    return made
+
+
+def bar_events() -> Iterator[BarEvent]:
+    places = sorted(
+        (int(close_ns), symbol, index)
+        for symbol, each in HISTORY.series.items()
+        for index, close_ns in enumerate(each.bars.close_ns)
+        if close_ns > HISTORY.start_after_ns
+    )
+    for close_ns, symbol, index in places:
+        bars = HISTORY.series[symbol].bars
+        yield BarEvent(
+            symbol=symbol,
+            index=index,
+            ts_ns=int(bars.ts_ns[index]),
+            close_ns=close_ns,
+            open=float(bars.open[index]),
+            high=float(bars.high[index]),
+            low=float(bars.low[index]),
+            close=float(bars.close[index]),
+            volume=float(bars.volume[index]),
+        )
+
+
+EVENTS = list(bar_events())
+
+
+class Counting:
+    """What it asks for depends on each bar, event and holding having been told exactly once.
+
+    It counts only what it may count on after a restart: what it is told, and what it saved.
+    """
+
+    def __init__(self, start: messages.NativeWarmUp) -> None:
+        saved = json.loads(start.state) if start.state else [0, 0, 0]
+        self.bars, self.fills, self.refusals = saved
+        self.made = start.orders_made
+        self.lots = {each.symbol: each.lots for each in start.holdings}
+        self.working = {each.client_order_id: each for each in _tickets(start.working)}
+
+    def act(self, bar: messages.NativeBar) -> messages.NativeActed:
+        for event in _events(bar.events):
+            self.hear(event)
+        self.bars += 1
+        asked = [
+            messages.Asked(ts_ns=bar.close_ns, instruction=msgspec.Raw(_encode(each)))
+            for each in self.ask(bar)
+        ]
+        state = json.dumps([self.bars, self.fills, self.refusals]).encode()
+        return messages.NativeActed(asked=asked, state=state)
+
+    def hear(self, event: OrderEvent) -> None:
+        if isinstance(event, Executed):
+            signed = event.lots if event.side is Side.BUY else -event.lots
+            self.lots[event.symbol] = self.lots.get(event.symbol, 0) + signed
+            assert self.lots[event.symbol] == event.position_lots
+            self.fills += 1
+        if isinstance(event, Rejected):
+            assert event.client_order_id in self.working
+            self.refusals += 1
+        if isinstance(event, Updated):
+            known = self.working[event.client_order_id]
+            self.working[event.client_order_id] = replace(known, lots=event.lots)
+        is_filled = isinstance(event, Executed) and not event.leaves_lots
+        if is_filled or isinstance(event, Rejected | Cancelled | Expired):
+            self.working.pop(event.client_order_id)
+
+    def ask(self, bar: messages.NativeBar) -> Iterator[Instruction]:
+        held, unit = self.lots.get(bar.symbol, 0), UNIT[bar.symbol]
+        close = round(bar.ohlcv[3] * 1e9 / HISTORY.series[bar.symbol].terms.tick_nanos)
+        match (self.bars + 3 * self.fills + 5 * self.refusals + held // unit) % 7:
+            case 0:
+                yield self.order(bar, Side.BUY, OrderType.MARKET, lots=12 * unit)
+            case 2:
+                yield self.order(bar, Side.SELL, OrderType.MARKET, lots=10 * unit)
+            case 3:
+                yield self.order(
+                    bar,
+                    Side.BUY,
+                    OrderType.LIMIT,
+                    lots=16 * unit,
+                    limit_ticks=close - close // 2_000,
+                )
+            case 4 if held:
+                side = Side.SELL if held > 0 else Side.BUY
+                yield self.order(
+                    bar,
+                    side,
+                    OrderType.TRAILING_STOP_MARKET,
+                    lots=abs(held),
+                    trailing_ticks=max(1, close // 500),
+                    reduce_only=True,
+                )
+            case 5 if self.working:
+                known = self.working[min(self.working)]  # by what was left when it was taken over
+                yield Modify(client_order_id=known.client_order_id, lots=known.lots + 5)
+            case 6 if self.working:
+                yield Cancel(client_order_id=min(self.working))
+
+    def order(self, bar: messages.NativeBar, side: Side, kind: OrderType, **more: Any) -> Ticket:
+        self.made += 1
+        name = f"O-{bar.close_ns}-{self.made}"
+        made = Ticket(client_order_id=name, symbol=bar.symbol, side=side, type=kind, **more)
+        self.working[name] = made
+        return made
+
+
+def play(
+    desk: NativeDesk, strategy: Counting | None = None, *, paused: range = range(0)
+) -> Iterator[BarProcessed]:
+    known = strategy or begun(desk)
+    for number, event in enumerate(EVENTS):
+        if not desk.tally.is_before(event):
+            continue
+        if not desk.tally.is_mid_bar:
+            entry = desk.mark(event, cancel_entries=number in paused)
+            if entry is not None:
+                yield entry
+        if number in paused:
+            yield desk.conclude(event, None)
+            continue
+        yield desk.conclude(event, known.act(desk.bar_message(event)))
+
+
+def begun(desk: NativeDesk) -> Counting:
+    message = desk.warm_up_message()
+    desk.started(messages.NativeActed(asked=[]))
+    return Counting(message)
+
+
+def rows_of(entries: list[BarProcessed]) -> Batch:
+    batch, refusals = collect(entries, {"exec_1": Head(epoch=1, entry_no=0)})
+    assert not refusals
+    return batch
+
+
+def kept_of(entries: list[BarProcessed]) -> Kept:
+    """Return what the ledger would have of entries."""
+    last, batch = entries[-1], rows_of(entries)
+    states = [each.state for each in entries if each.state is not None]
+    account, undelivered = json.loads(json.dumps([last.account, last.undelivered]))
+    drop = {"execution_id"}
+    equity = [{k: v for k, v in row.items() if k not in drop} for row in batch.equity.values()]
+    trips = [{k: v for k, v in row.items() if k not in drop} for row in batch.round_trips]
+    return Kept(
+        checkpoint=Checkpoint(
+            execution_id="exec_1",
+            epoch=1,
+            entry_no=last.entry_no,
+            fill_count=sum(len(each.fills) for each in entries),
+            capital_nanos=CAPITAL_NANOS,
+            account=account,
+            state=states[-1] if states else None,
+            close_ns=last.close_ns,
+            symbol=last.symbol,
+            bar_no=last.bar_no,
+            is_decided=last.is_decided,
+            undelivered=undelivered,
+        ),
+        equity=[EquityPoint(**row) for row in equity],
+        trips=[Trip(**row) for row in trips],
+        orders={row["order_id"]: row["symbol"] for row in batch.orders},
+    )
+
+
+LIMITED = {"max_position_nanos": money.to_nanos(30_000)}
+WHOLE_DESK = desk(**LIMITED)
+WHOLE = list(play(WHOLE_DESK))
+
+
+def test_the_example_does_enough_to_mean_something() -> None:
+    batch = rows_of(WHOLE)
+    statuses = {row["new_status"] for row in batch.order_changes} | {
+        row["status"] for row in batch.orders
+    }
+    assert sum(len(each.fills) for each in WHOLE) > 30
+    assert {each.symbol for each in WHOLE} == set(SYMBOLS)
+    assert {"filled", "partially_filled", "cancelled", "denied", "submitted"} <= statuses
+    assert any(row["new_trigger"] for row in batch.order_changes)
+
+
+PAUSED = range(20, 60)
+PAUSED_WHOLE = list(play(desk(**LIMITED), paused=PAUSED))
+
+
+@settings(max_examples=40, deadline=None)
+@given(cut=st.integers(20, 80))
+def test_what_waits_to_be_told_in_a_pause_outlives_a_restart(cut: int) -> None:
+    first = desk(kept_of(PAUSED_WHOLE[:cut]), **LIMITED)
+    between = list(itertools.islice(play(first, paused=PAUSED), 3))
+    resumed = desk(kept_of([*PAUSED_WHOLE[:cut], *between]), **LIMITED)
+    rest = [*between, *play(resumed, paused=PAUSED)]
+    assert [_plain(each) for each in rest] == [_plain(each) for each in PAUSED_WHOLE[cut:]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(cut=st.integers(1, len(WHOLE) - 2), more=st.integers(0, 20))
+def test_from_whatever_entry_was_kept_last_the_same_entries_follow(cut: int, more: int) -> None:
+    again = min(cut + more, len(WHOLE) - 1)
+    first = desk(kept_of(WHOLE[:cut]), **LIMITED)
+    between = list(itertools.islice(play(first), again - cut))
+    resumed = desk(kept_of([*WHOLE[:cut], *between]), **LIMITED)
+    rest = [*between, *play(resumed)]
+    assert [_plain(each) for each in rest] == [_plain(each) for each in WHOLE[cut:]]
+    final, whole = resumed.observe(is_final=True), WHOLE_DESK.observe(is_final=True)
+    assert final.pnl == whole.pnl
+    assert (final.trade_count, final.fill_count) == (whole.trade_count, whole.fill_count)
+    assert (
+        final.performance_metrics["denial_count"] == whole.performance_metrics["denial_count"] > 0
+    )
+
+
+def _plain(entry: BarProcessed) -> dict[str, Any]:
+    return {
+        name: getattr(entry, name) for name in BarProcessed.__dataclass_fields__ if name != "terms"
+    }
+
+
+def test_a_bar_that_fills_is_kept_before_the_strategy_hears_of_it_and_again_after() -> None:
+    place = next(n for n, each in enumerate(WHOLE) if each.fills)
+    told, decided = WHOLE[place], WHOLE[place + 1]
+    assert not told.is_decided
+    assert len([each for each in told.undelivered if each["kind"] == "executed"]) == len(told.fills)
+    assert decided.is_decided
+    assert decided.fills == ()
+    assert (decided.close_ns, decided.bar_no) == (told.close_ns, told.bar_no)
+
+
+def test_while_paused_everything_waits_to_be_told_and_only_exits_work() -> None:
+    paused = range(40, 90)
+    going = desk()
+    entries = list(play(going, paused=paused))
+    quiet = [each for each in entries if each.is_decided][40:90]
+    assert all(not each.placings for each in quiet)
+    waiting = [len(each.undelivered) for each in quiet]
+    assert waiting == sorted(waiting)
+    assert waiting[-1] > 0
+    orders = quiet[-1].account["book"]["working"]
+    assert all(each["ticket"]["reduce_only"] for each in orders)
+
+
+def test_a_resume_tells_first_what_happened_and_then_the_bars() -> None:
+    going = desk()
+    list(play(going, paused=range(60, len(EVENTS))))
+    message = going.events_message()
+    seen = EVENTS[59].close_ns, EVENTS[59].symbol
+    catching_up = going.catch_up_message(seen)
+    assert message is not None
+    assert message.now_ns == EVENTS[59].close_ns
+    assert catching_up.start_ns == EVENTS[-1].close_ns
+    going.answered(messages.NativeActed(asked=[]))
+    assert going.events_message() is None
+
+
+def test_timers_wait_for_the_last_bar_of_an_instant() -> None:
+    going = desk()
+    strategy, flags = begun(going), []
+    for event in EVENTS[:40]:
+        going.mark(event)
+        message = going.bar_message(event)
+        flags.append((event.close_ns, event.symbol, message.is_last))
+        going.conclude(event, strategy.act(message))
+    together = {at for at, symbol, _ in flags if symbol == "GOOGL.SIM"}
+    assert together
+    assert all(
+        is_last is (symbol == "GOOGL.SIM" or at not in together) for at, symbol, is_last in flags
+    )
+
+
+def test_closing_ends_every_order_and_says_so_to_the_ledger() -> None:
+    going = desk()
+    entries = list(play(going))
+    closed = going.close()
+    batch, _ = collect([*entries, closed], {"exec_1": Head(epoch=1, entry_no=0)})
+    ends = {"filled", "cancelled", "expired", "rejected"}
+    ended = [row["changed_id"] for row in batch.order_changes if row["new_status"] in ends]
+    placed = [row["order_id"] for row in batch.orders if row["status"] == "submitted"]
+    assert sorted(ended) == sorted(placed)
+    assert closed.account["book"]["working"] == closed.account["waiting"] == []
+
+
+def test_in_its_end_a_strategy_may_cancel_and_gets_no_new_order() -> None:
+    going = desk()
+    list(play(going))
+    market = Ticket(
+        client_order_id="O-last", symbol=SYMBOLS[0], side=Side.BUY, type=OrderType.MARKET, lots=3
+    )
+    asked = [
+        messages.Asked(ts_ns=0, instruction=msgspec.Raw(_encode(each)))
+        for each in (market, Modify(client_order_id="O", lots=3), Cancel(client_order_id="O"))
+    ]
+    going.stopping(asked)
+    assert any("a new order, BUY 3 lots EUR/USD.SIM MARKET" in each for each in going.tally.notices)
+    assert not going.venue.tape.has_news
+    assert going.observe().performance_metrics["denial_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (b"\x93\x01", "no instruction"),
+        (_encode({"kind": "submit"}), "no instruction"),
+        (
+            _encode(
+                Ticket(
+                    client_order_id="O",
+                    symbol="X",
+                    side=Side.BUY,
+                    type=OrderType.MARKET,
+                    lots=1 << 60,
+                )
+            ),
+            "lots",
+        ),
+    ],
+)
+def test_an_answer_that_is_no_order_ends_the_execution(asked: bytes, why: str) -> None:
+    going = desk()
+    acted = messages.NativeActed(asked=[messages.Asked(ts_ns=0, instruction=msgspec.Raw(asked))])
+    with pytest.raises(ContractBrokenError, match=why):
+        going.started(acted)
