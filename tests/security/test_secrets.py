@@ -24,6 +24,9 @@ def test_no_secret_of_the_engine_is_anywhere_in_a_childs_memory(tmp_path: Path) 
         "STRATEGY_API_KEY": secrets.token_hex(16),
         "CANARY_IN_ENVIRONMENT": secrets.token_hex(16),
         "CANARY_IN_URL": secrets.token_hex(16),
+        "DATABASE_URL": f"postgresql://engine:{secrets.token_hex(16)}@127.0.0.1/engine",
+        "REDIS_URL": f"redis://:{secrets.token_hex(16)}@127.0.0.1:6379/0",
+        "STRATEGY_BUS_COMMAND_SECRET": secrets.token_hex(16),
     }
 
     engine = subprocess.run(
@@ -40,7 +43,7 @@ def test_no_secret_of_the_engine_is_anywhere_in_a_childs_memory(tmp_path: Path) 
     assert told["given"]  # the search finds what is there
     assert told["clean environment"]
     assert told["bytes"] > 20 * MIB
-    places = ("key", "environment", "file", "url")
+    places = ("key", "environment", "file", "url", "server", "redis", "commands")
     assert told["found"] == told["wide"] == dict.fromkeys(places, False)
 
 

@@ -9,6 +9,9 @@ import json
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from strategy_engine.config import Settings
 from strategy_engine.infra.database import Database
@@ -31,6 +34,15 @@ async def memory_of_a_child(zygote: launcher.Zygote, known: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def password_of(url: str | None) -> str:
+    """Return the password in a URL that the engine has read."""
+    return urlsplit(url or "").password or ""
+
+
+def secret_of(held: SecretStr | None) -> str:
+    return "" if held is None else held.get_secret_value()
+
+
 async def main(folder: Path) -> None:
     settings = Settings(_env_file=folder / "engine.env")
     database = Database(f"sqlite+aiosqlite:///{folder / os.environ['CANARY_IN_URL']}.db")
@@ -42,7 +54,11 @@ async def main(folder: Path) -> None:
         "environment": os.environ["CANARY_IN_ENVIRONMENT"],
         "file": told.strip().rpartition("=")[2],
         "url": os.environ["CANARY_IN_URL"],
+        "server": password_of(settings.server),
+        "redis": password_of(settings.redis_url and settings.redis_url.get_secret_value()),
+        "commands": secret_of(settings.bus_command_secret),
     }
+    assert all(canaries.values()), "a canary that is not there proves nothing"
     known = os.urandom(16).hex().encode()
     zygote = launcher.Zygote("lean", "dumper:main", (HERE,), confinement=ConfinementMode.OFF)
     try:
