@@ -227,6 +227,7 @@ EXECUTION: dict[str, Any] = {
     "end_reason": None,
     "config": {"symbols": ["EUR/USD.SIM"], "speed": 10},
     "confinement": None,
+    "notices": ["it wants quotes of EUR/USD.SIM; this feed has bars only, so it gets none"],
     "node_id": "local",
     "epoch": 1,
 }
@@ -282,6 +283,31 @@ TRADES: dict[str, Any] = {
             "cause": "signal",
             "opens": True,
             "closes_round_trip": False,
+        }
+    ],
+    "count": 1,
+    "total": 1,
+    "limit": 100,
+    "offset": 0,
+}
+ORDERS: dict[str, Any] = {
+    "orders": [
+        {
+            "order_id": f"{_EXECUTION_ID}-O-20250824-103000-001-000-2",
+            "symbol": "EUR/USD.SIM",
+            "side": "SELL",
+            "type": "STOP_MARKET",
+            "time_in_force": "GTC",
+            "quantity": 2700.0,
+            "filled_quantity": 0.0,
+            "limit_price": None,
+            "trigger_price": 1.09895,
+            "status": "accepted",
+            "denial_code": None,
+            "reason": "STOP_LOSS",
+            "opens": False,
+            "cause": "signal",
+            "decided_at": _RUNNING_SINCE,
         }
     ],
     "count": 1,

@@ -142,6 +142,25 @@ async def trades(
     )
 
 
+@router.get("/{execution_id}/orders", summary="Read orders", responses=openapi.errors(404, 422))
+async def orders(
+    execution_id: doors.ExecutionId,
+    given: doors.Given,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="The most that are answered.")] = 100,
+    offset: doors.Offset = 0,
+) -> readings.Orders:
+    """Return every order of an execution, denied ones too, oldest first, and what became of it."""
+    await given.executions.get(execution_id)
+    found, total = await given.records.orders_page(execution_id, limit=limit, offset=offset)
+    return readings.Orders(
+        orders=[readings.Order.model_validate(each) for each in found],
+        count=len(found),
+        total=total,
+        limit=limit,
+        offset=offset,
+    )
+
+
 @router.get(
     "/{execution_id}/equity", summary="Read the equity curve", responses=openapi.errors(404, 422)
 )

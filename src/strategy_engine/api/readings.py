@@ -77,6 +77,7 @@ class Execution(shapes.Answer):
     end_reason: shapes.MaybeLine
     config: shapes.Json
     confinement: shapes.MaybeJson
+    notices: list[shapes.Line]
     node_id: str | None
     epoch: int
 
@@ -137,6 +138,38 @@ class Trades(shapes.Page):
     model_config = shapes.example(examples.TRADES)
 
     trades: list[Trade]
+
+
+class Order(shapes.Answer):
+    """One order; `reason` says why it was denied, rejected or cancelled.
+
+    `status` is submitted, accepted, triggered, partially_filled, filled, cancelled, expired,
+    denied (by the gate) or rejected (by the venue).
+    """
+
+    order_id: str
+    symbol: str
+    side: str
+    type: str
+    time_in_force: str
+    quantity: shapes.Number
+    filled_quantity: shapes.Number
+    limit_price: shapes.MaybeNumber
+    trigger_price: shapes.MaybeNumber
+    status: str
+    denial_code: str | None
+    reason: shapes.Line
+    opens: bool
+    cause: str
+    decided_at: shapes.Time
+
+
+class Orders(shapes.Page):
+    """A page of orders, oldest first."""
+
+    model_config = shapes.example(examples.ORDERS)
+
+    orders: list[Order]
 
 
 class EquityPoint(shapes.Answer):

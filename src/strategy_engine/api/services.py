@@ -22,7 +22,7 @@ from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.model import Deployment, Options, State
-from strategy_engine.venue.service import EquityPoint, Trade
+from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
 type Amount = Decimal | float | int
@@ -133,6 +133,12 @@ class Records(Protocol):
 
     async def standings(self, execution_ids: Collection[str]) -> Mapping[str, Standing]:
         """Return what executions have come to by now, by id."""
+        ...
+
+    async def orders_page(
+        self, execution_id: str, *, limit: int = 100, offset: int = 0
+    ) -> tuple[Sequence[OrderRow], int]:
+        """Return some of an execution's orders, oldest first, and how many there are in all."""
         ...
 
     async def trades(

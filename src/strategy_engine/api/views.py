@@ -141,6 +141,7 @@ def execution(found: Execution) -> readings.Execution:
         end_reason=found.end_reason,
         config=found.config.to_plain(),
         confinement=found.confinement,
+        notices=list(found.notices),
         node_id=found.node_id,
         epoch=found.epoch,
     )

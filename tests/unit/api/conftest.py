@@ -38,7 +38,7 @@ from strategy_engine.registry import model as registry_model
 from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import model as rollout
-from strategy_engine.venue.service import EquityPoint, Trade
+from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
 NOW = datetime(2025, 8, 24, 10, 0, tzinfo=UTC)
@@ -238,6 +238,7 @@ class Executions:
 @dataclass
 class Records:
     fills: list[Trade] = field(default_factory=list)
+    placed: list[OrderRow] = field(default_factory=list)
     points: list[EquityPoint] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     standing: dict[str, Standing] = field(default_factory=dict)
@@ -248,6 +249,12 @@ class Records:
     async def trades(self, execution_id: str, *, limit: int = 100, offset: int = 0) -> list[Trade]:
         found = [each for each in self.fills if each.execution_id == execution_id]
         return found[offset : offset + limit]
+
+    async def orders_page(
+        self, execution_id: str, *, limit: int = 100, offset: int = 0
+    ) -> tuple[list[OrderRow], int]:
+        found = [each for each in self.placed if each.order_id.startswith(execution_id)]
+        return found[offset : offset + limit], len(found)
 
     async def trade_row_count(self, execution_id: str) -> int:
         return sum(each.execution_id == execution_id for each in self.fills)

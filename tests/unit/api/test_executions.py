@@ -12,7 +12,7 @@ from strategy_engine.execution.interruptions import CRASH, NODE, Interruption
 from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus, Role
 from strategy_engine.performance.rollups import Resolution
 from strategy_engine.performance.service import Point
-from strategy_engine.venue.service import EquityPoint, Trade
+from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
 NOW = datetime(2025, 8, 24, 10, tzinfo=UTC)  # what the world's clock says
@@ -269,6 +269,53 @@ async def test_fills_are_read_in_pages_under_the_contracts_names(
     assert trade["closes_round_trip"] is True
 
 
+def working(number: int, **changes: Any) -> OrderRow:
+    given: dict[str, Any] = {
+        "order_id": f"exec_0-O-{number}",
+        "symbol": "EUR/USD.SIM",
+        "side": "SELL",
+        "lots": 1_000,
+        "quantity": Decimal(1_000),
+        "opens": False,
+        "cause": "signal",
+        "status": "partially_filled",
+        "denial_code": None,
+        "reason": "STOP_LOSS",
+        "decided_at": FILLED_AT,
+        "type": "STOP_LIMIT",
+        "time_in_force": "GTC",
+        "limit_price": Decimal("1.0985"),
+        "trigger_price": Decimal("1.09895"),
+        "filled_lots": 400,
+    }
+    return OrderRow(**given | changes)
+
+
+async def test_orders_are_read_in_pages_with_their_terms_and_what_became_of_them(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add()
+    world.services.records.placed.extend(working(number) for number in range(3))
+
+    body = (await client.get("/executions/exec_0/orders", params={"limit": 1, "offset": 2})).json()
+
+    assert (body["count"], body["total"]) == (1, 3)
+    (order,) = body["orders"]
+    assert order["order_id"] == "exec_0-O-2"
+    assert (order["type"], order["time_in_force"]) == ("STOP_LIMIT", "GTC")
+    assert (order["limit_price"], order["trigger_price"]) == (1.0985, 1.09895)
+    assert (order["quantity"], order["filled_quantity"]) == (1_000.0, 400.0)
+    assert order["status"] == "partially_filled"
+
+
+async def test_what_an_execution_wants_and_does_not_get_is_told(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add(notices=("it wants quotes",))
+
+    assert (await client.get("/executions/exec_0")).json()["notices"] == ["it wants quotes"]
+
+
 async def test_the_equity_curve_is_asked_for_in_nanoseconds_and_told_in_utc(
     world: Any, client: httpx.AsyncClient
 ) -> None:
@@ -376,7 +423,7 @@ async def test_a_resolution_that_is_none_is_refused_with_those_there_are(
     assert all(each in answer.json()["detail"] for each in ("auto", "10s", "1m", "1h"))
 
 
-@pytest.mark.parametrize("path", ["", "/trades", "/equity", "/metrics"])
+@pytest.mark.parametrize("path", ["", "/trades", "/orders", "/equity", "/metrics"])
 async def test_an_unknown_execution_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(f"/executions/exec_nobody{path}")).status_code == 404
 
