@@ -187,3 +187,29 @@ async def test_a_server_that_is_away_is_an_error_that_names_it_and_no_password(c
 )
 def test_the_address_of_a_url_holds_no_secret(url, address):
     assert address_of(url) == address
+
+
+async def test_with_the_rights_that_the_documentation_gives_each_side_may_do_its_part(clean):
+    rights = {
+        "engine": "~trader-* ~risk-commands +xadd +xread +xrevrange +ping +select",
+        "risk": "~risk-commands +xadd +select",
+    }
+    with clean.client() as client:
+        for user, given in rights.items():
+            client.execute_command("ACL", "SETUSER", user, "on", ">word", *given.split())
+    engine = RedisBus(clean.url.replace("//", "//engine:word@"), LAYOUT)
+    risk = RedisBus(clean.url.replace("//", "//risk:word@"), LAYOUT)
+    stream = LAYOUT.stream_of("strategy.trade")
+    try:
+        await engine.publish([message("strategy.trade", 1)])
+        await engine.ping()
+        found = await engine.read({stream: BEGINNING, "risk-commands": BEGINNING})
+        assert await engine.newest(stream) == found[-1].entry_id
+        for refused in (risk.read({"risk-commands": BEGINNING}), risk.publish([message("t")])):
+            with pytest.raises(UnavailableError, match=r"(?i)permission"):
+                await refused
+    finally:
+        await engine.aclose()
+        await risk.aclose()
+        with clean.client() as client:
+            client.execute_command("ACL", "DELUSER", "engine", "risk")
