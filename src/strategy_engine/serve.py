@@ -72,13 +72,21 @@ class Supervisor:
     def run(self) -> int:
         """Fork, wait, fork again; return 0 when a signal ended it, 75 when the lease is lost."""
         while not self.stopping:
+            self.begin()
             now = time.monotonic()
-            for process in self.processes:
-                if process.pid is None and now >= process.due_s:
-                    self._fork(process)
             due = [each.due_s - now for each in self.processes if each.pid is None]
             self._wait(max(0.01, min([0.5, *due])))
         return self._shut_down()
+
+    def begin(self) -> None:
+        """Fork every process that does not run and is due."""
+        now = time.monotonic()
+        waiting = [each for each in self.processes if each.pid is None and now >= each.due_s]
+        if waiting:
+            gc.collect()
+            gc.freeze()  # what is there by now is shared, and never looked at again
+        for process in waiting:
+            self._fork(process)
 
     def _wait(self, timeout_s: float) -> None:
         info = signal.sigtimedwait(_SIGNALS, timeout_s)
@@ -155,29 +163,26 @@ def run(settings: Settings) -> int:
             _say(prefer_fast_cpus())
         limit_cpus(settings.max_cpu)
         # Imported here, once, after the environment is set; both processes inherit the pages.
-        from strategy_engine import control, node  # noqa: PLC0415
+        from strategy_engine import node  # noqa: PLC0415
         from strategy_engine.infra import migrate  # noqa: PLC0415
         from strategy_engine.sandbox import probe  # noqa: PLC0415
 
         migrate.upgrade(settings.data_dir, settings.server)
         held = None if settings.server is None else _take_lease(settings)
-        birth = control.Birth(
-            listener=listener,
-            started_s=SystemClock().monotonic_s(),
-            wall=probe.probe(settings.sandbox),
-            lease=held,
+        started_s, wall = SystemClock().monotonic_s(), probe.probe(settings.sandbox)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        supervisor = Supervisor([Process(name="node", main=lambda: node.main(settings, held))])
+        # The node first: what was trading trades again while all that answers is still imported.
+        supervisor.begin()
+        from strategy_engine import control  # noqa: PLC0415
+
+        birth = control.Birth(listener=listener, started_s=started_s, wall=wall, lease=held)
+        supervisor.processes.append(
+            Process(name="control", main=lambda: control.main(settings, birth))
         )
-        gc.collect()
-        gc.freeze()
         host, port = listener.getsockname()[:2]
         _say(f"Strategy Engine listens on http://{host}:{port} (data in {settings.data_dir})")
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        status = Supervisor(
-            [
-                Process(name="node", main=lambda: node.main(settings, held)),
-                Process(name="control", main=lambda: control.main(settings, birth)),
-            ]
-        ).run()
+        status = supervisor.run()
         if held is not None and not status:
             _give_lease_back(settings, held)
         return status

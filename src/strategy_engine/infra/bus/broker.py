@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 from strategy_engine.infra.bus.local import LocalBus
 from strategy_engine.infra.bus.model import Bus, Layout
-from strategy_engine.infra.bus.streams import RedisBus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,4 +37,7 @@ def connect(settings: BusSettings) -> Bus:
     """Return the bus; whether its server answers is seen when it is used."""
     if settings.url is None:
         return LocalBus(settings.layout)
+    # Here, because the client costs a start longer than all of the engine's own modules.
+    from strategy_engine.infra.bus.streams import RedisBus  # noqa: PLC0415
+
     return RedisBus(settings.url, settings.layout)
