@@ -58,14 +58,16 @@ def failed(reason: str) -> dict[str, Any]:
 def test_help_names_every_command_and_shows_examples(run: Any) -> None:
     told = run("--help").stdout
 
-    for name in [row[0] for row in main.COMMANDS] + ["data"]:
+    for name in [row[0] for row in main.COMMANDS] + ["data", "db"]:
         assert f"\n  {name} " in told
     assert "strategy-engine demo" in told
 
 
 @pytest.mark.parametrize(
     "words",
-    [[row[0]] for row in main.COMMANDS] + [["data", row[0]] for row in main.DATA_COMMANDS],
+    [[row[0]] for row in main.COMMANDS]
+    + [["data", row[0]] for row in main.DATA_COMMANDS]
+    + [["db", row[0]] for row in main.DATABASE_COMMANDS],
     ids=" ".join,
 )
 def test_the_help_of_a_command_ends_with_examples_that_name_it(run: Any, words: list[str]) -> None:
