@@ -1,6 +1,6 @@
 """What is traded, what is decided, and what comes of it. Prices are ticks, quantities lots."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 import msgspec
@@ -51,12 +51,20 @@ class Terms:
     tick_nanos: int
     lot_nanos: int
     min_lots: int = 1
+    # What one tick × lot is worth when that is whole, as it mostly is, so that values need no
+    # division; 0 where it is not.
+    _unit_nanos: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Divide once."""
+        unit, rest = divmod(self.tick_nanos * self.lot_nanos, NANOS)
+        object.__setattr__(self, "_unit_nanos", 0 if rest else unit)
 
     def nanos(self, tick_lots: int) -> int:
         """Return the money value (billionths) of price × quantity given in ticks × lots."""
-        product = tick_lots * self.tick_nanos * self.lot_nanos
-        quotient, remainder = divmod(product, NANOS)
-        return quotient if not remainder else divide_half_even(product, NANOS)
+        if self._unit_nanos:
+            return tick_lots * self._unit_nanos
+        return divide_half_even(tick_lots * self.tick_nanos * self.lot_nanos, NANOS)
 
     def lots_within(self, budget_nanos: int, price_ticks: int) -> int:
         """Return the most whole lots whose value at a price is not above a budget.
@@ -65,6 +73,8 @@ class Terms:
         """
         if budget_nanos <= 0 or price_ticks <= 0:
             return 0
+        if self._unit_nanos:
+            return budget_nanos // (price_ticks * self._unit_nanos)
         return budget_nanos * NANOS // (price_ticks * self.tick_nanos * self.lot_nanos)
 
     def ticks(self, prices: NDArray[np.float64]) -> NDArray[np.int64]:

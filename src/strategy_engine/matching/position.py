@@ -71,10 +71,12 @@ class Position:
         sign = 1 if self.lots > 0 else -1
         value = self.terms.nanos(price_ticks * lots)
         fee = rules.fee(value, fee_ppm)
-        cost = divide_half_even(self.entry_tick_lots * lots, held)
-        entry_fee = divide_half_even(self.fees_open * lots, held)
         # Shares of what was really paid, so that Σ realised P&L is the change in cash to the digit.
-        entry_value = divide_half_even(self.entry_nanos * lots, held)
+        cost, entry_value, entry_fee = self.entry_tick_lots, self.entry_nanos, self.fees_open
+        if lots != held:
+            cost = divide_half_even(cost * lots, held)
+            entry_value = divide_half_even(entry_value * lots, held)
+            entry_fee = divide_half_even(entry_fee * lots, held)
         pnl = sign * (value - entry_value) - fee - entry_fee
         self.lots -= sign * lots
         self.entry_tick_lots -= cost

@@ -7,7 +7,7 @@ from strategy_engine.matching.model import PPB, PPM, Cause, Rules, Side, Terms
 def slipped(price_ticks: int, side: Side, slippage_ppm: int) -> int:
     """Return the price moved against the taker, rounded against it to a whole tick."""
     if side is Side.BUY:
-        return -(-price_ticks * (PPM + slippage_ppm) // PPM)
+        return (price_ticks * (PPM + slippage_ppm) + PPM - 1) // PPM
     return max(1, price_ticks * (PPM - slippage_ppm) // PPM)
 
 
