@@ -1,12 +1,12 @@
 """The run-ahead loop: whole histories through the strategy, one account for all instruments."""
 
 import time
-from collections.abc import Iterable
-from itertools import repeat
+from collections.abc import Iterator
 
 import numpy as np
 
 from strategy_engine.core.money import NANOS
+from strategy_engine.kernel import signal
 from strategy_engine.kernel.seat import Seat, told
 from strategy_engine.kernel.strategy import Blueprint
 from strategy_engine.kernel.window import Series, Window
@@ -136,29 +136,46 @@ def run(plan: Blueprint, account: Account, how: messages.Backtest) -> messages.B
     )
 
 
-def _replay(runs: list[Run], account: Account, plan: Blueprint, how: messages.Backtest) -> None:  # noqa: C901  (a call costs what the work does)
-    # The hot loop: no object is made for a plain word, and the account is visited only when
-    # something is pending or a bar leaves the range in which it can only move the mark.
-    warm_up, restart_at, shorts = how.warm_up, how.restart_at, account.rules.allow_short
-    for each in _in_order(runs):
-        index = each.index
-        if index == restart_at:
+def _replay(runs: list[Run], account: Account, plan: Blueprint, how: messages.Backtest) -> None:
+    for each, first, last in _stretches(runs, how.restart_at):
+        if first == how.restart_at:
             each.restart(plan)
-        seat, book, ticks = each.seat, each.book, each.ticks
-        seat.window.advance()
-        if book.pending or (
-            book.lots and (ticks[2][index] <= each.floor or ticks[1][index] >= each.ceiling)
-        ):
-            each.settle(account, index)
-        else:
-            book.mark = ticks[3][index]
-        each.index = index + 1
-        if index < warm_up:
-            continue
-        decision = seat.decide()
+        begin = first
+        if first < how.warm_up:  # nobody is asked, so nothing is held and nothing can happen
+            begin = min(last, how.warm_up)
+            each.seat.window.advance(begin - first)
+        _go_on(each, account, range(begin, last))
+        each.index = last
+
+
+def _go_on(run: Run, account: Account, bars: range) -> None:  # noqa: C901, PLR0912  (a call costs what the work does)
+    # The hot loop: no object is made for a plain word, and the account is visited only when
+    # something is pending or a bar leaves the range in which it can only move the mark. What is
+    # inside `try` is `Seat.decide`.
+    seat, book, actions, shorts = run.seat, run.book, run.actions, account.rules.allow_short
+    window, full = seat.window, seat.window.full
+    generate, market, words = seat.generate, seat.market, signal.WORDS
+    _, highs, lows, closes = run.ticks
+    for index in bars:
+        window.end = end = window.end + 1
+        if end == full:
+            window.renew()
+        if book.pending:
+            run.settle(account, index)
+        elif book.lots:
+            if lows[index] <= run.floor or highs[index] >= run.ceiling:
+                run.settle(account, index)
+            else:
+                book.mark = closes[index]
+        try:
+            value = generate(market)
+            word = words.get(value) if value.__class__ is str else None
+            decision = word or signal.to_decision(value)
+        except BaseException as error:
+            raise seat.undecided(error) from error
         if decision is HOLD:
             continue
-        each.actions[index] = decision.action
+        actions[index] = decision.action
         if decision is BUY:
             if book.lots > 0:
                 book.last_target = None  # all that `plan` does with it
@@ -168,8 +185,9 @@ def _replay(runs: list[Run], account: Account, plan: Blueprint, how: messages.Ba
                 book.last_target = None  # the same
                 continue
         else:
-            each.details.append(told(index, decision))
-        orders = account.plan(each.symbol, decision, each.history.times[index])
+            run.details.append(told(index, decision))
+        book.mark = closes[index]  # of what is not held nobody asked for it before
+        orders = account.plan(run.symbol, decision, run.history.times[index])
         if orders:
             account.submit(orders)
 
@@ -181,13 +199,21 @@ def _quiet_between(book: Book) -> tuple[int, int]:
     return (_NOWHERE[0] if below is None else below), (_NOWHERE[1] if above is None else above)
 
 
-def _in_order(runs: list[Run]) -> Iterable[Run]:
-    if len(runs) == 1:
-        return repeat(runs[0], len(runs[0].actions))
+def _stretches(runs: list[Run], restart_at: int | None) -> Iterator[tuple[Run, int, int]]:
+    # Whose bars come next, from which to which: by time, then by symbol.
     by_symbol = sorted(runs, key=lambda each: each.symbol)
     times = np.concatenate([each.history.times for each in by_symbol])
     owners = np.repeat(np.arange(len(by_symbol)), [len(each.actions) for each in by_symbol])
-    return map(by_symbol.__getitem__, owners[np.lexsort((owners, times))].tolist())
+    owners = owners[np.lexsort((owners, times))]
+    begins = np.flatnonzero(np.diff(owners, prepend=-1))
+    counts = np.diff(begins, append=len(owners))
+    for owner, count in zip(owners[begins].tolist(), counts.tolist(), strict=True):
+        each = by_symbol[owner]
+        first, last = each.index, each.index + count
+        if restart_at is not None and first < restart_at < last:
+            yield each, first, restart_at
+            first = restart_at
+        yield each, first, last
 
 
 def _shown(fill: Fill, terms: Terms) -> messages.Filled:

@@ -19,25 +19,29 @@ _WORDS = signal.WORDS
 class Seat:
     """An instance of the strategy with its window; every exception leaves it as a failure."""
 
-    __slots__ = ("_generate", "_line", "_on_fill", "_save", "instance", "market", "window")
+    __slots__ = ("_line", "_on_fill", "_save", "generate", "instance", "market", "window")
 
     def __init__(self, plan: Blueprint, symbol: str, window: Window, standing: Standing) -> None:
         self.window = window
         self.market = MarketData(symbol, window, standing, plan.parameters)
         self.instance = plan.construct()
         self._line = plan.line
-        self._generate: Callable[[MarketData], object] = getattr(self.instance, METHOD)
+        self.generate: Callable[[MarketData], object] = getattr(self.instance, METHOD)
         self._on_fill = _hook(self.instance, "on_fill")
         self._save = _hook(self.instance, "save_state")
 
     def decide(self) -> Decision:
         """Ask the strategy for its decision on the last bar."""
         try:
-            value = self._generate(self.market)
+            value = self.generate(self.market)
             known = _WORDS.get(value) if value.__class__ is str else None
             return known or signal.to_decision(value)
         except BaseException as error:
-            raise self._failure(error, failures.DECIDE) from error
+            raise self.undecided(error) from error
+
+    def undecided(self, error: BaseException) -> StrategyFailedError:
+        """Return what an exception of `generate`, or of reading its answer, becomes."""
+        return self._failure(error, failures.DECIDE)
 
     @property
     def listens(self) -> bool:

@@ -68,19 +68,21 @@ class _Column:
 class Window:
     """The last `lookback` bars of a series. Memory that was shown is never written again.
 
-    Cell 0 of its memory holds the bar `first` of the instrument's whole history.
+    Cell 0 of its memory holds the bar `first` of the instrument's whole history. Who counts `end`
+    up by himself, as the backtest's loop does, calls `renew` when it is `full`.
     """
 
-    __slots__ = ("_dropped", "_series", "columns", "end", "first", "lookback", "start")
+    __slots__ = ("_dropped", "_series", "columns", "end", "first", "full", "lookback")
 
     def __init__(self, series: Series, lookback: int, *, seen: int = 0) -> None:
         self.lookback = lookback
+        self.full = lookback + _SPARE_BARS
         self._series = series
         self._dropped = 0
         self.end = min(seen, lookback)
-        self.start = 0
         self.first = seen - self.end
-        self.columns = self._allocate()
+        self.columns: dict[str, _Column] = {}
+        self._allocate()
 
     @property
     def seen(self) -> int:
@@ -94,12 +96,15 @@ class Window:
 
     def advance(self, bars: int = 1) -> None:
         """Let the next bars of the series be seen."""
-        self.end = end = self.end + bars
-        start = end - self.lookback
-        if start >= _SPARE_BARS:
-            self._move(end)
-        elif start > 0:
-            self.start = start
+        self.end += bars
+        if self.end >= self.full:
+            self.renew()
+
+    def renew(self) -> None:
+        """Go on in new memory, which holds what is still seen."""
+        self.first += max(0, self.end - self.lookback)
+        self.end = min(self.end, self.lookback)
+        self._allocate()
 
     def trim(self) -> None:
         """Let the series forget what will not be seen again."""
@@ -108,23 +113,19 @@ class Window:
             return
         self._series.forget(spare)
         self._dropped += spare
-        self._move(self.end)
+        self.renew()
 
-    def _move(self, end: int) -> None:
-        self.first += max(0, end - self.lookback)
-        self.start, self.end = 0, min(end, self.lookback)
-        self.columns = self._allocate()
-
-    def _allocate(self) -> dict[str, _Column]:
-        # One cell more than is ever written: after the last bar there is always an empty one.
-        cells = self.lookback + _SPARE_BARS
+    def _allocate(self) -> None:
+        # `full` cells, of which the last is never written: after the last bar there is always an
+        # empty one.
         offset = self.first - self._dropped
         named = {
-            name: _Column(source, cells, offset) for name, source in self._series.columns.items()
+            name: _Column(source, self.full, offset)
+            for name, source in self._series.columns.items()
         }
-        times = _Column(self._series.times, cells, offset)
+        times = _Column(self._series.times, self.full, offset)
         times.shown = times.shown.view("<M8[ns]")
-        return {"prices": named["close"], **named, "timestamps": times}
+        self.columns |= {"prices": named["close"], **named, "timestamps": times}
 
 
 class Standing(Protocol):
@@ -154,29 +155,39 @@ class MarketData(Mapping[str, Any]):
     looking a key up in one that computes its values takes three times as long.
     """
 
-    __slots__ = ("_flags", "_parameters", "_standing", "_symbol", "_window")
+    __slots__ = (
+        "_columns",
+        "_flags",
+        "_lookback",
+        "_parameters",
+        "_standing",
+        "_symbol",
+        "_window",
+    )
 
     def __init__(
         self, symbol: str, window: Window, standing: Standing, parameters: Mapping[str, Any]
     ) -> None:
         self._symbol = symbol
         self._window = window
+        self._columns = window.columns  # one dictionary for ever, though what it holds is renewed
+        self._lookback = window.lookback
         self._standing = standing
         self._parameters = MappingProxyType(dict(parameters))
         self._flags: Mapping[str, Any] = MappingProxyType({})
 
     def __getitem__(self, key: str) -> Any:
-        window = self._window
-        column = window.columns.get(key)
-        if column is not None:
-            end = window.end
+        columns = self._columns
+        if key in columns:
+            column, end = columns[key], self._window.end
             last = column.written
             if last == end - 1:  # looked at on every bar, as most are: one number to copy
                 column.writer[last] = column.source[last + column.offset]
                 column.written = end
             elif last != end:
                 column.catch_up(end)
-            return column.shown[window.start : end]
+            start = end - self._lookback
+            return column.shown[start if start > 0 else 0 : end]  # noqa: FURB136  (a call costs)
         read = _READERS.get(key)
         if read is None:
             raise KeyError(f"{key!r} is not in market_data; it holds {', '.join(KEYS)}")
