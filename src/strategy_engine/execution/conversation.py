@@ -1,6 +1,6 @@
 """What the node says to a strategy's process, and hears from it. Nothing heard is believed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -102,7 +102,11 @@ class Conversation:
         return await self._ask(messages.Stop(), messages.Stopped, self._timeout_s)
 
     async def load_native(
-        self, content: Content, settings: Settings, series: Mapping[str, Series]
+        self,
+        content: Content,
+        settings: Settings,
+        series: Mapping[str, Series],
+        offers: Sequence[str] = (),
     ) -> messages.Loaded:
         """Compile a native strategy and fill its config."""
         message = messages.LoadNative(
@@ -112,6 +116,7 @@ class Conversation:
             contracts=[_contract(series[symbol]) for symbol in settings.symbols],
             timeframe=histories.timeframe_of(series),
             lookback=settings.lookback,
+            offers=list(offers),
         )
         return await self._ask(message, messages.Loaded, WARM_UP_S)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.execution import rules
 from strategy_engine.execution.model import ExecutionConfig
+from strategy_engine.execution.ticks import BAR, NO_TICKS, Place, TickHistory
 from strategy_engine.market import calendars
 from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
 from strategy_engine.market.service import Catalogue
@@ -60,6 +61,7 @@ class History:
     series: Mapping[str, Series]
     start_after_ns: int
     warm_up: int
+    ticks: TickHistory = NO_TICKS
 
     def bars(self) -> dict[str, Bars]:
         """Return the bars that a feed plays."""
@@ -95,13 +97,14 @@ class History:
         ]
         return max(live) if live else min(opens, default=self.start_after_ns)
 
-    def is_last(self, cursor: Cursor) -> bool:
-        """Return whether no bar of another symbol follows that closes at the same instant."""
-        close_ns, symbol = cursor
-        return not any(
-            name > symbol
-            and (known := each.closed_by(close_ns))
-            and each.close_ns_at(known - 1) == close_ns
+    def is_last(self, place: Place) -> bool:
+        """Return whether no bar or tick follows that is known at the same instant."""
+        ts_ns, kind, symbol, _ = place
+        return not self.ticks.follow(place) and not any(
+            kind == BAR
+            and name > symbol
+            and (known := each.closed_by(ts_ns))
+            and each.close_ns_at(known - 1) == ts_ns
             for name, each in self.series.items()
         )
 
@@ -159,13 +162,29 @@ def load(
     return found
 
 
-def begin(series: Mapping[str, Series], config: ExecutionConfig, lookback: int) -> History:
-    """Return the history with its start: the config's, or the first bar after warm-up."""
+def begin(
+    series: Mapping[str, Series],
+    config: ExecutionConfig,
+    lookback: int,
+    ticks: TickHistory = NO_TICKS,
+) -> History:
+    """Return the history with its start: the config's, or the first bar after warm-up.
+
+    Ticks are live after the first live bar's open, and until the last one's close.
+    """
     warm_up = lookback if config.warm_up is None else config.warm_up
     start_ns = config.start_ns
     if start_ns is None:
         start_ns = max(_close_of(each.bars, warm_up) for each in series.values())
-    return History(series=series, start_after_ns=start_ns, warm_up=warm_up)
+    spans = {symbol: _live(each, start_ns) for symbol, each in series.items()}
+    return History(
+        series=series, start_after_ns=start_ns, warm_up=warm_up, ticks=ticks.between(spans)
+    )
+
+
+def _live(each: Series, start_after_ns: int) -> tuple[int, int]:
+    first, count = each.closed_by(start_after_ns), len(each.bars)
+    return (int(each.bars.ts_ns[first]), each.close_ns_at(count - 1)) if first < count else (0, 0)
 
 
 def timeframe_of(series: Mapping[str, Series]) -> str:

@@ -1,9 +1,11 @@
-"""One execution's way into the ledger: what is waited for, and what is only queued."""
+"""One execution's way into the ledger, what is waited for or only queued; and out of it again."""
 
 import asyncio
 
+from strategy_engine.execution.tally import Kept
 from strategy_engine.venue.ledger import Ledger
 from strategy_engine.venue.model import Entry
+from strategy_engine.venue.service import Records
 
 _UNKEPT_BARS = 512  # how far an execution may run ahead of the ledger's disk
 
@@ -32,3 +34,16 @@ class Keeping:
         """Wait until everything queued is on the disk."""
         if self._last is not None:
             await self._last
+
+
+async def kept(records: Records, execution_id: str) -> Kept | None:
+    """Return what the ledger has of an execution that goes on; None if it has not begun."""
+    checkpoint = await records.checkpoint(execution_id)
+    if checkpoint is None or checkpoint.close_ns is None:
+        return None
+    return Kept(
+        checkpoint=checkpoint,
+        equity=await records.equity(execution_id),
+        trips=await records.round_trips(execution_id),
+        orders=await records.order_symbols(execution_id),
+    )

@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
 from strategy_engine.execution import rules
+from strategy_engine.execution.conversation import Happening
 from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
 from strategy_engine.execution.model import Observation
 from strategy_engine.execution.tally import Kept, Tally
-from strategy_engine.market.feeds import BarEvent
+from strategy_engine.execution.ticks import in_lots, in_ticks, place_of
+from strategy_engine.market.feeds import BarEvent, MarketEvent, QuoteEvent, TradeEvent
 from strategy_engine.matching.ticket import (
     Cancel,
     Instruction,
@@ -58,7 +60,7 @@ class NativeDesk:
         self.tally.restore(kept)
         self.tally.denials = self.venue.tape.denials
         self._view = msgspec.convert(checkpoint.account["view"], View)
-        self._told_ns = self.tally.history.time_at(self.tally.known)
+        self._told_ns = self._known_ns
         self._is_restart = True
 
     @property
@@ -68,7 +70,16 @@ class NativeDesk:
 
     def dump(self) -> dict[str, Any]:
         """Return the account as the ledger keeps it, with what the strategy knows of it."""
-        return self.venue.dump() | {"view": msgspec.to_builtins(self._view)}
+        return self.venue.dump() | {
+            "view": msgspec.to_builtins(self._view),
+            "place": list(self.tally.place),
+        }
+
+    @property
+    def _known_ns(self) -> int:
+        tally = self.tally
+        at_ns = tally.history.time_at(tally.known)
+        return at_ns if tally.is_mid_bar else max(at_ns, tally.place[0])
 
     # -- what the strategy is told
 
@@ -93,7 +104,7 @@ class NativeDesk:
         """Return the bars that a strategy was not shown after `seen`."""
         now = self.tally.known
         return messages.NativeWarmUp(
-            start_ns=self.tally.history.time_at(now),
+            start_ns=self._known_ns,
             bars=self.tally.history.frames_between(seen, now),
             balance_nanos=self._view.balance_nanos,
         )
@@ -104,16 +115,30 @@ class NativeDesk:
             return None
         return messages.OrderEvents(now_ns=self._told_ns, events=self._untold())
 
-    def bar_message(self, event: BarEvent) -> messages.NativeBar:
-        """Return what the strategy is shown of a bar, after what became of its orders."""
-        return messages.NativeBar(
-            symbol=event.symbol,
-            open_ns=event.ts_ns,
-            close_ns=event.close_ns,
-            ohlcv=(event.open, event.high, event.low, event.close, event.volume),
-            events=self._untold(),
-            is_last=self.tally.history.is_last((event.close_ns, event.symbol)),
-        )
+    def message(self, event: MarketEvent) -> Happening:
+        """Return what the strategy is shown of a bar or tick, after what became of its orders."""
+        told: dict[str, Any] = {
+            "symbol": event.symbol,
+            "events": self._untold(),
+            "is_last": self.tally.history.is_last(place_of(event)),
+        }
+        match event:
+            case BarEvent():
+                return messages.NativeBar(
+                    open_ns=event.ts_ns,
+                    close_ns=event.close_ns,
+                    ohlcv=(event.open, event.high, event.low, event.close, event.volume),
+                    **told,
+                )
+            case QuoteEvent():
+                quote = event.bid, event.ask, event.bid_size, event.ask_size
+                return messages.NativeQuote(ts_ns=event.ts_ns, quote=quote, **told)
+            case TradeEvent():
+                return messages.NativeTrade(
+                    ts_ns=event.ts_ns, price=event.price, size=event.size, **told
+                )
+            case _:
+                assert_never(event)
 
     # -- what it asks for
 
@@ -132,7 +157,7 @@ class NativeDesk:
 
     def caught_up(self, acted: messages.NativeActed) -> None:
         """Take what a strategy has to say of the bars that it was not shown in their time."""
-        self._told_ns = self.tally.history.time_at(self.tally.known)
+        self._told_ns = self._known_ns
         self._hear(acted, self._told_ns, self._told_ns)
 
     def stopping(self, asked: Iterable[messages.Asked]) -> None:
@@ -146,34 +171,42 @@ class NativeDesk:
     # -- bar by bar
 
     def mark(
-        self, event: BarEvent, *, cancel_entries: bool = False, flatten: bool = False
+        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
     ) -> BarProcessed | None:
-        """Let a bar fill and mark; the entry is to be kept before the strategy hears of its fills.
+        """Let a bar or tick fill and mark; the entry is to be kept before the strategy hears of it.
 
         With `cancel_entries`, what could open a position is taken back first; with `flatten`,
-        everything is, and the instrument's position is closed at this bar's open.
+        everything is, and the instrument's position is closed at this bar's open, or this tick.
         """
-        venue, series = self.venue, self.tally.history.series[event.symbol]
+        venue, is_bar = self.venue, isinstance(event, BarEvent)
         if flatten:
             venue.cancel_all(event.ts_ns, LEAVING)
-            venue.flatten(event.symbol, event.ts_ns)
         elif cancel_entries:
             venue.cancel_entries(event.ts_ns, HELD_BACK)
-        times = event.ts_ns, event.close_ns
-        volume = series.volume_lots_at(event.index)
-        venue.on_bar(event.symbol, times, series.ticks_at(event.index), volume)
+        # Where there are ticks they are the market: bars are there to look at.
+        if not (is_bar and self.tally.history.ticks.has(event.symbol)):
+            if flatten:
+                venue.flatten(event.symbol, event.ts_ns)
+            self._meet(event)
         self.tally.enter(event)
         return self._entry(is_decided=False) if venue.tape.has_fills else None
 
-    def conclude(self, event: BarEvent, acted: messages.NativeActed | None) -> BarProcessed:
-        """Judge what was asked for, and return the entry that ends the bar.
+    def conclude(
+        self, event: MarketEvent, acted: messages.NativeActed | None
+    ) -> BarProcessed | None:
+        """Judge what was asked for, and return the entry that ends the bar or tick.
 
-        Without an answer (the execution is paused) the strategy has not heard of anything.
+        A tick that changes nothing has none: who starts again meets it again. Without an answer
+        (the execution is paused) the strategy has not heard of anything.
         """
+        is_quiet = not self.venue.tape.untold
         if acted is not None:
             self.venue.tape.tell()
-            since_ns, self._told_ns = self._told_ns, event.close_ns
-            self._hear(acted, since_ns, event.close_ns)
+            since_ns, self._told_ns = self._told_ns, place_of(event)[0]
+            self._hear(acted, since_ns, self._told_ns)
+            is_quiet = is_quiet and not acted.asked and self._news is None
+        if is_quiet and not isinstance(event, BarEvent) and not self.tally.is_mid_bar:
+            return None
         entry = self._entry(is_decided=True)
         self.tally.leave(entry.equity_nanos)
         return entry
@@ -201,6 +234,25 @@ class NativeDesk:
     def observe(self, *, is_final: bool = False) -> Observation:
         """Return what the execution has come to by now."""
         return self.tally.observe(self.venue.book.equity(), is_final=is_final)
+
+    def _meet(self, event: MarketEvent) -> None:
+        venue, symbol = self.venue, event.symbol
+        series = self.tally.history.series[symbol]
+        match event:
+            case BarEvent():
+                times = event.ts_ns, event.close_ns
+                volume = series.volume_lots_at(event.index)
+                venue.on_bar(symbol, times, series.ticks_at(event.index), volume)
+            case QuoteEvent():
+                bid, ask = in_ticks(series.terms, (event.bid, event.ask))
+                sizes = in_lots(series.terms, (event.bid_size, event.ask_size))
+                venue.on_quote(symbol, event.ts_ns, (bid, ask), (sizes[0], sizes[1]))
+            case TradeEvent():
+                (price,) = in_ticks(series.terms, (event.price,))
+                (lots,) = in_lots(series.terms, (event.size,))
+                venue.on_trade(symbol, event.ts_ns, price, max(1, lots))
+            case _:
+                assert_never(event)
 
     def _entry(self, *, is_decided: bool) -> BarProcessed:
         venue, news = self.venue, self._news

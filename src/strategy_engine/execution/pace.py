@@ -1,22 +1,22 @@
 """The feed as a runner takes it: the next bar, unless something else wants attention first."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from strategy_engine.market.feeds import BarEvent, Feed
+from strategy_engine.market.feeds import MarketEvent
 
 
 class Bars:
-    """The feed's bars one by one; `is_fast` if it never makes anybody wait."""
+    """The feed's bars and ticks one by one; `is_fast` if it never makes anybody wait."""
 
-    def __init__(self, feed: Feed, *, is_fast: bool) -> None:
+    def __init__(self, feed: AsyncIterator[MarketEvent], *, is_fast: bool) -> None:
         self._feed = feed
         self._is_fast = is_fast
-        self._pull: asyncio.Task[BarEvent | None] | None = None
+        self._pull: asyncio.Task[MarketEvent | None] | None = None
         self.is_over = False
 
-    async def next(self, nudge: asyncio.Event) -> BarEvent | None:
+    async def next(self, nudge: asyncio.Event) -> MarketEvent | None:
         """Return the next bar; None when `nudge` was set first, or when there are no more."""
         if self._is_fast:
             event = await self._take()
@@ -36,7 +36,7 @@ class Bars:
             self._pull.cancel()
             await asyncio.wait([self._pull])
 
-    async def _take(self) -> BarEvent | None:
+    async def _take(self) -> MarketEvent | None:
         try:
             return await anext(self._feed)
         except StopAsyncIteration:

@@ -7,8 +7,9 @@ from enum import Enum, auto
 from strategy_engine.core import money
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution import faults, rules, sources, traders
+from strategy_engine.execution import faults, keeping, rules, sources, traders
 from strategy_engine.execution import history as histories
+from strategy_engine.execution import ticks as histories_of_ticks
 from strategy_engine.execution.conversation import (
     Conversation,
     Launcher,
@@ -27,12 +28,13 @@ from strategy_engine.execution.model import (
 )
 from strategy_engine.execution.pace import Bars
 from strategy_engine.execution.sources import Source
-from strategy_engine.execution.tally import Kept, Tally
+from strategy_engine.execution.tally import Tally
+from strategy_engine.execution.ticks import NO_TICKS, TickHistory
 from strategy_engine.execution.traders import AnyDesk, Trader
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.busbars import BusBars
-from strategy_engine.market.feeds import BarEvent
+from strategy_engine.market.feeds import MarketEvent
 from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.service import Registry
 from strategy_engine.sandbox.model import ChildLimits, ConfinementReport
@@ -206,7 +208,11 @@ class Runner:
         if self._wants(Desired.STOP):
             await self._open(mine, trader, histories.begin(series, mine.config, 0))
             return await self._end(mine, trader, _End.STOPPED)
-        source = await self._source(mine, series)
+        ticks = NO_TICKS
+        if trader.takes_ticks:
+            load = histories_of_ticks.load
+            ticks = await asyncio.to_thread(load, self._tools.catalogue, settings.symbols)
+        source = await self._source(mine, series, ticks)
         try:
             process = await self._tools.launcher.child(
                 content.warm.value, self._tools.settings.limits, mine.execution_id
@@ -218,11 +224,15 @@ class Runner:
         finally:
             source.leave()
 
-    async def _source(self, mine: Execution, series: dict[str, Series]) -> Source:
+    async def _source(
+        self, mine: Execution, series: dict[str, Series], ticks: TickHistory
+    ) -> Source:
         tools, config = self._tools, mine.config
         if config.feed != rules.BUS:
             speed = tools.settings.replay_speed
-            return sources.Replay(series, config, default_speed=speed, clock=tools.clock)
+            return sources.Replay(
+                series, config, default_speed=speed, clock=tools.clock, ticks=ticks
+            )
         first = await tools.records.equity(mine.execution_id, max_points=2)
         if first:  # it goes on: what came since it began is no warm-up
             config = replace(config, start_ns=first[0].close_ns - 1)
@@ -235,13 +245,14 @@ class Runner:
     ) -> Outcome:
         timeout_s = self._tools.settings.decision_timeout_s
         talk = Conversation(process, decision_timeout_s=timeout_s)
-        lookback = await trader.load(talk, source.series)
-        await self._open(mine, trader, histories.begin(source.series, source.config, lookback))
+        lookback = await trader.load(talk, source.series, source.ticks)
+        past = histories.begin(source.series, source.config, lookback, source.ticks)
+        await self._open(mine, trader, past)
         self._seen = trader.desk.tally.known
         await trader.warm_up()
         if not await self._report_ready(mine, process.report, trader.desk.tally):
             return Outcome.SUPERSEDED
-        end = await self._play(trader, source.bars(_resumes_after(trader.desk.tally)))
+        end = await self._play(trader, source.bars(past, _resumes_after(trader.desk.tally)))
         return await self._end(mine, trader, end)
 
     async def _open(self, mine: Execution, trader: Trader, past: History) -> None:
@@ -258,22 +269,10 @@ class Runner:
             strategy_id=rules.told_as(mine.strategy_id, mine.role),
         )
         await self._keeping.keep(opened)
-        kept = await self._kept(mine.execution_id)
+        kept = await keeping.kept(self._tools.records, mine.execution_id)
         if kept is not None:
             await asyncio.to_thread(trader.desk.restore, kept)
         self._trader = trader
-
-    async def _kept(self, execution_id: str) -> Kept | None:
-        records = self._tools.records
-        checkpoint = await records.checkpoint(execution_id)
-        if checkpoint is None or checkpoint.close_ns is None:
-            return None
-        return Kept(
-            checkpoint=checkpoint,
-            equity=await records.equity(execution_id),
-            trips=await records.round_trips(execution_id),
-            orders=await records.order_symbols(execution_id),
-        )
 
     async def _report_ready(self, mine: Execution, report: ConfinementReport, tally: Tally) -> bool:
         self._is_paused = self._wants(Desired.PAUSE)
@@ -308,10 +307,10 @@ class Runner:
         finally:
             await bars.aclose()
 
-    async def _step(self, trader: Trader, event: BarEvent) -> None:
-        desk = trader.desk
-        if not desk.tally.is_mid_bar:
-            entry = desk.mark(
+    async def _step(self, trader: Trader, event: MarketEvent) -> None:
+        tally = trader.desk.tally
+        if not tally.is_mid_bar:
+            entry = trader.mark(
                 event,
                 cancel_entries=self._is_paused or self._is_leaving,
                 flatten=self._wants(Desired.FLATTEN),
@@ -320,11 +319,12 @@ class Runner:
                 await self._keeping.keep(entry)
         self.has_played = True
         if self._is_paused or self._wants(Desired.FLATTEN):
-            await self._keeping.post(trader.pass_by(event))
-            return
-        entry = await trader.decide(event)
-        self._seen = desk.tally.cursor
-        await self._keeping.post(entry)
+            entry = trader.pass_by(event)
+        else:
+            entry = await trader.decide(event)
+            self._seen = tally.cursor
+        if entry is not None:
+            await self._keeping.post(entry)
 
     async def _obey(self, trader: Trader) -> _End | None:
         if self._is_draining:

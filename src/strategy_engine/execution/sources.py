@@ -1,25 +1,33 @@
 """Where one execution's bars come from: a replay of the catalogue, or the bus as they happen."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import UnavailableError
 from strategy_engine.execution import rules
-from strategy_engine.execution.history import Series, Ticks
+from strategy_engine.execution.history import History, Series, Ticks
 from strategy_engine.execution.model import ExecutionConfig
 from strategy_engine.execution.pace import Bars
+from strategy_engine.execution.ticks import NO_TICKS, TickHistory
 from strategy_engine.market.busbars import BusBars
 from strategy_engine.market.busfeed import BusFeed, Track
-from strategy_engine.market.feeds import ReplayFeed
+from strategy_engine.market.feeds import MarketEvent, ReplayFeed
 from strategy_engine.market.growing import GrowingBars
 from strategy_engine.market.model import Bars as MarketBars
+from strategy_engine.market.replay import MarketReplay
 
 RETRY_S = 0.25
+
+
+class _How(TypedDict):
+    start_after_ns: int
+    speed: float
+    clock: Clock
 
 
 class Source(Protocol):
@@ -35,8 +43,13 @@ class Source(Protocol):
         """The execution's config, with its start if the source knows it."""
         ...
 
-    def bars(self, after_ns: int) -> Bars:
-        """Return the bars that close after a time, one by one."""
+    @property
+    def ticks(self) -> TickHistory:
+        """The quotes and trades that there are beside the bars."""
+        ...
+
+    def bars(self, history: History, after_ns: int) -> Bars:
+        """Return what becomes known after a time of an execution's live part, one by one."""
         ...
 
     def leave(self) -> None:
@@ -45,7 +58,7 @@ class Source(Protocol):
 
 
 class Replay:
-    """The catalogue's bars, played at a speed."""
+    """The catalogue's bars and ticks, played at a speed."""
 
     def __init__(
         self,
@@ -54,16 +67,25 @@ class Replay:
         *,
         default_speed: float,
         clock: Clock,
+        ticks: TickHistory = NO_TICKS,
     ) -> None:
         self.series = series
+        self.ticks = ticks
         self.config = config
         self._speed = default_speed if config.speed is None else config.speed
         self._clock = clock
 
-    def bars(self, after_ns: int) -> Bars:
-        """Return the bars that close after a time, one by one."""
-        played = {symbol: each.bars for symbol, each in self.series.items()}
-        feed = ReplayFeed(played, start_after_ns=after_ns, speed=self._speed, clock=self._clock)
+    def bars(self, history: History, after_ns: int) -> Bars:
+        """Return what becomes known after a time of an execution's live part, one by one."""
+        how: _How = {"start_after_ns": after_ns, "speed": self._speed, "clock": self._clock}
+        ticks = history.ticks
+        feed: AsyncIterator[MarketEvent]
+        if ticks.offers:
+            feed = MarketReplay(
+                bars=history.bars(), quotes=ticks.quotes, trades=ticks.trades, **how
+            )
+        else:
+            feed = ReplayFeed(history.bars(), **how)
         return Bars(feed, is_fast=not self._speed)
 
     def leave(self) -> None:
@@ -123,8 +145,14 @@ class Live:
             start_ns = max(each.growing.last_close_ns for each in series.values())
         self.config = replace(config, start_ns=start_ns)
 
-    def bars(self, after_ns: int) -> Bars:
+    @property
+    def ticks(self) -> TickHistory:
+        """None: the bus has bars."""
+        return NO_TICKS
+
+    def bars(self, history: History, after_ns: int) -> Bars:
         """Return the bars that close after a time, one by one, as they come."""
+        del history
         feed = BusFeed(self._source, self._tracks, start_after_ns=after_ns, clock=self._clock)
         return Bars(feed, is_fast=False)
 

@@ -1,5 +1,6 @@
 """Where an execution stands, and its numbers: the same for every kernel."""
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from strategy_engine.core.money import NANOS
 from strategy_engine.execution import rules
 from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
 from strategy_engine.execution.model import NO_METRICS, Observation
-from strategy_engine.market.feeds import BarEvent
+from strategy_engine.execution.ticks import BAR, Place, place_of
+from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.model import Fill
 from strategy_engine.performance.model import RoundTrip
 from strategy_engine.performance.service import LiveMetrics
@@ -21,6 +23,7 @@ from strategy_engine.venue.service import EquityPoint, Trip
 _KEPT_TIMES = 8_192  # decisions whose times the median and the 99th percentile are taken of
 _MOST_NOTICES = 100
 _LONGEST_NOTICE = 500
+NOWHERE: Place = (-1, BAR, "", 0)
 _AFTER_ALL = "\U0010ffff"  # follows every symbol
 
 
@@ -39,7 +42,8 @@ class Tally:
 
     def __init__(self, execution_id: str, epoch: int, history: History, capital_nanos: int) -> None:
         self.history = history
-        self.cursor: Cursor = BEFORE_ALL
+        self.cursor: Cursor = BEFORE_ALL  # the last bar that is known
+        self.place: Place = NOWHERE  # the last bar or tick that it came to
         self.is_mid_bar = False
         self.state: bytes | None = None
         self.denials = 0
@@ -67,13 +71,21 @@ class Tally:
         self._bar_no = checkpoint.bar_no
         if checkpoint.close_ns is None or checkpoint.symbol is None:
             return
-        self.cursor = checkpoint.close_ns, checkpoint.symbol
+        at, kind, symbol, index = checkpoint.account.get("place") or (
+            checkpoint.close_ns,
+            BAR,
+            checkpoint.symbol,
+            0,
+        )
+        self._come_to((at, kind, symbol, index))
         self.is_mid_bar = not checkpoint.is_decided
         self._restore_growth()
-        for point in kept.equity:
-            self._metrics.add_close(
-                point.close_ns, equity=float(point.equity), benchmark=point.benchmark
-            )
+        for _, points in itertools.groupby(kept.equity, key=lambda each: each.bar_index):
+            point = next(points)  # what follows it was known between two bars
+            if point.bar_index >= 0:
+                self._metrics.add_close(
+                    point.close_ns, equity=float(point.equity), benchmark=point.benchmark
+                )
         for trip in kept.trips:
             self._metrics.add_round_trip(
                 RoundTrip(entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=float(trip.pnl))
@@ -83,7 +95,7 @@ class Tally:
     def known(self) -> Cursor:
         """The last bar that a strategy may know before it is asked about the next one."""
         close_ns, symbol = self.cursor
-        if not self.is_mid_bar:
+        if not self.is_mid_bar or self.place[1] != BAR:
             return self.cursor
         earlier = [name for name in self.history.series if name < symbol]
         return (close_ns, max(earlier)) if earlier else (close_ns - 1, _AFTER_ALL)
@@ -93,22 +105,28 @@ class Tally:
         """Buy and hold of what is traded, in equal parts, from 1.0."""
         return sum(self._growth.values()) / len(self._growth)
 
-    def is_before(self, event: BarEvent) -> bool:
+    def is_before(self, event: MarketEvent) -> bool:
         """Whether an event is still to be done."""
-        place = event.close_ns, event.symbol
-        return place > self.cursor or (self.is_mid_bar and place == self.cursor)
+        place = place_of(event)
+        return place > self.place or (self.is_mid_bar and place == self.place)
 
-    def enter(self, event: BarEvent) -> None:
-        """Come to a bar."""
-        self._bar_no += 1
-        first_open = self._opens.setdefault(event.symbol, event.open)
-        self._growth[event.symbol] = event.close / first_open
-        self.cursor = event.close_ns, event.symbol
+    def enter(self, event: MarketEvent) -> None:
+        """Come to a bar or a tick."""
+        if isinstance(event, BarEvent):
+            self._bar_no += 1
+            first_open = self._opens.setdefault(event.symbol, event.open)
+            self._growth[event.symbol] = event.close / first_open
+        self._come_to(place_of(event))
+
+    def _come_to(self, place: Place) -> None:
+        self.place = place
+        # A tick follows every bar of its instant.
+        self.cursor = place[0], (place[2] if place[1] == BAR else _AFTER_ALL)
 
     def stamp(self, fills: Sequence[Fill] = ()) -> dict[str, Any]:
         """Return the fields that number the next entry and say where it stands; count its fills."""
         self._entry_no += 1
-        close_ns, symbol = self.cursor
+        close_ns, _, symbol, _ = self.place
         first = self._fill_count + 1
         self._count(fills)
         return self.name() | {
@@ -134,11 +152,12 @@ class Tally:
         }
 
     def leave(self, equity_nanos: int) -> None:
-        """End a bar."""
+        """End a bar or a tick; the account is measured at the close of bars."""
         self.is_mid_bar = False
-        self._metrics.add_close(
-            self.cursor[0], equity=equity_nanos / NANOS, benchmark=self.benchmark
-        )
+        if self.place[1] == BAR:
+            self._metrics.add_close(
+                self.cursor[0], equity=equity_nanos / NANOS, benchmark=self.benchmark
+            )
 
     def time(self, latency_ns: int, cpu_ns: int) -> None:
         """Take the times of one decision: from asking to answer, and of the child's CPU."""

@@ -11,7 +11,8 @@ from strategy_engine.execution.history import Cursor, History, Series
 from strategy_engine.execution.model import Execution, Observation
 from strategy_engine.execution.native_desk import NativeDesk
 from strategy_engine.execution.tally import Kept, Tally
-from strategy_engine.market.feeds import BarEvent
+from strategy_engine.execution.ticks import TickHistory
+from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
 from strategy_engine.venue.model import BarProcessed, Closed, RiskState
@@ -45,16 +46,6 @@ class AnyDesk(Protocol):
         """Return the account as the ledger keeps it."""
         ...
 
-    def mark(
-        self, event: BarEvent, *, cancel_entries: bool = False, flatten: bool = False
-    ) -> BarProcessed | None:
-        """Let a bar fill and mark; the entry is to be kept before the strategy hears of its fills.
-
-        With `cancel_entries`, what could open a position is taken back first; with `flatten`,
-        everything is, and the instrument's position is closed at this bar's open.
-        """
-        ...
-
     def close(self) -> Closed:
         """Take back every order, and return the entry that ends the execution."""
         ...
@@ -77,7 +68,14 @@ class Trader(Protocol):
         """What its orders pass."""
         ...
 
-    async def load(self, talk: Conversation, series: Mapping[str, Series]) -> int:
+    @property
+    def takes_ticks(self) -> bool:
+        """Whether it has a use for quotes and trades."""
+        ...
+
+    async def load(
+        self, talk: Conversation, series: Mapping[str, Series], ticks: TickHistory
+    ) -> int:
         """Give the process its code; return how many bars of history it wants."""
         ...
 
@@ -89,12 +87,22 @@ class Trader(Protocol):
         """Let the strategy start where its desk stands."""
         ...
 
-    async def decide(self, event: BarEvent) -> BarProcessed:
-        """Show the strategy a bar, after what became of its orders; return the bar's last entry."""
+    def mark(
+        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
+    ) -> BarProcessed | None:
+        """Let a bar or tick fill and mark; the entry is to be kept before the strategy hears of it.
+
+        With `cancel_entries`, what could open a position is taken back first; with `flatten`,
+        everything is, and the instrument's position is closed at the next price.
+        """
         ...
 
-    def pass_by(self, event: BarEvent) -> BarProcessed:
-        """End a bar without asking the strategy; return the bar's last entry."""
+    async def decide(self, event: MarketEvent) -> BarProcessed | None:
+        """Show the strategy a bar or tick; return its last entry, None where nothing changed."""
+        ...
+
+    def pass_by(self, event: MarketEvent) -> BarProcessed | None:
+        """End a bar or tick without asking the strategy; return its last entry, if it has one."""
         ...
 
     async def catch_up(self, seen: Cursor) -> None:
@@ -129,8 +137,16 @@ class SignalTrader:
         """What its orders pass."""
         return self.desk.venue
 
-    async def load(self, talk: Conversation, series: Mapping[str, Series]) -> int:
+    @property
+    def takes_ticks(self) -> bool:
+        """Whether it has a use for quotes and trades: a signal is given on bars."""
+        return False
+
+    async def load(
+        self, talk: Conversation, series: Mapping[str, Series], ticks: TickHistory
+    ) -> int:
         """Give the process its code; return how many bars of history it wants."""
+        del ticks
         self._talk = talk
         terms = [each.terms for each in series.values()]
         return (await talk.load(self._content, self._settings, terms)).lookback
@@ -153,17 +169,23 @@ class SignalTrader:
         tally = self.desk.tally
         await _there(self._talk).warm_up(tally.history.frames_before(tally.known), tally.state)
 
-    async def decide(self, event: BarEvent) -> BarProcessed:
-        """Show the strategy a bar with its fills; return the bar's last entry."""
-        desk = self.desk
-        started_ns = time.perf_counter_ns()
-        decided = await _there(self._talk).decide(desk.bar_message(event))
-        desk.tally.time(time.perf_counter_ns() - started_ns, decided.cpu_ns)
-        return desk.conclude(event, rules.decision_of(decided), decided.state)
+    def mark(
+        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
+    ) -> BarProcessed | None:
+        """Let a bar fill and mark; the entry is to be kept before the strategy hears of it."""
+        return self.desk.mark(_bar(event), cancel_entries=cancel_entries, flatten=flatten)
 
-    def pass_by(self, event: BarEvent) -> BarProcessed:
+    async def decide(self, event: MarketEvent) -> BarProcessed:
+        """Show the strategy a bar with its fills; return the bar's last entry."""
+        desk, bar = self.desk, _bar(event)
+        started_ns = time.perf_counter_ns()
+        decided = await _there(self._talk).decide(desk.bar_message(bar))
+        desk.tally.time(time.perf_counter_ns() - started_ns, decided.cpu_ns)
+        return desk.conclude(bar, rules.decision_of(decided), decided.state)
+
+    def pass_by(self, event: MarketEvent) -> BarProcessed:
         """End a bar without asking the strategy; return the bar's last entry."""
-        return self.desk.conclude(event, None, None)
+        return self.desk.conclude(_bar(event), None, None)
 
     async def catch_up(self, seen: Cursor) -> None:
         """Show the strategy the bars after `seen`."""
@@ -199,10 +221,18 @@ class NativeTrader:
         """What its orders pass."""
         return self.desk.venue
 
-    async def load(self, talk: Conversation, series: Mapping[str, Series]) -> int:
+    @property
+    def takes_ticks(self) -> bool:
+        """Whether it has a use for quotes and trades."""
+        return True
+
+    async def load(
+        self, talk: Conversation, series: Mapping[str, Series], ticks: TickHistory
+    ) -> int:
         """Give the process its code; return how many bars of history it wants."""
         self._talk = talk
-        return (await talk.load_native(self._content, self._settings, series)).lookback
+        loaded = await talk.load_native(self._content, self._settings, series, ticks.offers)
+        return loaded.lookback
 
     def sit_down(self, mine: Execution, past: History) -> None:
         """Take a desk, as if nothing had been traded yet."""
@@ -223,16 +253,22 @@ class NativeTrader:
         desk = self.desk
         desk.started(await _there(self._talk).warm_up_native(desk.warm_up_message()))
 
-    async def decide(self, event: BarEvent) -> BarProcessed:
-        """Show the strategy a bar, after what became of its orders; return the bar's last entry."""
+    def mark(
+        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
+    ) -> BarProcessed | None:
+        """Let a bar or tick fill and mark; the entry is to be kept before the strategy hears."""
+        return self.desk.mark(event, cancel_entries=cancel_entries, flatten=flatten)
+
+    async def decide(self, event: MarketEvent) -> BarProcessed | None:
+        """Show the strategy a bar or tick; return its last entry, None where nothing changed."""
         desk = self.desk
         started_ns = time.perf_counter_ns()
-        acted = await _there(self._talk).act(desk.bar_message(event))
+        acted = await _there(self._talk).act(desk.message(event))
         desk.tally.time(time.perf_counter_ns() - started_ns, acted.cpu_ns)
         return desk.conclude(event, acted)
 
-    def pass_by(self, event: BarEvent) -> BarProcessed:
-        """End a bar without asking the strategy; return the bar's last entry."""
+    def pass_by(self, event: MarketEvent) -> BarProcessed | None:
+        """End a bar or tick without asking the strategy; return its last entry, if it has one."""
         return self.desk.conclude(event, None)
 
     async def catch_up(self, seen: Cursor) -> None:
@@ -261,6 +297,12 @@ class NativeTrader:
 def trader_of(content: Content, settings: Settings) -> Trader:
     """Return who trades a version: the one place where its kernel is asked for."""
     return (NativeTrader if content.is_native else SignalTrader)(content, settings)
+
+
+def _bar(event: MarketEvent) -> BarEvent:
+    if not isinstance(event, BarEvent):
+        raise TypeError(f"a signal strategy is shown bars, not {type(event).__name__}")
+    return event
 
 
 def _there[T](thing: T | None) -> T:

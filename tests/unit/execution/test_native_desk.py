@@ -193,7 +193,7 @@ def play(
         if number in paused:
             yield desk.conclude(event, None)
             continue
-        yield desk.conclude(event, known.act(desk.bar_message(event)))
+        yield desk.conclude(event, known.act(desk.message(event)))
 
 
 def begun(desk: NativeDesk) -> Counting:
@@ -331,7 +331,7 @@ def test_timers_wait_for_the_last_bar_of_an_instant() -> None:
     strategy, flags = begun(going), []
     for event in EVENTS[:40]:
         going.mark(event)
-        message = going.bar_message(event)
+        message = going.message(event)
         flags.append((event.close_ns, event.symbol, message.is_last))
         going.conclude(event, strategy.act(message))
     together = {at for at, symbol, _ in flags if symbol == "GOOGL.SIM"}
