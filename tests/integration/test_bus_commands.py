@@ -65,7 +65,9 @@ def _after(entry: Received, positions: Any) -> bool:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
+def data_dir(tmp_path: Path, server: str | None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if server is not None:
+        monkeypatch.setenv("DATABASE_URL", server)
     world.create_tables(tmp_path)
     return tmp_path
 

@@ -14,10 +14,10 @@ import pytest
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import InvalidError, UnavailableError
 from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus
+from strategy_engine.infra import database
 from strategy_engine.infra.bus import codec
 from strategy_engine.infra.bus.local import LocalBus
 from strategy_engine.infra.bus.model import Encoding, Layout, Message
-from strategy_engine.infra.database import Database, control_url, ledger_url
 from strategy_engine.market import busrules
 from strategy_engine.market.busbars import BusBars, Source
 from strategy_engine.market.model import Bars, Timeframe
@@ -100,7 +100,7 @@ class Node:
 
 @asynccontextmanager
 async def listening(data_dir: Path, bus: Any) -> AsyncIterator[Node]:
-    home, ledger = Database(control_url(data_dir)), Database(ledger_url(data_dir))
+    home, ledger = database.open_both(data_dir, world.server())
     source = Source(stream="trader-MARKET-DATA-001:stream")
     bars = BusBars(bus=bus, source=source, record=ledger, home=home, clock=SystemClock())
     reading = asyncio.create_task(bars.run())
@@ -170,8 +170,12 @@ async def replayed(data_dir: Path, symbols: list[str], bars: Bars = SAMPLE) -> l
         return await told(control, ended.execution_id)
 
 
-async def test_bars_from_the_bus_make_the_trades_of_a_replay_of_the_same_bars(tmp_path, bus):
+async def test_bars_from_the_bus_make_the_trades_of_a_replay_of_the_same_bars(
+    tmp_path, bus, server, monkeypatch
+):
     expected = await replayed(tmp_path / "replay", ["EUR/USD.SIM"])
+    if server is not None:
+        monkeypatch.setenv("DATABASE_URL", server)
     data_dir = tmp_path / "bus"
     async with (
         engine(data_dir, ["EUR/USD.SIM"], SAMPLE.slice(0, PAST)) as control,

@@ -35,28 +35,22 @@ STREAM = LAYOUT.stream_of("")
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
+async def files(tmp_path: Path, server: str | None) -> AsyncIterator[tuple[Database, Database]]:
     for metadata, url in (
-        (database.control, database.control_url(tmp_path)),
-        (database.ledger, database.ledger_url(tmp_path)),
+        (database.control, database.control_url(tmp_path, server)),
+        (database.ledger, database.ledger_url(tmp_path, server)),
     ):
         engine = database.sync_engine(url)
         metadata.create_all(engine)
         engine.dispose()
-    return tmp_path
-
-
-@pytest.fixture
-async def files(data_dir: Path) -> AsyncIterator[tuple[Database, Database]]:
-    control = Database(database.control_url(data_dir))
-    ledger = Database(database.ledger_url(data_dir))
+    control, ledger = database.open_both(tmp_path, server)
     yield control, ledger
     await control.aclose()
     await ledger.aclose()
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with servers.running(tmp_path_factory.mktemp("redis")) as running:
         yield running
 
@@ -367,62 +361,69 @@ def test_a_payload_is_the_same_in_both_encodings(encoding):
     assert msgspec.convert(codec.decode(message), topics.StrategyTrade) == traded("exec_a", 1)
 
 
-def published(server: Any) -> list[str]:
-    return [msgspec.json.decode(each["payload"])["event_id"] for each in server.entries(STREAM)]
+def published(redis: Any) -> list[str]:
+    return [msgspec.json.decode(each["payload"])["event_id"] for each in redis.entries(STREAM)]
 
 
-async def test_redis_killed_under_load_loses_nothing_and_keeps_the_order(files, server):
-    bus = RedisBus(server.url, LAYOUT)
+async def test_redis_killed_under_load_loses_nothing_and_keeps_the_order(files, redis):
+    bus = RedisBus(redis.url, LAYOUT)
     async with running(make(files, bus)):
         async with asyncio.TaskGroup() as group:
             lives = {
                 name: group.create_task(live(files, name, 150)) for name in ("exec_a", "exec_b")
             }
             for _ in range(2):
-                await until(lambda: len(published(server)) > 10)
-                server.kill()
+                await until(lambda: length(redis, LAYOUT) > 10)
+                redis.kill()
                 await asyncio.sleep(0.3)
-                server.start()
+                redis.start()
         await all_published(files)
     await bus.aclose()
 
-    told = published(server)
+    told = published(redis)
     for name, happened in lives.items():
         assert of(name, told) == happened.result()
 
 
 async def test_a_relay_killed_again_and_again_loses_nothing_and_keeps_the_order(
-    files, data_dir, server
+    files, tmp_path, server, redis
 ):
     lives = {}
     for number in range(2):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, RUNNERS / "relay_process.py", data_dir, server.url),
+            *(sys.executable, RUNNERS / "relay_process.py", tmp_path, redis.url, server or ""),
             stdout=asyncio.subprocess.PIPE,
         )
         assert await process.stdout.readline() == b"ready\n"
-        name, seen = f"exec_{number}", len(all_entries(server))
+        name, seen = f"exec_{number}", length(redis)
         living = asyncio.create_task(live(files, name, 80))
-        await until(lambda least=seen: len(all_entries(server)) > least + 20)
+        await until(lambda least=seen: length(redis) > least + 20)
         process.kill()
         await process.wait()
         assert not living.done()
         lives[name] = await living
 
-    bus = RedisBus(server.url, Layout())
+    bus = RedisBus(redis.url, Layout())
     last = make(files, bus)
     await last._report()
     await last.drain()
     await bus.aclose()
 
-    told = [msgspec.json.decode(each["payload"])["event_id"] for each in all_entries(server)]
+    told = [msgspec.json.decode(each["payload"])["event_id"] for each in all_entries(redis)]
     assert set(told) == {event for happened in lives.values() for event in happened}
     for name, happened in lives.items():
         trades = [each for each in of(name, told) if each.endswith(".trade")]
         assert trades == happened[1:-1]
 
 
-def all_entries(server: Any) -> list[dict[str, bytes]]:
-    names = (topics.STARTED, topics.TRADE, topics.STOPPED)
-    layout = Layout()
-    return [each for name in names for each in server.entries(layout.stream_of(name))]
+NAMES = (topics.STARTED, topics.TRADE, topics.STOPPED)
+
+
+def all_entries(redis: Any) -> list[dict[str, bytes]]:
+    return [each for name in NAMES for each in redis.entries(Layout().stream_of(name))]
+
+
+def length(redis: Any, layout: Layout | None = None) -> int:
+    streams = {(layout or Layout()).stream_of(name) for name in NAMES}
+    with redis.client() as client:
+        return sum(client.xlen(stream) for stream in streams)

@@ -8,13 +8,11 @@ from strategy_engine.core.clock import SystemClock
 from strategy_engine.infra import database, relay
 from strategy_engine.infra.bus import broker
 from strategy_engine.infra.bus.broker import BusSettings
-from strategy_engine.infra.database import Database
 from strategy_engine.infra.relay import Keeping, Relay
 
 
-async def main(data_dir: Path, url: str) -> None:
-    control = Database(database.control_url(data_dir))
-    ledger = Database(database.ledger_url(data_dir))
+async def main(data_dir: Path, url: str, server: str | None) -> None:
+    control, ledger = database.open_both(data_dir, server)
     settings = BusSettings(url=url)
     publisher = Relay(
         name=relay.EXECUTIONS,
@@ -31,4 +29,4 @@ async def main(data_dir: Path, url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] or None))
