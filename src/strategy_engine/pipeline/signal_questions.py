@@ -77,14 +77,14 @@ class SignalQuestions:
         """Save, drop and reload its instances at a bar, in one process."""
         ledgered = await asyncio.to_thread(through.replay, real, job.settings)
         restarted: dict[str, Answer] = {}
-        async with children.open(job.content.warm, f"restart of {job.strategy_id}") as talk:
-            await talk.load(job, real)
-            for when, at in contract.restart_points(ledgered.held).items():
-                try:
+        when = "in another process"
+        try:
+            async with children.open(job.content.warm, f"restart of {job.strategy_id}") as talk:
+                await talk.load(job, real)
+                for when, at in contract.restart_points(ledgered.held).items():
                     restarted[when] = await talk.backtest(real, restart_at=at)
-                except (StrategyFailedError, ChildDiedError) as error:
-                    restarted[when] = error
-                    break
+        except (StrategyFailedError, ChildDiedError) as error:
+            restarted[when] = error
         return Restarted(answers=restarted)
 
     def sharing(self, job: Job, real: History) -> SignalSharing:

@@ -18,6 +18,11 @@ class SignalSpeech:
         return signals.ADVICE
 
     @property
+    def idle_parameters(self) -> frozenset[str]:
+        """The engine's parameters that change nothing for it: those of native orders."""
+        return frozenset({"leverage", "max_volume_share"})
+
+    @property
     def answer(self) -> type[messages.FromChild]:
         """What a backtest is answered by."""
         return messages.Backtested

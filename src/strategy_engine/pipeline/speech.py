@@ -21,6 +21,11 @@ class Speech(Protocol):
         ...
 
     @property
+    def idle_parameters(self) -> frozenset[str]:
+        """The engine's parameters that change nothing for such a version."""
+        ...
+
+    @property
     def answer(self) -> type[messages.FromChild]:
         """What a backtest is answered by."""
         ...

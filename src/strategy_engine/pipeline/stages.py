@@ -21,6 +21,7 @@ from strategy_engine.pipeline import (
     paper,
     risk,
     rules,
+    speech,
     syntax,
     trial,
 )
@@ -97,7 +98,7 @@ async def syntax_check(job: Job, tools: Tools) -> StageResult:
         loaded, constructed = await _construct(job, tools)
         checks.append(constructed)
     if loaded is not None:
-        extra += _unbound(job, loaded)
+        extra += _unused(job, loaded)
     return rules.conclude(
         model.SYNTAX_CHECK,
         checks,
@@ -278,6 +279,14 @@ async def _construct(job: Job, tools: Tools) -> tuple[messages.Loaded | None, Ch
     bound = ", ".join(loaded.bound) or "no parameter"
     message = f"{loaded.class_name} constructs, with {bound} from the parameters"
     return loaded, rules.check("constructs", message, passed=True)
+
+
+def _unused(job: Job, loaded: messages.Loaded) -> list[Finding]:
+    idle = speech.of(job.content).idle_parameters & job.content.parameters.keys()
+    names = ", ".join(sorted(idle - set(loaded.bound)))
+    message = f"{names}: taken by the engine, and without effect on a strategy of this kind"
+    told = [Finding(level=Level.WARNING, message=message)] if names else []
+    return told + _unbound(job, loaded)
 
 
 def _unbound(job: Job, loaded: messages.Loaded) -> list[Finding]:

@@ -20,6 +20,7 @@ from strategy_engine.pipeline.rules import Cut
 from strategy_engine.sandbox.launcher import ChildDiedError
 
 MOST_FED = 10_000  # bars and ticks; each takes a way to the process and back
+MOST_COMPARED = 10_000  # bars of each instrument, traded with the usual history and with twice it
 LAST_HAND_OVER = 300  # a process is replaced before so many bars,
 HANDED_OVER = 500  # and after so many it must have come to the same choices for a while
 
@@ -57,12 +58,13 @@ class NativeQuestions:
 
     async def longer(self, talk: Conversation, job: Job, seen: History, lookback: int) -> Longer:
         """Start in the middle, with the usual history to request bars from, and with twice it."""
-        part = seen.skip(2 * lookback)
+        recent = seen.last(2 * lookback + MOST_COMPARED)
+        part = recent.skip(2 * lookback)
         if any(not len(each.bars) for each in part.series):
             return Longer(lookback=2 * lookback, part=part)
         await talk.load(job, seen)
-        usual = await talk.backtest(seen.skip(lookback), warm_up=lookback)
-        chosen = await talk.backtest(seen, warm_up=2 * lookback)
+        usual = await talk.backtest(recent.skip(lookback), warm_up=lookback)
+        chosen = await talk.backtest(recent, warm_up=2 * lookback)
         return Longer(lookback=2 * lookback, part=part, usual=usual, chosen=chosen)
 
     async def fed(self, job: Job, seen: History, children: Children) -> list[Cut]:

@@ -18,6 +18,11 @@ class NativeSpeech:
         return steps.ADVICE
 
     @property
+    def idle_parameters(self) -> frozenset[str]:
+        """The engine's parameters that change nothing for it: its orders say all that."""
+        return frozenset({"position_size", "stop_loss", "take_profit"})
+
+    @property
     def answer(self) -> type[messages.FromChild]:
         """What a backtest is answered by."""
         return messages.NativeBacktested
