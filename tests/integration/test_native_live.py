@@ -7,11 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from strategy_engine.core import clock, money
 from strategy_engine.execution.model import Desired, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.execution.native_desk import ENDED, HELD_BACK, LEAVING
+from strategy_engine.market.service import Catalogue
 
 PROGRAM = Path(__file__).parent / "runners" / "native_world.py"
 _spec = importlib.util.spec_from_file_location("native_world", PROGRAM)
@@ -64,7 +67,7 @@ async def test_shipped_strategies_trade_live_what_the_engine_replays_of_their_ba
         assert expected
         assert [(each.order_id, each.side, each.quantity, each.price) for each in trades] == [
             (
-                f"{ended.execution_id}-{each.client_order_id}",
+                f"{ended.execution_id}-{each.order_id}",
                 each.side,
                 Decimal(each.lots),
                 Decimal(each.price_ticks) / 100_000,
@@ -217,3 +220,56 @@ async def test_an_order_beyond_a_limit_is_denied_and_the_strategy_goes_on(
     assert {each.denial_code for each in denied} == {"max_position_size"}
     assert ended.performance_metrics["denial_count"] == len(denied) == 20
     assert ended.fill_count == 0
+
+
+GOOGL = "GOOGL.SIM"
+
+
+def ticks_of_googl(data_dir: Path) -> None:
+    """Give an instrument quotes and trades: some in every bar, and some at its very close."""
+    bars = Catalogue(data_dir).bars(GOOGL)
+    quotes = ["ts_utc,bid,ask,bid_size,ask_size"]
+    trades = ["ts_utc,price,size"]
+    for index in range(native.WARM_UP, native.WARM_UP + 100):
+        prices = (bars.open[index], bars.low[index], bars.high[index], bars.close[index])
+        for number, price in enumerate(prices):
+            at_ns = int(bars.ts_ns[index]) + bars.timeframe_ns * (number + 1) // 4
+            at = np.datetime64(at_ns, "ns")
+            quotes.append(f"{at}Z,{price:.2f},{price + 0.02:.2f},100,100")
+            trades.append(f"{at}Z,{price + 0.01:.2f},50")
+    for what, rows in (("quotes", quotes), ("trades", trades)):
+        path = data_dir / f"{what}.csv"
+        path.write_text("\n".join(rows))
+        report = Catalogue(data_dir).import_ticks(path, GOOGL, what)
+        assert report.accepted, report
+
+
+async def test_quotes_and_trades_are_the_market_where_there_are_any(
+    control: Any, node: Any, data_dir: Path
+) -> None:
+    ticks_of_googl(data_dir)
+    catalogue = Catalogue(data_dir)
+    end_ns = int(catalogue.bars(GOOGL).close_ns[native.WARM_UP + 110])
+    config = ExecutionConfig(speed=0.0, warm_up=native.WARM_UP, end_ns=end_ns, symbols=(GOOGL,))
+    code = (native.FOLDER / "ema_cross_trailing_stop.py").read_text()
+    parameters = native.SHIPPED["ema_cross_trailing_stop"] | {"trade_size": 10}
+    strategy_id = await native.deployed(control, "Ticks", code, parameters=parameters)
+    started = await control.executions.start(strategy_id, config, actor="tester")
+    ended = await control.executions.wait_ended(started.execution_id, 60)
+    content = (await control.registry.get(strategy_id)).content
+    expected = await native.replayed(node, content, config, catalogue)
+    trades = await control.records.trades(ended.execution_id, limit=100_000)
+    orders = await native.orders_of(control, ended.execution_id)
+    assert (ended.end_reason, ended.error) == ("completed", None)
+    assert not [each for each in ended.notices if "it wants" in each]
+    assert ("TRAILING_STOP_MARKET", "filled") in {(each[1], each[2]) for each in orders}
+    assert [(each.order_id, each.side, each.timestamp, each.pnl) for each in trades] == [
+        (
+            f"{ended.execution_id}-{each.order_id}",
+            each.side,
+            clock.from_nanos(each.ts_ns),
+            money.to_decimal(each.pnl_nanos),
+        )
+        for each in expected
+    ]
+    assert await native.adds_up(control, ended.execution_id)

@@ -1,6 +1,7 @@
 """What the tests of live native strategies share: strategies, and how to read what they did."""
 
 import asyncio
+import dataclasses
 import importlib.util
 import sys
 from collections import Counter
@@ -8,18 +9,20 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import nautilus_trader.examples.strategies as shipped
 
 from strategy_engine.execution import history as histories
 from strategy_engine.execution import rules
+from strategy_engine.execution import ticks as market_ticks
 from strategy_engine.execution.conversation import Conversation
 from strategy_engine.execution.model import (
     ExecutionConfig,
 )
 from strategy_engine.market.service import Catalogue
-from strategy_engine.matching.exchange import Exchange
-from strategy_engine.matching.ticket import Executed, Instruction
+from strategy_engine.matching.model import Fill
+from strategy_engine.pipeline import history as pipeline
+from strategy_engine.pipeline.native import answers, replay
+from strategy_engine.pipeline.native.speech import NativeSpeech
 from strategy_engine.registry.model import Content, Trigger
 from strategy_engine.sandbox.launcher import ChildLimits
 from strategy_engine.sandbox.protocol import messages
@@ -47,7 +50,6 @@ SHIPPED: dict[str, dict[str, Any]] = {
         "trigger_type": "LAST_PRICE",
     },
 }
-_instruction = msgspec.msgpack.Decoder(Instruction).decode
 
 # What it does next depends on every bar and on every fill it has heard of, each exactly once. By
 # turns it enters by a bracket, and by a market order that it protects itself when it hears of it.
@@ -207,32 +209,32 @@ async def adds_up(control: Any, execution_id: str) -> bool:
     return {each.order_id: each.filled_lots for each in orders if each.filled_lots} == filled
 
 
-async def replayed(node: Any, content: Content, config: ExecutionConfig) -> list[Executed]:
+async def replayed(
+    node: Any, content: Content, config: ExecutionConfig, catalogue: Catalogue = CATALOGUE
+) -> list[Fill]:
     """Return the fills of the engine's own replay of what a backtest in a child asked for."""
     settings = rules.settings_of(content, config)
-    series = histories.load(CATALOGUE, settings.symbols, None, config.end_ns)
+    found = histories.load(catalogue, settings.symbols, None, config.end_ns)
+    ticks = market_ticks.load(catalogue, settings.symbols)
+    whole = pipeline.history(
+        [
+            dataclasses.replace(
+                pipeline.series(each.instrument, each.bars, each.timeframe),
+                quotes=ticks.quotes.get(symbol),
+                trades=ticks.trades.get(symbol),
+            )
+            for symbol, each in found.items()
+        ]
+    )
+    question = NativeSpeech().backtest(whole, warm_up=WARM_UP, restart_at=None)
     child = await node.zygotes.child("nautilus", ChildLimits(), "backtest")
     talk = Conversation(child, decision_timeout_s=60.0)
-    await talk.load_native(content, settings, series)
-    bars = series[EURUSD].bars
-    whole = histories._frame(EURUSD, bars, 0, len(bars))
-    question = messages.NativeBacktest(bars=[whole], warm_up=WARM_UP)
+    await talk.load_native(content, settings, found, ticks.offers)
     answer = messages.decode_from_child(await child.request(messages.encode(question), 60.0))
     await child.close()
     assert isinstance(answer, messages.NativeBacktested)
-    steps = {each.index: each.asked for each in answer.steps}
-    exchange = Exchange(
-        settings.capital_nanos, [series[EURUSD].terms], settings.rules, settings.conditions
-    )
-    for index in range(-1, len(bars) - WARM_UP):
-        if index >= 0:
-            at = index + WARM_UP
-            times = int(bars.ts_ns[at]), int(bars.close_ns[at])
-            ticks = series[EURUSD].ticks_at(at)
-            exchange.meet(EURUSD, times, ticks, series[EURUSD].volume_lots_at(at))
-        given = [(each.ts_ns, _instruction(each.instruction)) for each in steps.get(index, [])]
-        exchange.ask(given)
-    return exchange.seen
+    part = whole.skip(WARM_UP)
+    return list(replay.play(answers.unpack(answer, part), part, settings).ledgered.fills)
 
 
 def in_the_middle(control: Any, execution_id: str, after: int) -> Callable[[], Awaitable[bool]]:
