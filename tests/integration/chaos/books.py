@@ -1,6 +1,7 @@
 """What an engine's databases say, read from outside it."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ class Books:
     def done_steps(self) -> int:
         """Return how many steps all workflows have done."""
         return self.number(WORKFLOWS, "SELECT count(*) FROM operation_outputs")
+
+    def entries_of(self, execution_ids: Iterable[str]) -> dict[str, int]:
+        """Return how many ledger entries each of these executions has come to."""
+        found = dict(self.rows(LEDGER, "SELECT execution_id, entry_no FROM checkpoints"))
+        return {each: int(found.get(each, 0)) for each in execution_ids}
 
     def entries(self) -> int:
         """Return how many ledger entries all executions have come to."""

@@ -89,6 +89,15 @@ class Ledgered:
             for each in self.trades
         ]
 
+    def moves_before(self, close_ns: int) -> list[tuple[Any, ...]]:
+        """Return the trades of the bars up to one that closes then."""
+        last = from_nanos(close_ns)
+        return [
+            move
+            for each, move in zip(self.trades, self.moves(), strict=True)
+            if each.timestamp < last
+        ]
+
     def curve(self) -> list[tuple[Any, ...]]:
         return [(each.close_ns, each.equity, each.cash, each.bar_index) for each in self.equity]
 

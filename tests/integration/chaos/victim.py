@@ -18,7 +18,10 @@ ZYGOTE = "zygote"
 CHILD = "child"
 
 GONE_S = 10.0
-BACK_S = 30.0
+BACK_S = 60.0
+
+
+type Moved[T] = Callable[[T, T], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +115,12 @@ class Victim:
             return zygotes
         return [each.pid for each in found if each.parent in zygotes]
 
-    def kill(self, what: str, chance: random.Random, progress: Callable[[], int]) -> Kill:
+    def kill[T](
+        self, what: str, chance: random.Random, look: Callable[[], T], has_moved: Moved[T]
+    ) -> Kill:
         """Kill -9 by chance, start again what does not start by itself, and wait for work.
 
-        `progress` is a number that grows while the killed part works.
+        `has_moved` compares what `look` saw when health answered with what it sees later.
         """
         pids = self.those(what)
         chosen = pids if what == ALL else [chance.choice(pids)] if pids else []
@@ -132,8 +137,8 @@ class Victim:
             until(lambda: self._is_back(what, chosen), self.engine.tail(), BACK_S)
             self.ask("/health")
         healthy = time.monotonic()
-        before = progress()
-        until(lambda: progress() > before, self.engine.tail(), BACK_S)
+        before = look()
+        until(lambda: has_moved(before, look()), self.engine.tail(), BACK_S)
         kill = Kill(what=what, healthy_s=healthy - died, moving_s=time.monotonic() - died)
         self.kills.append(kill)
         return kill
