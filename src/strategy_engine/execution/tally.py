@@ -54,6 +54,7 @@ class Tally:
         self._entry_no = 0
         self._fill_count = 0
         self._bar_no = 0
+        self._measured_ns = -1
         self._opens = history.first_opens()
         self._growth = dict.fromkeys(history.series, 1.0)
         self._metrics = LiveMetrics(
@@ -83,6 +84,7 @@ class Tally:
         for _, points in itertools.groupby(kept.equity, key=lambda each: each.bar_index):
             point = next(points)  # what follows it was known between two bars
             if point.bar_index >= 0:
+                self._measured_ns = point.close_ns
                 self._metrics.add_close(
                     point.close_ns, equity=float(point.equity), benchmark=point.benchmark
                 )
@@ -152,11 +154,13 @@ class Tally:
         }
 
     def leave(self, equity_nanos: int) -> None:
-        """End a bar or a tick; the account is measured at the close of bars."""
+        """End a bar or a tick; the account is measured at the instants that bars close at."""
         self.is_mid_bar = False
         if self.place[1] == BAR:
+            self._measured_ns = self.place[0]
+        if self.place[0] == self._measured_ns:
             self._metrics.add_close(
-                self.cursor[0], equity=equity_nanos / NANOS, benchmark=self.benchmark
+                self._measured_ns, equity=equity_nanos / NANOS, benchmark=self.benchmark
             )
 
     def time(self, latency_ns: int, cpu_ns: int) -> None:

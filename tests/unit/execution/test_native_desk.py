@@ -1,5 +1,6 @@
 """The desk of a native execution, driven bar by bar by a strategy that counts what it is told."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import Iterator
@@ -7,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from strategy_engine.core import money
+from strategy_engine.core.clock import SystemClock
 from strategy_engine.execution import history as histories
 from strategy_engine.execution.model import ExecutionConfig
 from strategy_engine.execution.native_desk import NativeDesk
 from strategy_engine.execution.rules import ContractBrokenError
 from strategy_engine.execution.tally import Kept
-from strategy_engine.market.feeds import BarEvent
+from strategy_engine.execution.ticks import TickHistory
+from strategy_engine.market.feeds import BarEvent, MarketEvent
+from strategy_engine.market.model import Quotes, Trades
+from strategy_engine.market.replay import MarketReplay
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.model import Conditions, Rules, Side
 from strategy_engine.matching.ticket import (
@@ -56,7 +62,7 @@ _tickets = msgspec.msgpack.Decoder(list[Ticket]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def desk(kept: Kept | None = None, **limits: Any) -> NativeDesk:
+def desk(kept: Kept | None = None, past: histories.History = HISTORY, **limits: Any) -> NativeDesk:
     how = Rules(allow_short=True)
     given_limits = {"symbols": frozenset(SYMBOLS), "fee_ppm": how.fee_ppm} | limits
     venue = NativeVenue(
@@ -68,7 +74,7 @@ def desk(kept: Kept | None = None, **limits: Any) -> NativeDesk:
         limits=Limits(**given_limits),
         epoch=1,
     )
-    made = NativeDesk(venue, HISTORY, CAPITAL_NANOS)
+    made = NativeDesk(venue, past, CAPITAL_NANOS)
     if kept is not None:
         made.restore(kept)
     return made
@@ -122,6 +128,30 @@ class Counting:
         ]
         state = json.dumps([self.bars, self.fills, self.refusals]).encode()
         return messages.NativeActed(asked=asked, state=state)
+
+    def act_on_tick(
+        self, tick: messages.NativeQuote | messages.NativeTrade
+    ) -> messages.NativeActed:
+        """Do on a quote now and then what is done on a bar; on a trade, nothing."""
+        before = self.fills, self.refusals
+        for event in _events(tick.events):
+            self.hear(event)
+        asked = []
+        if isinstance(tick, messages.NativeQuote) and (tick.ts_ns // QUARTER_NS) % 5 == 0:
+            like = messages.NativeBar(
+                symbol=tick.symbol,
+                open_ns=tick.ts_ns,
+                close_ns=tick.ts_ns,
+                ohlcv=(*tick.quote[:1] * 4, 0.0),
+            )
+            asked = [
+                messages.Asked(ts_ns=tick.ts_ns, instruction=msgspec.Raw(_encode(each)))
+                for each in self.ask(like)
+            ]
+        news = None
+        if before != (self.fills, self.refusals):
+            news = json.dumps([self.bars, self.fills, self.refusals]).encode()
+        return messages.NativeActed(asked=asked, state=news)
 
     def hear(self, event: OrderEvent) -> None:
         if isinstance(event, Executed):
@@ -194,6 +224,73 @@ def play(
             yield desk.conclude(event, None)
             continue
         yield desk.conclude(event, known.act(desk.message(event)))
+
+
+QUARTER_NS = 900 * 1_000_000_000
+
+
+def ticked() -> histories.History:
+    """Return the history with quotes and trades of one of its instruments, some at bars' closes."""
+    bars = HISTORY.series["EUR/USD.SIM"].bars
+    first = HISTORY.series["EUR/USD.SIM"].closed_by(START_NS)
+    every = [
+        (int(bars.ts_ns[at]) + number * QUARTER_NS, float(price))
+        for at in range(first, len(bars))
+        for number, price in enumerate((bars.low[at], bars.high[at], bars.close[at]), start=2)
+    ]
+    times = np.array([ts_ns for ts_ns, _ in every])
+    prices = np.array([price for _, price in every])
+    sizes = np.full(times.size, 1e10)
+    quotes = Quotes(ts_ns=times, bid=prices, ask=prices + 0.00002, bid_size=sizes, ask_size=sizes)
+    trades = Trades(ts_ns=times[::2], price=prices[::2], size=sizes[::2])
+    found = TickHistory(quotes={"EUR/USD.SIM": quotes}, trades={"EUR/USD.SIM": trades})
+    part = histories.load(CATALOGUE, SYMBOLS, None, END_NS)
+    return histories.begin(part, ExecutionConfig(start_ns=START_NS), 5, found)
+
+
+TICKED = ticked()
+
+
+async def happenings() -> list[MarketEvent]:
+    feed = MarketReplay(
+        bars=TICKED.bars(),
+        quotes=TICKED.ticks.quotes,
+        trades=TICKED.ticks.trades,
+        start_after_ns=TICKED.start_after_ns,
+        speed=0,
+        clock=SystemClock(),
+    )
+    return [event async for event in feed]
+
+
+def play_ticks(desk: NativeDesk, events: list[MarketEvent]) -> Iterator[BarProcessed]:
+    known = begun(desk)
+    for event in events:
+        if not desk.tally.is_before(event):
+            continue
+        if not desk.tally.is_mid_bar and (entry := desk.mark(event)) is not None:
+            yield entry
+        told = desk.message(event)
+        is_bar = isinstance(told, messages.NativeBar)
+        acted = known.act(told) if is_bar else known.act_on_tick(told)
+        if (entry := desk.conclude(event, acted)) is not None:
+            yield entry
+
+
+def test_from_whatever_tick_was_kept_last_the_same_entries_follow() -> None:
+    events = asyncio.run(happenings())
+    whole_desk = desk(past=TICKED, **LIMITED)
+    whole = list(play_ticks(whole_desk, events))
+    assert sum(len(each.fills) for each in whole) > 30
+    assert len([each for each in whole if each.is_decided]) < len(events)  # quiet ticks have none
+    assert any(each.fills and each.close_ns % (4 * QUARTER_NS) for each in whole)
+    for cut in range(1, len(whole), 7):
+        resumed = desk(kept_of(whole[:cut]), past=TICKED, **LIMITED)
+        rest = list(play_ticks(resumed, events))
+        assert [_plain(each) for each in rest] == [_plain(each) for each in whole[cut:]], cut
+        assert resumed.observe(is_final=True).performance_metrics["sharpe_ratio"] == pytest.approx(
+            whole_desk.observe(is_final=True).performance_metrics["sharpe_ratio"]
+        )
 
 
 def begun(desk: NativeDesk) -> Counting:
