@@ -17,6 +17,8 @@ SHIPPED = resources.files("nautilus_trader.examples.strategies")
 EMA_CROSS = (SHIPPED / "ema_cross.py").read_text()
 BRACKET = (SHIPPED / "ema_cross_bracket.py").read_text()
 QUOTER = (SHIPPED / "simpler_quoter.py").read_text()
+GRID = (SHIPPED / "grid_market_maker.py").read_text()
+VOLATILE = (SHIPPED / "volatility_market_maker.py").read_text()
 ENTERS_AND_LEAVES = """
 def on_bar(self, bar):
     self.bars += 1
@@ -116,10 +118,18 @@ async def test_two_instruments_are_one_account_and_one_strategy(make):
     assert [each.size for each in ledgered.held.values()] == [200, 150]
 
 
-@pytest.mark.parametrize("code", [QUOTER, EMA_CROSS])
-async def test_where_there_are_ticks_they_are_the_market(make, code):
+@pytest.mark.parametrize(
+    ("code", "parameters"),
+    [
+        (QUOTER, {}),
+        (EMA_CROSS, {"trade_size": 1000}),
+        (GRID, {"trade_size": 1000, "max_position": 5000}),
+        (VOLATILE, {"trade_size": 1000, "atr_period": 14, "atr_multiple": 0.1}),
+    ],
+)
+async def test_where_there_are_ticks_they_are_the_market(make, code, parameters):
     part = history.history([with_ticks(make.series(make.wave(150)))])
-    job = make.native(code, parameters={} if code == QUOTER else {"trade_size": 1000})
+    job = make.native(code, parameters=parameters)
     chosen = await run(make, job, part)
     ledgered = chosen.replay(part, job.settings)
     assert ledgered.fills
