@@ -284,7 +284,7 @@ class Control:
     def _relay(self) -> relay.Relay:
         return relay.Relay(
             name=relay.PIPELINES,
-            holder=EXECUTOR,
+            holder=self._settings.node_id,
             home=self._database,
             bus=self._bus,
             route=relay.pipelines(self._database),

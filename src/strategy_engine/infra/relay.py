@@ -25,6 +25,7 @@ from strategy_engine.infra.outbox import Waiting
 AT_ONCE = 500
 BUSY_S = 0.0
 IDLE_S = 0.1
+UNHEARD_S = 0.5  # inside the process nobody waits for an event
 AWAY_S = 0.25
 RETRY_DELAYS_S = (0.1, 0.25, 0.5, 1.0, 2.0)
 TRIM_S = 60.0
@@ -87,10 +88,13 @@ class Keeping:
     ----------
     published_s : float
         Seconds; 0 to forget what is published at once.
+    idle_s : float
+        How long to wait before looking again where nothing was found.
     """
 
     encoding: Encoding = Encoding.JSON
     published_s: float = 86_400.0
+    idle_s: float = IDLE_S
 
     @classmethod
     def of(cls, settings: BusSettings) -> Self:
@@ -98,6 +102,7 @@ class Keeping:
         return cls(
             encoding=settings.layout.encoding,
             published_s=settings.keep_s if settings.is_remote else 0.0,
+            idle_s=IDLE_S if settings.is_remote else UNHEARD_S,
         )
 
 
@@ -179,7 +184,7 @@ class Relay:
         if now_s - state.trimmed_s >= TRIM_S:
             state.trimmed_s = now_s
             await self._trim()
-        return BUSY_S if more else IDLE_S
+        return BUSY_S if more else self._keeping.idle_s
 
     # -- publishing
 
