@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from strategy_engine.core import versions
 from strategy_engine.core.errors import InvalidError, TooLargeError
 from strategy_engine.registry.model import Content
 
@@ -12,13 +13,6 @@ MAX_TESTS_BYTES = 1 << 20
 MAX_JSON_BYTES = 64 << 10
 MAX_NAME = 100
 
-# Semantic Versioning 2.0.0, semver.org, the expression of its FAQ.
-_SEMVER = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
-    r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
-    r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?",
-    re.ASCII,
-)
 _TEST_FILE = re.compile(r"test_\w+\.py", re.ASCII)
 
 
@@ -31,7 +25,7 @@ def check(content: Content) -> None:
         With the offending field, its value and what would be accepted.
     """
     _check_name(content.strategy_name)
-    if not _SEMVER.fullmatch(content.version):
+    if not versions.is_version(content.version):
         raise InvalidError(
             f"version {content.version!r} is not a semantic version; write it like 1.2.0",
             field="version",
@@ -46,20 +40,6 @@ def check(content: Content) -> None:
     _check_json("parameters", content.parameters)
     _check_json("risk_limits", content.risk_limits)
     _check_tests(content.tests)
-
-
-def version_order(version: str) -> tuple[Any, ...]:
-    """Return a key that sorts semantic versions by precedence (semver.org, section 11)."""
-    match = _SEMVER.fullmatch(version)
-    if match is None:
-        raise InvalidError(f"{version!r} is not a semantic version", field="version", value=version)
-    release = tuple(int(part) for part in match.group(1, 2, 3))
-    if match.group(4) is None:
-        return (*release, 1, ())
-    parts = tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in match.group(4).split(".")
-    )
-    return (*release, 0, parts)
 
 
 def _check_name(name: str) -> None:

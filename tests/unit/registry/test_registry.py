@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strategy_engine.core import versions
 from strategy_engine.core.clock import SteppedClock
 from strategy_engine.core.errors import (
     ConflictError,
@@ -220,7 +221,7 @@ def test_versions_sort_by_precedence_as_semver_org_gives_it():
         "1.10.0",
         "2.0.0",
     ]
-    assert sorted(ordered, key=rules.version_order) == ordered
+    assert sorted(ordered, key=versions.order) == ordered
 
 
 @given(st.text(max_size=20))
