@@ -74,7 +74,7 @@ class Listing:
 
     def whole_lots(self, volumes: NDArray[np.float64]) -> list[int]:
         """Return volumes in whole lots."""
-        lots: list[int] = (_volumes(volumes) * NANOS // self.terms.lot_nanos).astype(int).tolist()
+        lots: list[int] = self.terms.whole_lots(volumes).tolist()
         return lots
 
     def bars(self, columns: messages.Bars) -> list[Bar]:
