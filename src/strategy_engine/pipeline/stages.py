@@ -162,11 +162,11 @@ async def paper_trading(job: Job, tools: Tools) -> StageResult:
     """Let the live path trade the hold-out, and compare with a backtest of the same bars."""
     started = tools.clock.monotonic_s()
     data = await trial.data_of(job, tools.catalogue)
-    window = data.unseen.bars_only()  # what the live feed has
+    window = data.unseen
     times = window.timeline()
     run, (chosen, ledgered) = await both(
         tools.run_paper(job, start_ns=int(times[0]) - 1, end_ns=int(times[-1])),
-        _replayed(job, tools, data.whole.bars_only(), window),
+        _replayed(job, tools, data.whole, window),
     )
     fills = paper.fill_parity(run, ledgered, window)
     decided = paper.decision_parity(run, chosen, window)
