@@ -1,6 +1,8 @@
 """What others are told of a snapshot of metrics. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from strategy_engine.core import clock
 from strategy_engine.infra.bus import topics
@@ -24,5 +26,11 @@ def _event(snapshot: Snapshot, strategy_id: str) -> topics.MetricsUpdated:
         execution_id=snapshot.execution_id,
         strategy_id=strategy_id,
         at=snapshot.at,
-        metrics={name: float(value) for name, value in snapshot.metrics.items()},
+        metrics={
+            name: float(value) for name, value in snapshot.metrics.items() if _is_number(value)
+        },
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
