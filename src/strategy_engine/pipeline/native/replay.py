@@ -78,6 +78,7 @@ class _Player:
         self._times = times
         self._fills: list[Filled] = []
         self._held: dict[str, list[tuple[int, int]]] = {each.symbol: [] for each in part.series}
+        self._closes = {each.symbol: each.bars.close_ns for each in part.series}
         self.refusals: Counter[str] = Counter()
 
     def meet(self, happening: Happening) -> None:
@@ -114,8 +115,7 @@ class _Player:
         slot = min(int(np.searchsorted(self._times, happening.ts_ns)), self._times.size - 1)
         cash = self._venue.book.cash
         self._fills.append(Filled(fill=ticket.as_fill(event), slot=slot, cash_nanos=cash))
-        closes = self._closes(event.symbol)
-        at = happening.index
+        closes, at = self._closes[event.symbol], happening.index
         if happening.kind is not Kind.BAR:
             at = min(int(np.searchsorted(closes, happening.ts_ns)), closes.size - 1)
         self._held[event.symbol].append((at, event.position_lots))
@@ -128,12 +128,6 @@ class _Player:
                 self.refusals[f"cancelled: {event.why}"] += 1
             case _:
                 return
-
-    def _closes(self, symbol: str) -> Ints:
-        for each in self._part.series:
-            if each.symbol == symbol:
-                return each.bars.close_ns
-        raise KeyError(symbol)
 
 
 def _arrivals(steps: "Steps", tape: Tape, times: Ints) -> Sequence[tuple[int, Sequence[Given]]]:
