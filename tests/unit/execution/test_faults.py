@@ -4,7 +4,8 @@ import pytest
 
 from strategy_engine.core.errors import InvalidError, UnavailableError
 from strategy_engine.execution import faults
-from strategy_engine.execution.model import FAILED, LOST
+from strategy_engine.execution.faults import Fault
+from strategy_engine.execution.model import FAILED, LOST, Role
 from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ExitKind
 
 
@@ -47,3 +48,31 @@ def test_a_failure_is_one_line_and_below_it_what_was_printed():
 def test_an_execution_lost_for_want_of_the_engine_does_not_end_as_its_own_error():
     assert faults.end_reason(UnavailableError("lost five times")) == LOST
     assert faults.end_reason(InvalidError("its own")) == FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "role", "fault"),
+    [
+        (died(ExitKind.SIGNAL, -signal.SIGSEGV), Role.STABLE, Fault.CRASH),
+        (died(ExitKind.SILENT, -signal.SIGKILL), Role.STABLE, Fault.CRASH),
+        (died(ExitKind.OUT_OF_MEMORY, 71), Role.CANDIDATE, Fault.CRASH),
+        (died(ExitKind.EXITED, 3), Role.STABLE, Fault.CRASH),
+        (died(ExitKind.EXITED, 3), Role.VALIDATION, Fault.STRATEGY),
+        (died(ExitKind.KILLED, None), Role.STABLE, Fault.ENGINE),
+        (died(ExitKind.KILLED, None), Role.VALIDATION, Fault.ENGINE),
+        (UnavailableError("no zygote"), Role.STABLE, Fault.ENGINE),
+        (InvalidError("it raised"), Role.STABLE, Fault.STRATEGY),
+    ],
+)
+def test_whose_fault_it_is_says_what_follows(error, role, fault):
+    assert faults.judge(error, role) is fault
+
+
+def test_an_end_after_restarts_says_how_many_there_were():
+    told = faults.explain(died(ExitKind.EXITED, 3), restarts=3)
+    assert told == "it ended; it was started again 3 times before\na\nb"
+
+
+def test_the_cause_of_an_interruption_is_one_line():
+    assert faults.cause(UnavailableError("one\ntwo")) == "one"
+    assert faults.cause(RuntimeError()) == "RuntimeError"
