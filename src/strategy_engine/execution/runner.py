@@ -364,7 +364,8 @@ class Runner:
             await self._keeping.flush()
             return Outcome.HANDED_BACK
         is_complete = end is _End.COMPLETED
-        if is_complete and (entry := trader.finish()) is not None:
+        is_cut_off = mine.config.end_ns is not None  # in the middle of a session
+        if is_complete and not is_cut_off and (entry := trader.finish()) is not None:
             await self._keeping.keep(entry)
         error = await _say_stop(trader)
         await self._keeping.keep(trader.desk.close())
