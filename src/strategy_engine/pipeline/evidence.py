@@ -55,15 +55,13 @@ def length_finding(job: Job, data: Data) -> list[Finding]:
 
 def window_finding(data: Data) -> list[Finding]:
     """Say what of the hold-out paper trading does not play."""
-    told = []
-    if data.is_unseen_cut:
-        told.append(
-            f"plays the last {data.unseen.bar_count():,} bars of the hold-out: paper trading goes"
-            f" through the live path, and takes at most {history.MOST_PAPER_BARS:,} bars a symbol"
-        )
-    if any(each.is_ticked for each in data.unseen.series):
-        told.append("plays bars only: the live feed has no quotes and trades")
-    return [Finding(level=Level.NOTE, message=each) for each in told]
+    if not data.is_unseen_cut:
+        return []
+    message = (
+        f"plays the last {data.unseen.bar_count():,} bars of the hold-out: paper trading goes"
+        f" through the live path, and takes at most {history.MOST_PAPER_BARS:,} bars a symbol"
+    )
+    return [Finding(level=Level.NOTE, message=message)]
 
 
 def criteria_of(wanted: Criteria) -> dict[str, Any]:

@@ -164,10 +164,6 @@ class History:
         """Return the bars of every symbol without its first `count`."""
         return self._cut(lambda closes: (min(count, closes.size), closes.size))
 
-    def bars_only(self) -> "History":
-        """Return the same bars without their ticks."""
-        return History(series=tuple(each.with_bars(each.bars) for each in self.series))
-
     def frames(self) -> list[messages.Bars]:
         """Return the bars as a child reads them."""
         return [each.frame() for each in self.series]
