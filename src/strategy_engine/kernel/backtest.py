@@ -11,7 +11,7 @@ from strategy_engine.kernel.seat import Seat, told
 from strategy_engine.kernel.strategy import Blueprint
 from strategy_engine.kernel.window import Series, Window
 from strategy_engine.matching.account import Account, Book
-from strategy_engine.matching.model import BUY, HOLD, SELL, Fill, Terms
+from strategy_engine.matching.model import BUY, HOLD, SELL, Decision, Fill, Rules, Terms
 from strategy_engine.sandbox.protocol import messages
 
 _NOWHERE = -1, 1 << 62  # a floor and a ceiling that no price in ticks reaches
@@ -70,6 +70,7 @@ class Run:
         "details",
         "floor",
         "history",
+        "idle",
         "index",
         "seat",
         "standing",
@@ -85,6 +86,7 @@ class Run:
         self.history = history
         self.ticks = history.ticks
         self.floor, self.ceiling = _NOWHERE
+        self.idle = _idle(self.book, account.rules)
         self.index = 0
         self.actions = bytearray(len(history.times))
         self.details: list[messages.Detail] = []
@@ -103,6 +105,7 @@ class Run:
         times = self.history.open_ns[index], self.history.times[index]
         fills = account.on_bar(self.symbol, times, bar)
         self.floor, self.ceiling = _quiet_between(self.book)
+        self.idle = _idle(self.book, account.rules)
         for fill in fills if self.seat.listens else ():
             self.seat.tell(_shown(fill, self.book.terms))
 
@@ -148,11 +151,11 @@ def _replay(runs: list[Run], account: Account, plan: Blueprint, how: messages.Ba
         each.index = last
 
 
-def _go_on(run: Run, account: Account, bars: range) -> None:  # noqa: C901, PLR0912  (a call costs what the work does)
+def _go_on(run: Run, account: Account, bars: range) -> None:  # noqa: C901  (a call costs what the work does)
     # The hot loop: no object is made for a plain word, and the account is visited only when
     # something is pending or a bar leaves the range in which it can only move the mark. What is
     # inside `try` is `Seat.decide`.
-    seat, book, actions, shorts = run.seat, run.book, run.actions, account.rules.allow_short
+    seat, book, actions = run.seat, run.book, run.actions
     window, full = seat.window, seat.window.full
     generate, market, words = seat.generate, seat.market, signal.WORDS
     _, highs, lows, closes = run.ticks
@@ -176,20 +179,22 @@ def _go_on(run: Run, account: Account, bars: range) -> None:  # noqa: C901, PLR0
         if decision is HOLD:
             continue
         actions[index] = decision.action
-        if decision is BUY:
-            if book.lots > 0:
-                book.last_target = None  # all that `plan` does with it
-                continue
-        elif decision is SELL:
-            if not book.lots and not shorts:
-                book.last_target = None  # the same
-                continue
-        else:
+        if decision is run.idle:
+            book.last_target = None  # all that `plan` does with it
+            continue
+        if decision is not BUY and decision is not SELL:
             run.details.append(told(index, decision))
         book.mark = closes[index]  # of what is not held nobody asked for it before
         orders = account.plan(run.symbol, decision, run.history.times[index])
         if orders:
             account.submit(orders)
+
+
+def _idle(book: Book, how: Rules) -> Decision | None:
+    # The word that asks for nothing: to buy what is held, to sell what may not be sold short.
+    if book.lots > 0:
+        return BUY
+    return None if book.lots or how.allow_short else SELL
 
 
 def _quiet_between(book: Book) -> tuple[int, int]:

@@ -16,7 +16,9 @@ MAX_LOOKBACK = 100_000
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
 _SPARE_BARS = 1024  # how many bars fit before the window moves to new memory
 _ITEM_BYTES = 8
-_EMPTY = {"d": np.nan, "q": np.iinfo(np.int64).min}  # the latter is NaT
+_INSTANTS, _DATES = "q", "<M8[ns]"
+_EMPTY = {"d": np.nan, _INSTANTS: np.iinfo(np.int64).min}  # the latter is NaT
+_NEVER = -2  # looked at: no `end` follows it
 
 
 class Series:
@@ -44,25 +46,36 @@ class Series:
 
 
 class _Column:
-    """One column of a window: a bar is copied into its memory when the strategy looks at it."""
+    """One column of a window: a bar is copied into its memory when the strategy looks at it.
 
-    __slots__ = ("offset", "shown", "source", "writer", "written")
+    The memory is made at the first look: most strategies look at one column or two.
+    """
+
+    __slots__ = ("cells", "offset", "shown", "source", "writer", "written")
 
     def __init__(self, source: array[Any], cells: int, offset: int) -> None:
-        memory = bytearray(cells * _ITEM_BYTES)
-        np.frombuffer(memory, dtype=source.typecode)[:] = _EMPTY[source.typecode]
-        # Through a read-only memoryview, so that no `.base` leads to an array that can be written.
-        self.shown: NDArray[Any] = np.frombuffer(memoryview(memory).toreadonly(), source.typecode)
-        self.written = 0
-        self.offset = offset
-        self.writer: memoryview[Any] = memoryview(memory).cast(source.typecode)  # type: ignore[arg-type]  # 'd' or 'q', here
         self.source = source
+        self.cells = cells
+        self.offset = offset
+        self.written = _NEVER
 
     def catch_up(self, end: int) -> None:
         """Copy the bars up to `end`, and no later one."""
+        if self.written == _NEVER:
+            self._allocate()
         written, offset = self.written, self.offset
         self.writer[written:end] = self.source[written + offset : end + offset]
         self.written = end
+
+    def _allocate(self) -> None:
+        code = self.source.typecode
+        memory = bytearray(self.cells * _ITEM_BYTES)
+        np.frombuffer(memory, dtype=code)[:] = _EMPTY[code]
+        # Through a read-only memoryview, so that no `.base` leads to an array that can be written.
+        shown: NDArray[Any] = np.frombuffer(memoryview(memory).toreadonly(), code)
+        self.shown = shown.view(_DATES) if code == _INSTANTS else shown
+        self.writer: memoryview[Any] = memoryview(memory).cast(code)  # type: ignore[arg-type]  # 'd' or 'q', here
+        self.written = 0
 
 
 class Window:
@@ -124,7 +137,6 @@ class Window:
             for name, source in self._series.columns.items()
         }
         times = _Column(self._series.times, self.full, offset)
-        times.shown = times.shown.view("<M8[ns]")
         self.columns |= {"prices": named["close"], **named, "timestamps": times}
 
 
@@ -177,9 +189,9 @@ class MarketData(Mapping[str, Any]):
         self._flags: Mapping[str, Any] = MappingProxyType({})
 
     def __getitem__(self, key: str) -> Any:
-        columns = self._columns
-        if key in columns:
-            column, end = columns[key], self._window.end
+        column = self._columns.get(key)
+        if column is not None:
+            end = self._window.end
             last = column.written
             if last == end - 1:  # looked at on every bar, as most are: one number to copy
                 column.writer[last] = column.source[last + column.offset]
