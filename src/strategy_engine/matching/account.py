@@ -257,7 +257,7 @@ class Account:
             opens=order.opens,
             lots_after=book.lots,
             order_id=order.order_id,
-            round_trip=book.round_trip(ts_ns),
+            round_trip=None if book.lots else book.round_trip(ts_ns),
         )
 
 

@@ -31,12 +31,15 @@ def protection(
         Distances from the entry price, parts per billion; None or 0 watches nothing.
     """
     sign = 1 if lots > 0 else -1
-    scale = abs(lots) * PPB
+    entry, rest = divmod(entry_tick_lots, abs(lots))
+    scale = PPB
+    if rest:  # entered at several prices; else the numbers below are small, and soon divided
+        entry, scale = entry_tick_lots, abs(lots) * PPB
     stop = target = None
     if stop_loss_ppb:
-        stop = divide_half_even(entry_tick_lots * (PPB - sign * stop_loss_ppb), scale)
+        stop = divide_half_even(entry * (PPB - sign * stop_loss_ppb), scale)
     if take_profit_ppb:
-        target = divide_half_even(entry_tick_lots * (PPB + sign * take_profit_ppb), scale)
+        target = divide_half_even(entry * (PPB + sign * take_profit_ppb), scale)
     return stop, target
 
 
