@@ -2,15 +2,63 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 
-from strategy_engine.execution import interruptions
-from strategy_engine.execution.interruptions import CRASH, NODE, Interruption
+from strategy_engine.core.clock import SteppedClock
+from strategy_engine.execution import interruptions, store
+from strategy_engine.execution.interruptions import CRASH, NODE, STORAGE, Interruption, Outage
+from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.model import (
+    Desired,
+    Execution,
+    ExecutionConfig,
+    ExecutionStatus,
+    Role,
+    Trigger,
+)
 from strategy_engine.infra import database, presence
 from strategy_engine.infra.database import Database
+from strategy_engine.registry import store as registry
+from strategy_engine.registry.service import Registry
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def version():
+    return {
+        "strategy_id": "strat_1",
+        "strategy_name": "Line",
+        "version": "1.0.0",
+        "code": "",
+        "code_hash": "",
+        "digest": "",
+        "parameters": {},
+        "risk_limits": {},
+        "tests": {},
+        "status": "running",
+        "created_at": AT,
+        "updated_at": AT,
+    }
+
+
+def running():
+    return Execution(
+        execution_id="exec_1",
+        strategy_id="strat_1",
+        role=Role.STABLE,
+        status=ExecutionStatus.RUNNING,
+        desired=Desired.RUN,
+        config=ExecutionConfig(),
+        capital=Decimal(1_000),
+        created_at=AT,
+        updated_at=AT,
+        start_time=AT,
+        node_id="local",
+        epoch=1,
+    )
 
 
 @pytest.fixture
@@ -80,3 +128,26 @@ async def test_a_node_knows_when_the_process_before_it_was_heard_of_last(rows):
         other = await presence.last_heard(connection, "local", is_own=False)
     assert before == after == AT + timedelta(seconds=7)
     assert other == AT + timedelta(seconds=10)
+
+
+async def test_an_outage_of_the_database_is_no_nodes_death_and_keeps_its_first_moment(rows):
+    clock = SteppedClock(AT)
+    journal = Journal(rows, Registry(rows, clock), clock, node_id="local")
+    async with rows.write() as connection:
+        await connection.execute(sa.insert(registry.TABLE).values(**version()))
+        await store.insert(connection, running())
+    clock.advance(60)
+    since = AT + timedelta(seconds=30)
+
+    claimed = await journal.claim("exec_1", Outage(at=since, cause="it was locked"))
+    again = await journal.claim("exec_1")
+    clock.advance(5)
+    assert claimed is not None
+    assert again is not None
+    assert await journal.ready(claimed, Trigger.READY, bars_missed=0) is None
+    assert await journal.ready(again, Trigger.READY, bars_missed=0) is not None
+
+    async with rows.read() as connection:
+        (kept,) = await interruptions.of(connection, "exec_1")
+    assert (kept.kind, kept.cause, kept.from_at) == (STORAGE, "it was locked", since)
+    assert kept.to_at == AT + timedelta(seconds=65)

@@ -141,6 +141,10 @@ def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(start_engine, smal
     (small_disk / "filler").unlink()
     engine.until("/health", lambda now: now["status"] == "healthy", timeout_s=60)
     lines.check()
+    for each in lines.troubled:
+        gaps = engine.get(f"/executions/{each}")["interruptions"]
+        assert {gap["kind"] for gap in gaps} <= {"storage"}  # none where it was short enough
+        assert all(gap["to_at"] >= gap["from_at"] and gap["bars_missed"] == 0 for gap in gaps)
     assert engine.children() == processes
 
 

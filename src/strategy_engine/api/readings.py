@@ -83,7 +83,7 @@ class Execution(shapes.Answer):
 
 
 class Interruption(shapes.Answer):
-    """A time in which an execution did not run; `kind` is crash, loss (of its process) or node.
+    """A time in which an execution did not run; `kind` is crash, loss, node or storage.
 
     `to_at` is when it was ready again, null until then; `bars_missed` closed meanwhile and were
     never decided on.

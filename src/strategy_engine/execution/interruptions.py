@@ -11,6 +11,7 @@ from strategy_engine.infra import database
 CRASH = "crash"  # its process ended by its own doing
 LOSS = "loss"  # its process ended by somebody else's
 NODE = "node"  # the node that ran it ended
+STORAGE = "storage"  # nothing could be kept for a while
 
 TABLE = sa.Table(
     "interruptions",
@@ -26,6 +27,14 @@ TABLE = sa.Table(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """Since when and why an execution of this process could not be kept."""
+
+    at: datetime
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interruption:
     """One gap in the life of an execution.
 
@@ -34,7 +43,7 @@ class Interruption:
     epoch : int
         Of the copy that ended.
     kind : str
-        `crash`, `loss` or `node`.
+        `crash`, `loss`, `node` or `storage`.
     from_at : datetime
         When it was last known to work: exact where its node outlived it, else the node's last
         heartbeat.

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution import interruptions, outbox_rows, store
-from strategy_engine.execution.interruptions import Interruption
+from strategy_engine.execution.interruptions import Interruption, Outage
 from strategy_engine.execution.model import (
     ARROWS,
     COMPLETED,
@@ -44,8 +44,11 @@ class Journal:
         async with self._database.read() as connection:
             return await store.unended_for(connection, self._node_id)
 
-    async def claim(self, execution_id: str) -> Execution | None:
-        """Take an execution over under a new epoch; None if it has ended or is another node's."""
+    async def claim(self, execution_id: str, outage: Outage | None = None) -> Execution | None:
+        """Take an execution over under a new epoch; None if it has ended or is another node's.
+
+        With an outage, this process ran it until then.
+        """
         async with self._database.write() as connection:
             row = await store.get(connection, execution_id)
             if row is None or row.status not in UNENDED or row.node_id not in {None, self._node_id}:
@@ -59,7 +62,7 @@ class Journal:
             await store.update(connection, claimed)
             await self._audit(connection, row, claimed, Trigger.TAKE_OVER)
             if row.start_time is not None:  # it ran, and nobody said that it stopped
-                await interruptions.begin(connection, await self._left(connection, row))
+                await interruptions.begin(connection, await self._left(connection, row, outage))
         return claimed
 
     async def ready(
@@ -139,8 +142,18 @@ class Journal:
         row = await store.get(connection, mine.execution_id)
         return row is not None and row.epoch == mine.epoch
 
-    async def _left(self, connection: AsyncConnection, row: Execution) -> Interruption:
-        """Return what is known of a copy that said nothing when it ended."""
+    async def _left(
+        self, connection: AsyncConnection, row: Execution, outage: Outage | None
+    ) -> Interruption:
+        """Return what is known of a copy that wrote nothing when it ended."""
+        if outage is not None:
+            return Interruption(
+                execution_id=row.execution_id,
+                epoch=row.epoch,
+                kind=interruptions.STORAGE,
+                cause=outage.cause,
+                from_at=outage.at,
+            )
         heard = None
         if row.node_id is not None:
             is_own = row.node_id == self._node_id

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.core.errors import EngineError, UnavailableError
-from strategy_engine.execution import restarts
+from strategy_engine.execution import faults, restarts
+from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.model import Desired, Execution
 from strategy_engine.execution.runner import Outcome, Runner, Tools
 from strategy_engine.infra import logs
@@ -32,6 +33,7 @@ class Reconciler:
         self._snapshots = snapshots
         self._runners: dict[str, Runner] = {}
         self._records: dict[str, restarts.Record] = {}
+        self._outages: dict[str, Outage] = {}
         self._due_s: dict[str, float] = {}  # when what rests may be claimed again
         self._fenced: set[str] = set()  # another copy has them; claiming back would never end
         self._is_stopping = asyncio.Event()
@@ -80,7 +82,7 @@ class Reconciler:
         return row.desired is Desired.STOP or self._tools.clock.monotonic_s() >= due_s
 
     def _begin(self, group: asyncio.TaskGroup, row: Execution) -> None:
-        runner = Runner(row.execution_id, self._tools)
+        runner = Runner(row.execution_id, self._tools, self._outages.get(row.execution_id))
         self._runners[row.execution_id] = runner
         group.create_task(self._supervise(runner), name=f"execution {row.execution_id}")
 
@@ -100,12 +102,14 @@ class Reconciler:
     async def _run(self, runner: Runner) -> None:
         try:
             outcome = await runner.run()
-        except (SQLAlchemyError, DatabaseAwayError):
+        except (SQLAlchemyError, DatabaseAwayError) as error:
             self._rest(runner.execution_id, _AWAY_S)
+            self._note(runner, error)
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this execution, visibly
             await runner.fail(error)
             return
+        self._outages.pop(runner.execution_id, None)
         if outcome is Outcome.SUPERSEDED:
             self._fenced.add(runner.execution_id)
         match outcome:
@@ -129,6 +133,13 @@ class Reconciler:
             await runner.fail(runner.error or _gone(record), restarts=record.crashes - 1)
         else:
             await runner.fail(_gone(record))
+
+    def _note(self, runner: Runner, error: Exception) -> None:
+        """Keep since when nothing could be kept, to write it when it can be."""
+        if runner.has_played:
+            self._outages.pop(runner.execution_id, None)
+        outage = Outage(at=self._tools.clock.now(), cause=faults.cause(error))
+        self._outages.setdefault(runner.execution_id, outage)
 
     def _rest(self, execution_id: str, seconds: float) -> None:
         self._due_s[execution_id] = self._tools.clock.monotonic_s() + seconds

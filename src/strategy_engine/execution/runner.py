@@ -16,6 +16,7 @@ from strategy_engine.execution.conversation import (
     Process,
 )
 from strategy_engine.execution.history import History, Series
+from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.keeping import Keeping
 from strategy_engine.execution.model import (
@@ -89,9 +90,10 @@ class _End(Enum):
 class Runner:
     """One task for one execution. `desire` and `drain` say what it should do next."""
 
-    def __init__(self, execution_id: str, tools: Tools) -> None:
+    def __init__(self, execution_id: str, tools: Tools, outage: Outage | None = None) -> None:
         self.execution_id = execution_id
         self._tools = tools
+        self._outage = outage
         self._mine: Execution | None = None
         self._trader: Trader | None = None
         self._desired: tuple[Desired, str] | None = None
@@ -149,7 +151,7 @@ class Runner:
 
     async def run(self) -> Outcome:
         """Claim the execution and run it to its end, or until it is drained."""
-        self._mine = await self._tools.journal.claim(self.execution_id)
+        self._mine = await self._tools.journal.claim(self.execution_id, self._outage)
         if self._mine is None:
             return Outcome.SUPERSEDED
         if self._desired is None:
