@@ -66,6 +66,12 @@ def start(
         list[str] | None, typer.Option("--symbol", help="What to trade; repeat for more.")
     ] = None,
     timeframe: Annotated[str | None, typer.Option(help="Length of a bar, such as 1h.")] = None,
+    feed: Annotated[
+        str | None,
+        typer.Option(
+            help="Where bars come from: replay, or bus (see docs/bus.md).", show_default="replay"
+        ),
+    ] = None,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -85,6 +91,7 @@ def start(
         "max_trades_per_day": max_trades_per_day,
         "symbols": symbol or None,
         "timeframe": timeframe,
+        "feed": feed,
         "speed": speed,
     }
     config = {name: value for name, value in given.items() if value is not None}

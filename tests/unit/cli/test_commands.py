@@ -367,10 +367,26 @@ def test_an_empty_list_says_what_to_do(
 def test_start_sends_only_the_settings_that_were_given(run: Any, fake: Any) -> None:
     fake.answers_to(START, examples.STARTED)
 
-    run("start", STRATEGY, "--capital", "50000", "--symbol", "GOOGL.SIM", "--speed", "0")
+    run(
+        "start",
+        STRATEGY,
+        "--capital",
+        "50000",
+        "--symbol",
+        "GOOGL.SIM",
+        "--speed",
+        "0",
+        "--feed",
+        "bus",
+    )
 
     assert fake.body_of(START) == {
-        "execution_config": {"capital": 50000.0, "symbols": ["GOOGL.SIM"], "speed": 0.0}
+        "execution_config": {
+            "capital": 50000.0,
+            "symbols": ["GOOGL.SIM"],
+            "feed": "bus",
+            "speed": 0.0,
+        }
     }
 
 
