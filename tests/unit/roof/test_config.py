@@ -143,7 +143,7 @@ def test_the_modules_that_strategies_may_import_are_a_setting(monkeypatch):
     monkeypatch.setenv("STRATEGY_ALLOWED_IMPORTS", "math, numpy")
     assert config.load().allowed_imports == ("math", "numpy")
     monkeypatch.setenv("STRATEGY_ALLOWED_IMPORTS", "math;numpy")
-    with pytest.raises(InvalidError, match="STRATEGY_ALLOWED_IMPORTS.*is no list of modules"):
+    with pytest.raises(InvalidError, match=r"STRATEGY_ALLOWED_IMPORTS.*is no list of modules"):
         config.load()
 
 
