@@ -222,6 +222,34 @@ async def test_an_order_beyond_a_limit_is_denied_and_the_strategy_goes_on(
     assert ended.fill_count == 0
 
 
+FRAMES = """
+import pandas as pd
+from scipy import stats
+
+
+class Trend:
+    lookback = 20
+
+    def generate_signal(self, market_data):
+        closes = pd.Series(market_data["prices"])
+        if len(closes) < 20:
+            return "HOLD"
+        return "BUY" if stats.linregress(range(10), closes.tail(10)).slope > 0 else "SELL"
+"""
+
+
+async def test_a_signal_strategy_with_data_frames_trades_from_the_zygote_that_has_them(
+    control: Any, node: Any
+) -> None:
+    strategy_id = await native.deployed(control, "Frames", FRAMES)
+    started = await control.executions.start(strategy_id, native.until_bar(80), actor="tester")
+    ended = await control.executions.wait_ended(started.execution_id, 90)
+    assert (ended.end_reason, ended.error) == ("completed", None)
+    assert ended.fill_count > 3
+    assert node.zygotes._by_kind["scientific"].pid is not None
+    assert (await control.records.reconcile(ended.execution_id)).findings == ()
+
+
 GOOGL = "GOOGL.SIM"
 
 
