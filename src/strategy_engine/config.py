@@ -151,9 +151,7 @@ class Settings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not isinstance(text, str):
             return value
-        if text.strip() and not text.strip().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("it must begin with redis://, rediss:// or unix://")
-        return SecretStr(text.strip()) if text.strip() else None
+        return SecretStr(urls.checked_redis_url(text)) if text.strip() else None
 
     @field_validator("bus_data_stream", "bus_command_stream")
     @classmethod

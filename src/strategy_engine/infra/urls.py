@@ -1,4 +1,7 @@
-"""`DATABASE_URL`, read without a driver. Pure. It may hold a password: no error repeats it."""
+"""`DATABASE_URL` and `REDIS_URL`, read without a driver. Pure.
+
+They may hold a password: no error repeats one.
+"""
 
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -21,6 +24,26 @@ PARAMETERS = frozenset(
     }
 )
 
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+_CERTIFICATES = frozenset({"none", "optional", "required"})
+# What the Redis client takes in the query of a URL, and what is accepted there; None: any text.
+REDIS_PARAMETERS: dict[str, frozenset[str] | None] = {
+    "client_name": None,
+    "db": None,
+    "password": None,
+    "ssl_ca_certs": None,
+    "ssl_ca_path": None,
+    "ssl_cert_reqs": _CERTIFICATES,
+    "ssl_certfile": None,
+    "ssl_check_hostname": frozenset({"true", "false"}),
+    "ssl_keyfile": None,
+    "username": None,
+}
+_REDIS_FORM = (
+    "write it like redis://USER:PASSWORD@HOST:6379/0, with / ? # @ in the password as"
+    " %2F %3F %23 %40"
+)
+
 
 def checked_url(text: str) -> str:
     """Return the URL of a PostgreSQL database as both drivers take it.
@@ -37,6 +60,8 @@ def checked_url(text: str) -> str:
         raise ValueError("it is no URL; write it like postgresql://USER@HOST/DATABASE") from None
     if parts.scheme not in SCHEMES:
         raise ValueError("it must begin with postgresql://; unset it to use SQLite files")
+    if "@" in parts.path:  # a slash of the password, read as the end of the host
+        raise ValueError("it is no URL; write / ? # @ in its password as %2F %3F %23 %40")
     if not parts.path.strip("/"):
         raise ValueError("it names no database; write it like postgresql://USER@HOST/DATABASE")
     unknown = [name for name, _ in parse_qsl(parts.query) if name not in PARAMETERS]
@@ -44,6 +69,50 @@ def checked_url(text: str) -> str:
         known = ", ".join(sorted(PARAMETERS))
         raise ValueError(f"it has the unknown parameters {unknown}; there are {known}")
     return _joined(parts.netloc, parts.path, parts.query)
+
+
+def checked_redis_url(text: str) -> str:
+    """Return the URL of a Redis server that its client will take.
+
+    Raises
+    ------
+    ValueError
+        If it is none; the message repeats nothing of it but names of parameters.
+    """
+    url = text.strip()
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"it is no URL; {_REDIS_FORM}") from None
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValueError("it must begin with redis://, rediss:// or unix://")
+    if parts.fragment or "@" in parts.path:
+        raise ValueError(f"it is no URL; {_REDIS_FORM}")
+    if parts.scheme == "unix" and not parts.path.strip("/"):
+        raise ValueError("it names no socket; write it like unix:///run/redis.sock")
+    query = parse_qsl(parts.query)
+    if parts.scheme != "unix":
+        _check_number(parts.path.strip("/"))
+    for name, value in query:
+        _check_redis_parameter(name, value, is_tls=parts.scheme == "rediss")
+    return url
+
+
+def _check_redis_parameter(name: str, value: str, *, is_tls: bool) -> None:
+    known = [each for each in REDIS_PARAMETERS if is_tls or not each.startswith("ssl_")]
+    if name not in known:
+        raise ValueError(f"it has the unknown parameter {name!r}; there are {', '.join(known)}")
+    accepted = REDIS_PARAMETERS[name]
+    if accepted is not None and value not in accepted:
+        raise ValueError(f"its parameter {name} must be one of {', '.join(sorted(accepted))}")
+    if name == "db":
+        _check_number(value)
+
+
+def _check_number(text: str) -> None:
+    if text and not (text.isascii() and text.isdigit()):
+        raise ValueError("the database that it names must be a number, such as 0")
 
 
 def is_server(url: str) -> bool:
