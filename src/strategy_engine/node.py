@@ -16,6 +16,7 @@ from strategy_engine.execution.bus import NodeBus
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
+from strategy_engine.flags.live import LiveFlags
 from strategy_engine.infra import audit, database, lease, logs, presence, wakeup
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
@@ -56,6 +57,7 @@ async def _run(settings: Settings, held: lease.Lease | None) -> int:
         node_id=settings.node_id,
         wake=wake.set,
     )
+    flags = LiveFlags(opened, clock)
     tools = Tools(
         journal=Journal(opened, registry, clock, node_id=settings.node_id),
         registry=registry,
@@ -71,6 +73,7 @@ async def _run(settings: Settings, held: lease.Lease | None) -> int:
             limits=ChildLimits(memory_bytes=settings.child_memory_bytes, cpu_s=None),
         ),
         bars=node_bus.bars,
+        flags=flags,
     )
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
@@ -80,10 +83,12 @@ async def _run(settings: Settings, held: lease.Lease | None) -> int:
         listening = group.create_task(wake.listen(settings.server))
         thinning = group.create_task(_while_held(Upkeep(kept, clock).run()))
         telling = group.create_task(_while_held(node_bus.run()))
+        reading = group.create_task(flags.run())
         holding = group.create_task(_hold(opened, held, reconciler))
         await reconciler.run()
         holding.cancel()
         telling.cancel()
+        reading.cancel()
         beating.cancel()
         warming.cancel()
         listening.cancel()

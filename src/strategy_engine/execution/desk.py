@@ -7,6 +7,7 @@ from strategy_engine.core.money import NANOS
 from strategy_engine.execution.history import History
 from strategy_engine.execution.model import Observation
 from strategy_engine.execution.tally import Kept, Tally
+from strategy_engine.flags.sticky import Reading, Sticky
 from strategy_engine.market.feeds import BarEvent
 from strategy_engine.matching.model import Decision, Fill, Terms
 from strategy_engine.sandbox.protocol import messages
@@ -22,8 +23,16 @@ from strategy_engine.venue.paper import NOTHING_HAPPENED, NOTHING_PLACED, PaperV
 class Desk:
     """Everything about one execution that changes with a bar. No I/O: the runner does that."""
 
-    def __init__(self, venue: PaperVenue, history: History, capital_nanos: int) -> None:
+    def __init__(
+        self,
+        venue: PaperVenue,
+        history: History,
+        capital_nanos: int,
+        flags: Sticky | None = None,
+    ) -> None:
         self.venue = venue
+        self._flags = flags or Sticky()
+        self._reading: Reading | None = None  # for the decision that is being made
         self.tally = Tally(venue.execution_id, venue.epoch, history, capital_nanos)
         self._untold: list[tuple[str, messages.Filled]] = []
         self._happened = NOTHING_HAPPENED  # in this bar, and not yet in the ledger
@@ -31,6 +40,7 @@ class Desk:
     def restore(self, kept: Kept) -> None:
         """Go on where the ledger stands."""
         self.venue.load(kept.checkpoint.account)
+        self._flags.load(kept.checkpoint.account)
         self.tally.restore(kept)
         self._untold = [
             (symbol, messages.Filled(**dict(zip(_FILLED, told, strict=True))))
@@ -44,7 +54,7 @@ class Desk:
 
     def dump(self) -> Mapping[str, Any]:
         """Return the account as the ledger keeps it."""
-        return self.venue.dump()
+        return self.venue.dump() | self._flags.dump()
 
     def mark(
         self, event: BarEvent, *, cancel_entries: bool = False, flatten: bool = False
@@ -78,6 +88,7 @@ class Desk:
         """Return what the strategy is shown of a bar."""
         account = self.venue.account
         book = account.books[event.symbol]
+        self._reading = self._flags.read(event.symbol, event.close_ns, is_held=book.lots != 0)
         return messages.Bar(
             symbol=event.symbol,
             open_ns=event.ts_ns,
@@ -90,6 +101,7 @@ class Desk:
                 equity=account.equity() / NANOS,
             ),
             fills=[filled for symbol, filled in self._untold if symbol == event.symbol],
+            flags=self._flags.news(event.symbol, self._reading.values),
         )
 
     def conclude(
@@ -114,7 +126,7 @@ class Desk:
     def close(self) -> Closed:
         """Take back every order that waits, and return the entry that ends the execution."""
         cancelled = self.venue.cancel()
-        return Closed(**self.tally.end(), cancelled=cancelled, account=self.venue.dump())
+        return Closed(**self.tally.end(), cancelled=cancelled, account=self.dump())
 
     def observe(self, *, is_final: bool = False) -> Observation:
         """Return what the execution has come to by now."""
@@ -128,21 +140,23 @@ class Desk:
         decision: Decision | None = None,
         state: bytes | None = None,
     ) -> BarProcessed:
-        venue, happened = self.venue, self._happened
-        self._happened = NOTHING_HAPPENED
+        venue, happened, reading = self.venue, self._happened, self._reading
+        self._happened, self._reading = NOTHING_HAPPENED, None
         return BarProcessed(
             **self.tally.stamp(happened.fills),
             is_decided=is_decided,
             equity_nanos=venue.account.equity(),
             cash_nanos=venue.account.cash,
             terms=venue.terms,
-            account=venue.dump(),
+            account=self.dump(),
             cancelled=happened.cancelled,
             orders=placed.orders,
             denials=placed.denials,
             decision=decision,
             undelivered=tuple(_plain(each) for each in self._untold),
             state=state,
+            flags=(reading.values or None) if reading else None,
+            are_flags_new=reading is not None and reading.is_new,
         )
 
 

@@ -121,6 +121,8 @@ class ExecutionConfig:
         Play only bars that close after the one, and no later than the other.
     warm_up : int or None
         Bars before the first live one; None: the strategy's lookback.
+    flags : dict or None
+        What feature flags say, whatever they say elsewhere: a validation run's defaults.
     """
 
     capital: float | None = None
@@ -135,6 +137,7 @@ class ExecutionConfig:
     start_ns: int | None = None
     end_ns: int | None = None
     warm_up: int | None = None
+    flags: dict[str, Any] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return what is set, as JSON has it."""

@@ -32,6 +32,7 @@ from strategy_engine.execution.sources import Source
 from strategy_engine.execution.tally import Tally
 from strategy_engine.execution.ticks import NO_TICKS, TickHistory
 from strategy_engine.execution.traders import AnyDesk, Trader
+from strategy_engine.flags.live import LiveFlags
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.busbars import BusBars
@@ -58,7 +59,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What the executions of a node share; no `bars` where none are read from a bus."""
+    """What the executions of a node share; None: it reads no bars from a bus, knows no flags."""
 
     journal: Journal
     registry: Registry
@@ -69,6 +70,7 @@ class Tools:
     clock: Clock
     settings: NodeSettings
     bars: BusBars | None = None
+    flags: LiveFlags | None = None
 
 
 class Outcome(Enum):
@@ -206,7 +208,7 @@ class Runner:
             settings.timeframe,
             mine.config.end_ns,
         )
-        trader = traders.trader_of(content, settings)
+        trader = traders.trader_of(content, settings, self._tools.flags)
         if self._wants(Desired.STOP):
             await self._open(mine, trader, histories.begin(series, mine.config, 0))
             return await self._end(mine, trader, _End.STOPPED)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from strategy_engine.execution import rules
+from strategy_engine.execution import rules, shown
 from strategy_engine.execution.conversation import Conversation
 from strategy_engine.execution.desk import Desk
 from strategy_engine.execution.history import Cursor, History, Series
@@ -12,6 +12,7 @@ from strategy_engine.execution.model import Execution, Observation
 from strategy_engine.execution.native_desk import NativeDesk
 from strategy_engine.execution.tally import Kept, Tally
 from strategy_engine.execution.ticks import TickHistory
+from strategy_engine.flags.live import LiveFlags
 from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
@@ -121,9 +122,12 @@ class Trader(Protocol):
 class SignalTrader:
     """A strategy that answers every bar with a decision; orders are the engine's to make."""
 
-    def __init__(self, content: Content, settings: Settings) -> None:
+    def __init__(
+        self, content: Content, settings: Settings, flags: LiveFlags | None = None
+    ) -> None:
         self._content = content
         self._settings = settings
+        self._flags = flags
         self._talk: Conversation | None = None
         self._desk: Desk | None = None
 
@@ -148,6 +152,8 @@ class SignalTrader:
         """Give the process its code; return how many bars of history it wants."""
         del ticks
         self._talk = talk
+        if self._flags is not None:
+            await self._flags.prepare()
         terms = [each.terms for each in series.values()]
         return (await talk.load(self._content, self._settings, terms)).lookback
 
@@ -162,7 +168,8 @@ class SignalTrader:
             limits=rules.limits_of(settings, mine.config, mine.role),
             epoch=mine.epoch,
         )
-        self._desk = Desk(venue, past, settings.capital_nanos)
+        flags = shown.flags_of(mine, self._content, self._flags)
+        self._desk = Desk(venue, past, settings.capital_nanos, flags)
 
     async def warm_up(self) -> None:
         """Let the strategy start where its desk stands."""
@@ -294,9 +301,11 @@ class NativeTrader:
         desk.stopping((await self._talk.stop_native()).asked)
 
 
-def trader_of(content: Content, settings: Settings) -> Trader:
+def trader_of(content: Content, settings: Settings, flags: LiveFlags | None = None) -> Trader:
     """Return who trades a version: the one place where its kernel is asked for."""
-    return (NativeTrader if content.is_native else SignalTrader)(content, settings)
+    if content.is_native:
+        return NativeTrader(content, settings)
+    return SignalTrader(content, settings, flags)
 
 
 def _bar(event: MarketEvent) -> BarEvent:

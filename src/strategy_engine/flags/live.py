@@ -41,10 +41,13 @@ class LiveFlags:
             return
         self.provider.take(found)
 
-    async def reader(self, subject: Subject) -> Read:
-        """Return what reads an execution's flags, at first from the database if nobody has yet."""
+    async def prepare(self) -> None:
+        """Read the flags if nobody has yet."""
         if not self.provider.is_ready:
             await self.refresh()
+
+    def reader(self, subject: Subject) -> Read:
+        """Return what reads an execution's flags."""
         source = self.provider
 
         def read(close_ns: int) -> Values | None:

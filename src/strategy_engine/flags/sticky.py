@@ -6,6 +6,7 @@ from typing import Any
 
 from strategy_engine.flags import rules
 from strategy_engine.flags.model import Read, Values
+from strategy_engine.infra.outages import DatabaseAwayError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +15,6 @@ class Reading:
 
     values: Values
     is_new: bool
-
-
-NOTHING = Reading(values={}, is_new=False)
 
 
 def read_none(close_ns: int) -> Values | None:
@@ -29,7 +27,8 @@ class Sticky:
     """The readings of one execution.
 
     A decision that opens a position is made while the instrument is flat, on values read for it;
-    those stay until it is flat again. Where flags cannot be read, the last values stay.
+    those stay until it is flat again. Where flags cannot be read, the last values stay; where none
+    were ever read, nothing can be decided.
     """
 
     def __init__(self, read: Read = read_none) -> None:
@@ -38,10 +37,21 @@ class Sticky:
         self._told: dict[str, Values] = {}  # to this process of the strategy
 
     def read(self, symbol: str, close_ns: int, *, is_held: bool) -> Reading:
-        """Read once for a decision."""
+        """Read once for a decision.
+
+        Raises
+        ------
+        DatabaseAwayError
+            If flags were never read, by this process or by one before it.
+        """
         before = self._shown.get(symbol)
-        found = None if is_held and before is not None else self._read(close_ns)
-        values = (before or {}) if found is None else found
+        found = before if is_held and before is not None else self._read(close_ns)
+        values = before if found is None else found
+        if values is None:
+            raise DatabaseAwayError(
+                "the feature flags could not be read yet, and a strategy decides nothing without"
+                " them; this is tried again by itself"
+            )
         is_new = not rules.is_same(values, before or {})
         if values or before:
             self._shown[symbol] = values

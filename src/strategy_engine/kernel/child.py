@@ -97,7 +97,9 @@ class Conversation:
                 assert_never(message)
 
     def _load(self, message: messages.Load) -> messages.Loaded:
-        plan = strategy.blueprint(message.code, message.parameters, lookback=message.lookback)
+        plan = strategy.blueprint(
+            message.code, message.parameters, lookback=message.lookback, flags=message.flags
+        )
         terms = {
             each.symbol: Terms(
                 symbol=each.symbol, tick_nanos=each.tick_nanos, lot_nanos=each.lot_nanos

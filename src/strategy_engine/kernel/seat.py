@@ -24,6 +24,7 @@ class Seat:
     def __init__(self, plan: Blueprint, symbol: str, window: Window, standing: Standing) -> None:
         self.window = window
         self.market = MarketData(symbol, window, standing, plan.parameters)
+        self.market.see_flags(plan.flags)
         self.instance = plan.construct()
         self._line = plan.line
         self.generate: Callable[[MarketData], object] = getattr(self.instance, METHOD)

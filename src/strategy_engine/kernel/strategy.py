@@ -4,7 +4,7 @@ import inspect
 import sys
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ class Blueprint:
     parameters: dict[str, Any]
     lookback: int
     unbound: list[str]
+    flags: dict[str, Any] = field(default_factory=dict)
 
     @property
     def hooks(self) -> list[str]:
@@ -43,7 +44,7 @@ class Blueprint:
 
     def again(self) -> "Blueprint":
         """Return the same from code run afresh: nothing kept in its classes or module survives."""
-        return blueprint(self.code, self.parameters, lookback=self.lookback)
+        return blueprint(self.code, self.parameters, lookback=self.lookback, flags=self.flags)
 
     def construct(self) -> Any:
         """Return a fresh instance."""
@@ -52,7 +53,11 @@ class Blueprint:
 
 
 def blueprint(
-    code: str, parameters: Mapping[str, Any], *, lookback: int | None = None
+    code: str,
+    parameters: Mapping[str, Any],
+    *,
+    lookback: int | None = None,
+    flags: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> Blueprint:
     """Compile a strategy's code, find its class and bind the parameters.
 
@@ -73,6 +78,7 @@ def blueprint(
             parameters=dict(parameters),
             lookback=_lookback(kind, parameters, lookback),
             unbound=unbound,
+            flags=dict(flags),
         )
 
 

@@ -243,6 +243,7 @@ _INSERTS: tuple[tuple[sa.Table, Callable[[rows.Batch], list[rows.Row]]], ...] = 
     (store.TRADES, lambda batch: batch.trades),
     (store.ROUND_TRIPS, lambda batch: batch.round_trips),
     (store.DECISIONS, lambda batch: batch.decisions),
+    (store.FLAG_READINGS, lambda batch: batch.flag_readings),
 )
 _ORDERS = store.ORDERS.c
 _CHANGED = {

@@ -224,6 +224,10 @@ class BarProcessed:
         The strategy's own state if it changed.
     placings, changes : sequence
         A native strategy's new orders, and what became of those before.
+    flags : mapping or None
+        The feature flags that the decision was made with; None where there are none.
+    are_flags_new : bool
+        They are others than those of the instrument's decision before.
     """
 
     execution_id: str
@@ -248,6 +252,8 @@ class BarProcessed:
     state: bytes | None = None
     placings: tuple[Placing, ...] = ()
     changes: tuple[OrderChange, ...] = ()
+    flags: Mapping[str, Any] | None = None
+    are_flags_new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ class Batch:
     trades: list[Row] = field(default_factory=list)
     round_trips: list[Row] = field(default_factory=list)
     decisions: list[Row] = field(default_factory=list)
+    flag_readings: list[Row] = field(default_factory=list)
     positions: dict[tuple[str, str], Row] = field(default_factory=dict)
     equity: dict[tuple[str, int], Row] = field(default_factory=dict)
     openings: dict[str, Row] = field(default_factory=dict)
@@ -156,8 +157,7 @@ def _add_bar(batch: Batch, entry: BarProcessed) -> None:
         batch.orders.append(_order(entry, order, OrderStatus.ACCEPTED))
     for denied in entry.denials:
         batch.orders.append(_order(entry, denied.order, OrderStatus.DENIED, denied.denial))
-    if entry.decision is not None and entry.decision.action is not Action.HOLD:
-        batch.decisions.append(_decision(entry))
+    _add_decision(batch, entry)
     batch.equity[entry.execution_id, entry.close_ns] = _equity(entry)
     held = entry.account.get("books") or entry.account["positions"]
     for symbol in {entry.symbol, *(fill.symbol for fill in entry.fills)}:
@@ -175,6 +175,13 @@ def _add_bar(batch: Batch, entry: BarProcessed) -> None:
     )
     if entry.state is not None:
         batch.states[entry.execution_id] = entry.state
+
+
+def _add_decision(batch: Batch, entry: BarProcessed) -> None:
+    if entry.decision is not None and entry.decision.action is not Action.HOLD:
+        batch.decisions.append(_decision(entry))
+    if entry.are_flags_new:
+        batch.flag_readings.append(_flag_reading(entry))
 
 
 def _checkpoint(batch: Batch, execution_id: str) -> Row:
@@ -348,7 +355,21 @@ def _decision(entry: BarProcessed) -> Row:
         "stop_loss_ppb": decision.stop_loss_ppb,
         "take_profit_ppb": decision.take_profit_ppb,
         "reason": decision.reason,
+        "flags": _plain_flags(entry),
     }
+
+
+def _flag_reading(entry: BarProcessed) -> Row:
+    return {
+        "execution_id": entry.execution_id,
+        "symbol": entry.symbol,
+        "close_ns": entry.close_ns,
+        "flags": _plain_flags(entry) or {},
+    }
+
+
+def _plain_flags(entry: BarProcessed) -> Row | None:
+    return None if entry.flags is None else dict(entry.flags)
 
 
 def _equity(entry: BarProcessed) -> Row:

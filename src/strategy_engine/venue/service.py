@@ -1,6 +1,6 @@
 """What others read of the ledger: trades, equity, round trips, and whether it adds up."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -111,6 +111,16 @@ class DecisionRow:
     stop_loss_ppb: int | None
     take_profit_ppb: int | None
     reason: str
+    flags: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagReading:
+    """What feature flags said to an instrument's decisions from one on, until the next reading."""
+
+    symbol: str
+    close_ns: int
+    flags: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +236,15 @@ class Records:
                 connection, table, execution_id, table.c.close_ns, Bytewise(table.c.symbol)
             )
         return _all(DecisionRow, found)
+
+    async def flag_readings(self, execution_id: str) -> list[FlagReading]:
+        """Return what flags said to an execution, instrument by instrument, in time order."""
+        table = store.FLAG_READINGS
+        async with self._database.read() as connection:
+            found = await store.rows_of(
+                connection, table, execution_id, Bytewise(table.c.symbol), table.c.close_ns
+            )
+        return _all(FlagReading, found)
 
     async def equity(
         self,

@@ -102,6 +102,17 @@ DECISIONS = sa.Table(
     sa.Column("stop_loss_ppb", sa.BigInteger),
     sa.Column("take_profit_ppb", sa.BigInteger),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("flags", sa.JSON(none_as_null=True)),  # what it was made with, if there were any
+)
+
+# What flags said to an instrument's decisions from one on, until the next row says otherwise.
+FLAG_READINGS = sa.Table(
+    "flag_readings",
+    database.ledger,
+    sa.Column("execution_id", _EXECUTION, primary_key=True),
+    sa.Column("symbol", _SYMBOL, primary_key=True),
+    sa.Column("close_ns", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("flags", sa.JSON, nullable=False),
 )
 
 CHECKPOINTS = sa.Table(

@@ -190,14 +190,16 @@ async def test_every_change_is_in_the_audit_with_what_it_changed(flags):
 async def test_a_node_reads_flags_before_its_first_decision(flags, live):
     await flags.create("size", SIZE, actor="alice")
 
-    read = await live.reader(SUBJECT)
+    await live.prepare()
+    read = live.reader(SUBJECT)
 
     assert read(1) == {"size": 2}
 
 
 async def test_a_node_hears_of_a_change_when_it_reads_again(flags, live):
     await flags.create("size", SIZE, actor="alice")
-    read = await live.reader(SUBJECT)
+    await live.prepare()
+    read = live.reader(SUBJECT)
     await flags.update("size", {"rules": ()}, actor="alice")
     assert read(1) == {"size": 2}
 
@@ -208,7 +210,8 @@ async def test_a_node_hears_of_a_change_when_it_reads_again(flags, live):
 
 async def test_rules_end_when_a_flag_expires(flags, live, clock):
     await flags.create("size", SIZE, actor="alice")
-    read = await live.reader(SUBJECT)
+    await live.prepare()
+    read = live.reader(SUBJECT)
     clock.advance(31 * 86_400)
 
     assert read(1) == {"size": 0.5}
@@ -216,7 +219,8 @@ async def test_rules_end_when_a_flag_expires(flags, live, clock):
 
 async def test_while_flags_cannot_be_read_a_node_goes_on_with_the_last_known(flags, live, opened):
     await flags.create("size", SIZE, actor="alice")
-    read = await live.reader(SUBJECT)
+    await live.prepare()
+    read = live.reader(SUBJECT)
     async with opened.write() as connection:
         await connection.execute(sa.text("ALTER TABLE flags RENAME TO gone"))
 
@@ -236,7 +240,8 @@ async def test_a_node_that_never_read_flags_reads_nothing(live, opened):
     async with opened.write() as connection:
         await connection.execute(sa.text("DROP TABLE flags"))
 
-    read = await live.reader(SUBJECT)
+    await live.prepare()
+    read = live.reader(SUBJECT)
 
     assert read(1) is None
     assert (

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_engine.flags.live import pinned
 from strategy_engine.flags.sticky import Sticky, read_none
+from strategy_engine.infra.outages import DatabaseAwayError
 
 EUR, USD = "EUR/USD.SIM", "USD/JPY.SIM"
 
@@ -76,6 +78,14 @@ def test_the_last_known_values_survive_a_restart_that_cannot_read_flags():
     reading = after.read(EUR, 2, is_held=False)
     assert (reading.values, reading.is_new) == ({"a": 1, "b": "x", "c": True}, False)
     assert after.news(EUR, reading.values) == {"a": 1, "b": "x", "c": True}
+
+
+def test_nothing_is_decided_while_flags_were_never_read():
+    source = Source()
+    source.values = None
+
+    with pytest.raises(DatabaseAwayError, match="feature flags"):
+        Sticky(source).read(EUR, 1, is_held=False)
 
 
 def test_a_position_keeps_its_values_through_a_restart():

@@ -80,7 +80,8 @@ DECISION_BYTES = 1  # one int8 `Action` per bar in a packed answer
 class Load(msgspec.Struct, tag="load", frozen=True, kw_only=True):
     """Compile the code and make one instance per instrument; answered by `Loaded`.
 
-    `lookback` replaces the class's own (the warm-up gate doubles it); None leaves it.
+    `lookback` replaces the class's own (the warm-up gate doubles it); None leaves it. `flags` are
+    shown until a `Bar` tells others.
     """
 
     code: str
@@ -88,6 +89,7 @@ class Load(msgspec.Struct, tag="load", frozen=True, kw_only=True):
     engine: Engine
     contracts: list[Contract]
     lookback: int | None = None
+    flags: dict[str, Any] = {}
 
 
 class Backtest(msgspec.Struct, tag="backtest", frozen=True, kw_only=True):
@@ -131,7 +133,7 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Bar(msgspec.Struct, tag="bar", frozen=True, kw_only=True):
-    """One live bar, after its fills; answered by `Decided`."""
+    """One live bar, after its fills; answered by `Decided`. `flags`: None for as before."""
 
     symbol: str
     open_ns: int

@@ -25,6 +25,7 @@ def _control() -> None:
     _notices()
     _interruptions()
     _bus()
+    _flags()
 
 
 def _ledger() -> None:
@@ -32,6 +33,7 @@ def _ledger() -> None:
     _thinned_metrics()
     _outbox("outbox")
     _bus_bars()
+    _flag_readings()
 
 
 def _thinned_metrics() -> None:
@@ -144,6 +146,38 @@ def _bus_bars() -> None:
         sa.Column("close", sa.Double(), nullable=False),
         sa.Column("volume", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("bar_type", "close_ns", name=op.f("pk_bus_bars")),
+    )
+
+
+def _flags() -> None:
+    op.create_table(
+        "flags",
+        sa.Column("flag_key", sa.String(length=60), nullable=False),
+        sa.Column("type", sa.String(length=10), nullable=False),
+        sa.Column("default_value", sa.JSON(), nullable=False),
+        sa.Column("owner", sa.String(length=100), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("rules", sa.JSON(), nullable=False),
+        sa.Column("expires_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("created_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.Column("updated_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("archived_at", database.UtcDateTime(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("flag_key", name=op.f("pk_flags")),
+    )
+
+
+def _flag_readings() -> None:
+    op.add_column("decisions", sa.Column("flags", sa.JSON(), nullable=True))
+    op.create_table(
+        "flag_readings",
+        sa.Column("execution_id", sa.String(length=40), nullable=False),
+        sa.Column("symbol", sa.String(length=100), nullable=False),
+        sa.Column("close_ns", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("flags", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "execution_id", "symbol", "close_ns", name=op.f("pk_flag_readings")
+        ),
     )
 
 
