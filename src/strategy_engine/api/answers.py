@@ -229,6 +229,54 @@ class Keys(shapes.Answer):
     count: int
 
 
+class ShownRule(shapes.Answer):
+    """One rule of a flag; what it does not name is null."""
+
+    value: bool | int | float | str
+    strategy_name: shapes.MaybeLine
+    strategy_id: shapes.MaybeLine
+    versions: shapes.MaybeLine
+    execution_id: shapes.MaybeLine
+    share_of_executions: float | None
+    share_of_decisions: float | None
+
+
+class Flag(shapes.Answer):
+    """A feature flag. `live`: its rules count; else (expired, archived) it says its default."""
+
+    model_config = shapes.example(examples.FLAG)
+
+    key: str
+    type: Literal["boolean", "string", "number"]
+    default: bool | int | float | str
+    owner: shapes.Line
+    description: shapes.Text
+    rules: list[ShownRule]
+    live: bool
+    expires_at: shapes.Time
+    created_at: shapes.Time
+    created_by: shapes.Line
+    updated_at: shapes.Time
+    archived_at: shapes.Time | None
+
+
+class WholeFlag(Flag):
+    """A feature flag with what was done to it, oldest first."""
+
+    model_config = shapes.example(examples.WHOLE_FLAG)
+
+    history: list[HistoryEntry]
+
+
+class Flags(shapes.Answer):
+    """Feature flags by key."""
+
+    model_config = shapes.example(examples.FLAGS)
+
+    flags: list[Flag]
+    count: int
+
+
 class Answered(shapes.Answer):
     """A deployment that was approved or rejected, and the state it is in now."""
 

@@ -444,3 +444,42 @@ KEY: dict[str, Any] = {
 }
 CREATED_KEY: dict[str, Any] = KEY | {"key": "sek_5f3a90c1d2e4_" + "0123456789abcdef" * 4}
 KEYS: dict[str, Any] = {"keys": [KEY], "count": 1}
+CREATE_FLAG: dict[str, Any] = {
+    "key": "wide_stop",
+    "type": "number",
+    "default": 0.05,
+    "owner": "alice",
+    "description": "How far the stop of new positions lies.",
+    "expires_at": "2025-10-24T10:00:00Z",
+    "rules": [{"value": 0.08, "strategy_name": "RSI_Mean_Reversion", "share_of_executions": 0.25}],
+}
+UPDATE_FLAG: dict[str, Any] = {"rules": [{"value": 0.08, "versions": ">=1.2.0,<2.0.0"}]}
+_EVERY_CONDITION: dict[str, Any] = {
+    "strategy_name": None,
+    "strategy_id": None,
+    "versions": None,
+    "execution_id": None,
+    "share_of_executions": None,
+    "share_of_decisions": None,
+}
+FLAG: dict[str, Any] = CREATE_FLAG | {
+    "rules": [_EVERY_CONDITION | CREATE_FLAG["rules"][0]],
+    "live": True,
+    "created_at": "2025-08-24T10:00:00Z",
+    "created_by": "local",
+    "updated_at": "2025-08-24T10:00:00Z",
+    "archived_at": None,
+}
+FLAGS: dict[str, Any] = {"flags": [FLAG], "count": 1}
+WHOLE_FLAG: dict[str, Any] = FLAG | {
+    "history": [
+        {
+            "at": "2025-08-24T10:00:00Z",
+            "actor": "local",
+            "action": "create",
+            "from_state": None,
+            "to_state": None,
+            "details": {"default": 0.05},
+        }
+    ]
+}

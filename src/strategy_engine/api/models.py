@@ -2,14 +2,20 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from strategy_engine.access.model import Role
 from strategy_engine.api import examples, plain
+from strategy_engine.flags.model import FlagType
 from strategy_engine.matching.settings import MAX_CAPITAL
 
 FreeJson = dict[str, Any]
+FlagValue = bool | int | float | str
+FlagExpiry = Annotated[
+    AwareDatetime,
+    Field(strict=False, description="ISO 8601 with its offset; then it says its default again."),
+]
 Stage = Literal[
     "syntax_check",
     "unit_tests",
@@ -194,6 +200,52 @@ class Approval(Request):
     model_config = _example(examples.APPROVAL)
 
     comment: str = Field(default="", max_length=2_000)
+
+
+class FlagRule(Request):
+    """A value, and whose it is: everything that is named must hold; the first rule counts."""
+
+    value: FlagValue
+    strategy_name: str | None = Field(default=None, max_length=100)
+    strategy_id: str | None = Field(default=None, max_length=100)
+    versions: str | None = Field(
+        default=None, max_length=200, description="Comparisons, such as `>=1.2.0,<2.0.0`."
+    )
+    execution_id: str | None = Field(default=None, max_length=100)
+    share_of_executions: float | None = Field(
+        default=None, ge=0, le=1, description="A fraction; an execution stays in or out of it."
+    )
+    share_of_decisions: float | None = Field(
+        default=None, ge=0, le=1, description="A fraction, drawn anew for each bar."
+    )
+
+
+class CreateFlag(Request):
+    """What a flag says to whom, who answers for it, and until when it does."""
+
+    model_config = _example(examples.CREATE_FLAG)
+
+    key: str = Field(min_length=1, max_length=60, description="What strategies read it by.")
+    type: Annotated[FlagType, Field(strict=False)]
+    default: FlagValue = Field(description="For all that no rule holds for, and in validation.")
+    expires_at: FlagExpiry
+    owner: str | None = Field(
+        default=None, max_length=100, description="Who answers for it; who makes it if not given."
+    )
+    description: str = Field(default="", max_length=1_000)
+    rules: list[FlagRule] = Field(default_factory=list, max_length=50)
+
+
+class UpdateFlag(Request):
+    """The parts of a flag to change; what is left out stays. Its type never changes."""
+
+    model_config = _example(examples.UPDATE_FLAG)
+
+    default: FlagValue | None = None
+    expires_at: FlagExpiry | None = None
+    owner: str | None = Field(default=None, max_length=100)
+    description: str | None = Field(default=None, max_length=1_000)
+    rules: list[FlagRule] | None = Field(default=None, max_length=50)
 
 
 class CreateKey(Request):

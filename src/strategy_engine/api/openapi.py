@@ -23,6 +23,7 @@ TAGS = [
     {"name": "strategies", "description": "Versions: register, read, edit, archive, test."},
     {"name": "deployments", "description": "From a version to capital, and who approved it."},
     {"name": "executions", "description": "Versions at work: start, watch, stop."},
+    {"name": "flags", "description": "Feature flags that strategies read for each decision."},
     {"name": "keys", "description": "Who may: keys with roles, made and revoked."},
     {"name": "market", "description": "Instruments, their bars, quotes and trades."},
     {"name": "monitoring", "description": "How the engine is. Needs no key."},

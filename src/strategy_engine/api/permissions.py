@@ -19,6 +19,9 @@ NEEDED: dict[str, Permission] = {
     "POST /instruments/{symbol}/bars": Permission.WRITE_STRATEGIES,
     "POST /instruments/{symbol}/quotes": Permission.WRITE_STRATEGIES,
     "POST /instruments/{symbol}/trades": Permission.WRITE_STRATEGIES,
+    "POST /flags": Permission.WRITE_STRATEGIES,  # a part of the code that reads them
+    "PUT /flags/{key}": Permission.WRITE_STRATEGIES,
+    "DELETE /flags/{key}": Permission.WRITE_STRATEGIES,
     "GET /keys": Permission.MANAGE_KEYS,
     "POST /keys": Permission.MANAGE_KEYS,
     "DELETE /keys/{key_id}": Permission.MANAGE_KEYS,

@@ -13,6 +13,7 @@ from strategy_engine.access.service import Made
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
+from strategy_engine.flags.service import Flags
 from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
@@ -358,6 +359,7 @@ class Services:
     """Every service that the door calls."""
 
     keys: Keys
+    flags: Flags
     registry: Registry
     rollouts: Rollouts
     pipeline: Pipeline

@@ -43,6 +43,7 @@ class PaperRuns:
             speed=0.0,
             start_ns=start_ns,
             end_ns=end_ns,
+            flags=dict(job.flags),
         )
         execution_id = await self._executions.start_validation(
             job.strategy_id, config, actor=audit.ENGINE, key=job.key

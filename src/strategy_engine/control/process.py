@@ -24,6 +24,7 @@ from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.service import Executions
+from strategy_engine.flags.service import Flags
 from strategy_engine.infra import database, durable, lease, logs, memory, relay, wakeup
 from strategy_engine.infra.bus import broker
 from strategy_engine.infra.lease import Lease, LeaseLostError
@@ -148,10 +149,12 @@ class Control:
         self._catalogue = Catalogue(settings.data_dir, settings.catalogs)
         self._records = Records(ledger)
         self._executions = self._make_executions()
+        self._flags = Flags(self._database, self._clock)
         pipeline = self._make_pipeline()
         self.rollouts, self._workflows = self._make_rollouts(pipeline)
         self.services = Services(
             keys=Keys(self._database, self._clock, engine_key=settings.api_key),
+            flags=self._flags,
             registry=self._registry,
             rollouts=self.rollouts,
             pipeline=pipeline,
@@ -206,7 +209,7 @@ class Control:
             allowed_imports=settings.allowed_imports,
         )
         timeouts = Timeouts(pipeline_s=settings.pipeline_timeout_s)
-        return Pipeline(self._database, tools, timeouts, self._clock)
+        return Pipeline(self._database, tools, timeouts, self._clock, self._flags)
 
     def _make_rollouts(self, pipeline: Pipeline) -> tuple[Rollouts, Workflows]:
         settings = self._settings

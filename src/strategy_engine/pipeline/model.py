@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from strategy_engine.core.errors import EngineError, UnavailableError
+from strategy_engine.flags.model import FlagValue
 from strategy_engine.matching.settings import Settings
 from strategy_engine.pipeline.criteria import Criteria, criteria
 from strategy_engine.registry.model import Content
@@ -141,6 +142,7 @@ class Job:
     """What a stage gets. `trials` counts the different contents of the line tried so far.
 
     `key` names the run of the stage: what it does outside its own process, it does once for a key.
+    `flags` are the feature flags' defaults: with them it can be repeated.
     """
 
     strategy_id: str
@@ -150,6 +152,7 @@ class Job:
     duration_days: int | None = None
     trials: int = 1
     key: str | None = None
+    flags: Mapping[str, FlagValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

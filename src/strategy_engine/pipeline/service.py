@@ -6,6 +6,7 @@ from datetime import datetime
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError, InvalidError, UnavailableError
+from strategy_engine.flags.service import Flags
 from strategy_engine.infra import logs, outbox
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.outages import DatabaseAwayError
@@ -55,7 +56,15 @@ class Timeouts:
 class Pipeline:
     """Runs stages for workflows and doors. One a control process."""
 
-    def __init__(self, database: Database, tools: Tools, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        tools: Tools,
+        timeouts: Timeouts,
+        clock: Clock,
+        flags: Flags | None = None,
+    ) -> None:
+        self._flags = flags
         self._database = database
         self._tools = tools
         self._timeouts = timeouts
@@ -86,7 +95,7 @@ class Pipeline:
             job = await self._job(strategy, wanted, request)
             if pipeline_id is not None:
                 job = replace(job, key=f"{pipeline_id}/{stage}")
-            result = await self._run_twice(stage, job)
+            result = _with_flags(await self._run_twice(stage, job), job)
         except DatabaseAwayError:
             raise  # nothing was found, and nothing could be kept: it is run again
         except (UnavailableError, NotConfinedError) as error:
@@ -155,6 +164,7 @@ class Pipeline:
             criteria=with_declared(wanted, content.risk_limits),
             duration_days=request.duration_days,
             trials=trials,
+            flags={} if self._flags is None else await self._flags.defaults(),
         )
 
     async def _find(self, pipeline_id: str, stage: str) -> StageResult | None:
@@ -228,6 +238,13 @@ def _check_request(stage: str, request: Request) -> None:
             value=request.duration_days,
             accepted="a whole number of days, at least 1",
         )
+
+
+def _with_flags(result: StageResult, job: Job) -> StageResult:
+    if not job.flags or job.content.is_native:
+        return result
+    told = {"shown": "defaults", "values": dict(job.flags)}
+    return replace(result, evidence={**result.evidence, "feature_flags": told})
 
 
 def _failed(

@@ -42,6 +42,7 @@ class SignalSpeech:
                 for each in part.series
             ],
             lookback=lookback,
+            flags=dict(job.flags),
         )
 
     def backtest(self, part: History, *, warm_up: int, restart_at: int | None) -> messages.ToChild:

@@ -107,7 +107,8 @@ async def outcome_of(job: Job, seen: History, *, children: Children, outcomes: O
 
 def key_of(job: Job, part: History) -> str:
     """Return what an outcome depends on, as text."""
-    return f"{job.content.digest} {job.settings!r} {part.identity()}"
+    flags = sorted(job.flags.items())
+    return f"{job.content.digest} {job.settings!r} {part.identity()} {flags!r}"
 
 
 def conclude(job: Job, part: History, chosen: Chosen, lookback: int) -> Outcome:

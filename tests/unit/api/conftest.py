@@ -26,6 +26,7 @@ from strategy_engine.execution.model import (
     ExecutionStatus,
     Role,
 )
+from strategy_engine.flags.service import Flags
 from strategy_engine.infra import database
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
@@ -410,6 +411,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
         registry = Registry(store, clock)
         given = services.Services(
             keys=Keys(store, clock),
+            flags=Flags(store, clock),
             registry=registry,
             rollouts=Rollouts(registry, clock),
             pipeline=Pipeline(),
