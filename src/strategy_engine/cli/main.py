@@ -13,6 +13,7 @@ from strategy_engine.cli import (
     deploying,
     edge,
     executing,
+    flags,
     keys,
     serving,
     ticks,
@@ -108,6 +109,21 @@ KEY_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
 )
 
 
+FLAG_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    (
+        "set",
+        flags.set_,
+        (
+            "flags set new_exit --type boolean --default false --expires 30d",
+            """flags set wide_stop --rule '{"value": 0.08, "share_of_executions": 0.25}'""",
+            "flags set wide_stop --default 0.08 --no-rules",
+        ),
+    ),
+    ("list", flags.list_, ("flags list", "flags list --archived", "flags list wide_stop")),
+    ("archive", flags.archive, ("flags archive new_exit",)),
+)
+
+
 def _version(asked: bool) -> None:
     if asked:
         print(f"strategy-engine {metadata.version('strategy-engine')}")
@@ -162,6 +178,10 @@ app.add_typer(
 app.add_typer(
     _group("Say who may: API keys with roles.", KEY_COMMANDS),
     name="keys",
+)
+app.add_typer(
+    _group("Set the feature flags that strategies read for each decision.", FLAG_COMMANDS),
+    name="flags",
 )
 
 if __name__ == "__main__":

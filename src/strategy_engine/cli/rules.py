@@ -1,7 +1,9 @@
 """What the command line decides without asking anybody: values, exit codes, texts. Pure."""
 
 import json
+import re
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from strategy_engine.core.errors import EngineError, InvalidError
@@ -43,6 +45,53 @@ def _value(text: str, where: str) -> Any:
     except ValueError:
         raise InvalidError(f"{where}={text} is no finite number; give one that is") from None
     return value
+
+
+_SPAN = re.compile(r"(\d{1,6})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(text: str, now: datetime | None = None) -> str:
+    """Return a time as ISO 8601, in UTC: one that is given, or so far from now.
+
+    Raises
+    ------
+    InvalidError
+        If it is neither a time nor a number of minutes, hours or days.
+    """
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        length = timedelta(**{_UNITS[span.group(2)]: int(span.group(1))})
+        return ((now or datetime.now(UTC)) + length).isoformat()
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidError(
+            f"{text!r} is no time; write 12h, 30d or 2026-03-01T12:00Z", value=text
+        ) from None
+    return (given.replace(tzinfo=UTC) if given.tzinfo is None else given).isoformat()
+
+
+def flag_value(text: str, kind: str | None) -> Any:
+    """Return a flag's value: JSON where it reads as such, but text where the flag is a string."""
+    return text if kind == "string" else _value(text.strip(), "--default")
+
+
+def flag_rule(text: str) -> dict[str, Any]:
+    """Return a flag's rule from its JSON.
+
+    Raises
+    ------
+    InvalidError
+        If it is no JSON object with finite numbers.
+    """
+    found = _value(text, "--rule")
+    if not isinstance(found, dict):
+        raise InvalidError(
+            f"--rule {text!r} must be a JSON object, such as"
+            """ '{"value": true, "share_of_executions": 0.1}'"""
+        )
+    return found
 
 
 def exit_code(error: EngineError) -> int:

@@ -211,3 +211,33 @@ class Keys(TypedDict):
 
     keys: list[Key]
     count: int
+
+
+class Flag(TypedDict):
+    """A feature flag; `live`: its rules count, else it says its default."""
+
+    key: str
+    type: str
+    default: bool | float | str
+    owner: str
+    description: str
+    rules: list[dict[str, Any]]
+    live: bool
+    expires_at: str
+    created_at: str
+    created_by: str
+    updated_at: str
+    archived_at: str | None
+
+
+class WholeFlag(Flag):
+    """`GET /flags/{key}`."""
+
+    history: list[dict[str, Any]]
+
+
+class Flags(TypedDict):
+    """`GET /flags`."""
+
+    flags: list[Flag]
+    count: int

@@ -165,6 +165,32 @@ class Client:
         answer: model.Key = self._ask("DELETE", f"/keys/{_part(key_id)}")
         return answer
 
+    def create_flag(self, flag: Mapping[str, Any]) -> model.Flag:
+        """Make a flag: key, type, default, expires_at; owner, description, rules if wanted."""
+        answer: model.Flag = self._ask("POST", "/flags", body=flag)
+        return answer
+
+    def update_flag(self, key: str, changes: Mapping[str, Any]) -> model.Flag:
+        """Change parts of a flag; what is not named stays."""
+        answer: model.Flag = self._ask("PUT", f"/flags/{_part(key)}", body=changes)
+        return answer
+
+    def archive_flag(self, key: str) -> model.Flag:
+        """Let a flag say its default for ever."""
+        answer: model.Flag = self._ask("DELETE", f"/flags/{_part(key)}")
+        return answer
+
+    def flag(self, key: str) -> model.WholeFlag:
+        """Return a flag with its history."""
+        answer: model.WholeFlag = self._ask("GET", f"/flags/{_part(key)}")
+        return answer
+
+    def flags(self, *, archived: bool = False) -> model.Flags:
+        """Return flags by key; the archived ones too if asked."""
+        query = {"archived": "true" if archived else None}
+        answer: model.Flags = self._ask("GET", "/flags", query=query)
+        return answer
+
     def instruments(self) -> list[model.Instrument]:
         """Return what can be traded."""
         answer: dict[str, list[model.Instrument]] = self._ask("GET", "/instruments")
