@@ -23,8 +23,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from strategy_engine.infra import urls
+
+# A slow moment of the machine is no counterexample; pytest's timeout ends what hangs.
+settings.register_profile("engine", deadline=None)
+settings.load_profile("engine")
 
 START_S = 60.0
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
