@@ -5,9 +5,11 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from strategy_engine.market.service import Catalogue
 from strategy_engine.pipeline.model import STAGES, Request
 
 PROGRAM = Path(__file__).parent / "test_pipeline_engine.py"
@@ -130,6 +132,35 @@ async def test_a_shipped_strategy_goes_through_all_six_stages(running, name):
     assert paper["fill_parity"]["share"] == paper["decision_parity"]["share"] == 1.0
     assert paper["decision_parity"]["live"] > 0
     assert 0 < paper["decision_cpu_ms"] < 8
+
+
+def quotes_of(bars):
+    """Return three quotes a bar as the text of a file, around its close."""
+    chance = np.random.default_rng(1)
+    rows = ["timestamp,bid,ask,bid_size,ask_size"]
+    for open_ns, close in zip(bars.ts_ns.tolist(), bars.close.tolist(), strict=True):
+        for second in (600, 1_800, 3_000):
+            bid = close + chance.normal(0, 2e-4)
+            at = np.datetime64(open_ns + second * 10**9, "ns")
+            rows.append(f"{at}Z,{bid:.5f},{bid + 2e-5:.5f},50000,50000")
+    return "\n".join(rows) + "\n"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("ema_cross", EMA), ("simpler_quoter", {})], ids=lambda each: str(each)
+)
+async def test_quotes_are_met_live_as_in_the_backtest(tmp_path, name, parameters):
+    catalogue = Catalogue(tmp_path)
+    file = tmp_path / "quotes.csv"
+    file.write_text(quotes_of(catalogue.bars("EUR/USD.SIM").slice(-400)))
+    assert catalogue.import_ticks(file, "EUR/USD.SIM", "quotes").accepted
+    async with world.engine(tmp_path) as apart:
+        strategy = await shipped(apart, name, parameters)
+        (found,) = await staged(apart, strategy, "paper_trading", request=Request())
+    assert found.passed, found.message
+    assert found.evidence["fill_parity"]["share"] == 1.0
+    assert found.evidence["trades_executed"] > 20
 
 
 TESTS = """

@@ -52,9 +52,13 @@ class Series:
         return replace(self, bars=bars, quotes=None, trades=None)
 
     def cut(self, start: int, stop: int) -> "Series":
-        """Return the bars from index `start` up to, not including, `stop`, and their ticks."""
+        """Return the bars from index `start` up to, not including, `stop`, and their ticks.
+
+        Those are what came after the bar before them closed; of the first bar, after it opened.
+        """
         bars = self.bars.slice(start, stop)
-        span = (int(bars.ts_ns[0]), int(bars.close_ns[-1])) if len(bars) else (0, 0)
+        begin, end = (int(bars.ts_ns[0]), int(bars.close_ns[-1])) if len(bars) else (0, 0)
+        span = (int(self.bars.close_ns[start - 1]), end) if start and end else (begin, end)
         return replace(
             self, bars=bars, quotes=_within(self.quotes, span), trades=_within(self.trades, span)
         )
@@ -88,7 +92,7 @@ def _tick_columns(each: Series) -> Iterator[NDArray[np.generic]]:
 
 
 def _within[T: (Quotes, Trades)](ticks: T | None, span: tuple[int, int]) -> T | None:
-    # After the first bar's open and until the last one's close: so parts share no tick.
+    # After the one and until the other: so parts share no tick.
     if ticks is None:
         return None
     start, stop = np.searchsorted(ticks.ts_ns, np.array(span), side="right").tolist()
@@ -211,6 +215,13 @@ def paper_window(unseen: History) -> History:
         if len(each.bars) > MOST_PAPER_BARS
     ]
     return unseen.after(max(starts)) if starts else unseen
+
+
+def border(whole: History, window: History) -> int:
+    """Return the last instant of a history before a window of it begins; bars close after it."""
+    times, first = whole.timeline(), int(window.timeline()[0])
+    at = int(np.searchsorted(times, first))
+    return int(times[at - 1]) if at else first - 1
 
 
 def most_recent(part: History, days: int | None) -> History:

@@ -164,8 +164,9 @@ async def paper_trading(job: Job, tools: Tools) -> StageResult:
     data = await trial.data_of(job, tools.catalogue)
     window = data.unseen
     times = window.timeline()
+    start_ns = history.border(data.whole, window)
     run, (chosen, ledgered) = await both(
-        tools.run_paper(job, start_ns=int(times[0]) - 1, end_ns=int(times[-1])),
+        tools.run_paper(job, start_ns=start_ns, end_ns=int(times[-1])),
         _replayed(job, tools, data.whole, window),
     )
     fills = paper.fill_parity(run, ledgered, window)

@@ -125,3 +125,10 @@ def test_a_paper_window_is_one_range_of_time_in_which_no_symbol_has_too_many_bar
     assert counts["B.SIM"] == 8
     short = make.history(make.wave(30))
     assert history.paper_window(short) is short
+
+
+def test_a_window_begins_after_the_last_close_before_it(make):
+    whole = make.history(make.wave(100))
+    times = whole.timeline().tolist()
+    assert history.border(whole, whole.after(times[59])) == times[59]
+    assert history.border(whole, whole) == times[0] - 1

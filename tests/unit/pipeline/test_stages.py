@@ -480,7 +480,7 @@ async def test_paper_trading_plays_no_more_bars_than_the_live_path_takes(make, t
     silent = STATELESS.replace("1.09", "0.5").replace("1.11", "2.0")
     kit = tools(run_paper=paper)
     result = await stages.paper_trading(make.job(silent), kit)
-    assert asked.hours == 29  # between the first close and the last
+    assert asked.hours == 30  # from the close before its first bar to the last
     assert result.evidence["history"]["bars"] == 30
     assert any("plays the last 30 bars of the hold-out" in each.message for each in result.findings)
     tested = await stages.backtest_(make.job(), kit)
