@@ -168,6 +168,8 @@ class Database:
         self._is_server = urls.is_server(url)
         # A SQLite call in its thread cannot be interrupted; its own busy timeout ends it.
         self._deadline_s = timeout_s if self._is_server else None
+        self._timeout_s = timeout_s
+        self._writing = asyncio.Lock()
         self._turn = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, lane.value))
         self.engine: AsyncEngine = _engine(url, timeout_s)
         self._reads = self.engine.execution_options(**_READ[self._is_server])
@@ -190,13 +192,35 @@ class Database:
             False: on PostgreSQL it waits for no other writer. For a single statement that is right
             whatever others write.
         """
-        async with self._answering(), self.engine.begin() as connection:
+        async with self._answering(), self._own_turn(), self.engine.begin() as connection:
             if in_turn and self._is_server:
                 await connection.execute(self._turn)
             if self._fence is not None and await connection.scalar(self._fence.statement) is None:
                 raise self._fence.error()
             yield connection
         self.trouble = ""
+
+    @asynccontextmanager
+    async def _own_turn(self) -> AsyncIterator[None]:
+        """Let the writers of this process take turns on a file, first come, first served.
+
+        SQLite's own waiting is a sleep and another try, up to 0.1 s each: fifty that wait so are
+        slow, and one of them may never have luck.
+        """
+        if self._is_server:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._writing.acquire()
+        except TimeoutError:
+            away = outages.kept_waiting(self._timeout_s)
+            self.trouble = str(away)
+            raise away from None
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     async def watch(self) -> None:
         """Notice that the database is away, or back, while nobody writes; for ever."""

@@ -63,7 +63,16 @@ def find(error: BaseException) -> DatabaseAwayError | None:
     what_to_do = _what_to_do(error, cause)
     if what_to_do is None:
         return None
-    why = " ".join(str(cause).split())[:_LONGEST_WHY] or "not in time"
+    return _away(" ".join(str(cause).split())[:_LONGEST_WHY] or "not in time", what_to_do)
+
+
+def kept_waiting(waited_s: float) -> DatabaseAwayError:
+    """Return that a file let none of the writers before this one write."""
+    why = f"database is locked: writers before this one have waited {waited_s:g} s"
+    return _away(why, _END_THE_HOLDER)
+
+
+def _away(why: str, what_to_do: str) -> DatabaseAwayError:
     return DatabaseAwayError(
         f"the database does not answer ({why}); this is tried again by itself where it is the"
         f" engine's own work. If it lasts: {what_to_do}"
