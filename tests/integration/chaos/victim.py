@@ -18,7 +18,7 @@ ZYGOTE = "zygote"
 CHILD = "child"
 
 GONE_S = 10.0
-BACK_S = 60.0
+BACK_S = 120.0  # how long a test waits; what it took is printed
 
 
 type Moved[T] = Callable[[T, T], bool]
@@ -60,7 +60,8 @@ class Victim:
     kills: list[Kill] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine = self.start(database_url=self.server, **self.environment)
+        self.engine = self.start(database_url=self.server, wait=False, **self.environment)
+        self._until_healthy()
 
     @property
     def data_dir(self) -> Path:
@@ -73,8 +74,20 @@ class Victim:
             port=self.engine.port,
             data_dir=self.engine.data_dir,
             database_url=self.server,
+            wait=False,
             **self.environment,
         )
+        self._until_healthy()
+
+    def _until_healthy(self) -> None:
+        until(self._is_healthy, self.engine.tail(), BACK_S)
+
+    def _is_healthy(self) -> bool:
+        assert self.engine.process.poll() is None, self.engine.tail()
+        with contextlib.suppress(OSError, HTTPException):
+            status, health = self.engine.call("GET", "/health")
+            return bool(status == 200 and health["status"] == "healthy")
+        return False
 
     def ask(self, path: str) -> Any:
         """Return an answer, however often the connection is cut by a kill."""
