@@ -148,7 +148,7 @@ def quotes_of(bars):
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("ema_cross", EMA), ("simpler_quoter", {})], ids=lambda each: str(each)
+    ("name", "parameters"), [("ema_cross", EMA), ("simpler_quoter", {})], ids=str
 )
 async def test_quotes_are_met_live_as_in_the_backtest(tmp_path, name, parameters):
     catalogue = Catalogue(tmp_path)
