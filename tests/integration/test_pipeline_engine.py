@@ -5,12 +5,16 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.core.clock import SystemClock
+from strategy_engine.flags.model import Content as FlagContent
+from strategy_engine.flags.model import FlagType, Rule
+from strategy_engine.flags.service import Flags
 from strategy_engine.market.service import Catalogue
 from strategy_engine.pipeline.children import Children
 from strategy_engine.pipeline.model import STAGES, Request, StageResult
@@ -51,6 +55,7 @@ class Engine:
     """A control's pipeline beside a node that runs."""
 
     pipeline: Pipeline
+    flags: Flags
     registry: Registry
     records: object
     clock: SystemClock
@@ -91,9 +96,11 @@ async def engine(
             running_returns=RunningNow(control.executions, control.records, control.registry),
             clock=clock,
         )
+        flags = Flags(control.database, clock)
         try:
             yield Engine(
-                pipeline=Pipeline(control.database, tools, Timeouts(), clock),
+                pipeline=Pipeline(control.database, tools, Timeouts(), clock, flags),
+                flags=flags,
                 registry=control.registry,
                 records=control.records,
                 clock=clock,
@@ -119,6 +126,33 @@ async def test_the_live_path_does_to_the_digit_what_the_backtest_says(running):
     assert facts["trades_executed"] == len(trades) > 0
     assert facts["pnl"] == pytest.approx(float(sum(each.pnl for each in trades)))
     assert 0 < facts["decision_cpu_ms"] < 8
+
+
+async def test_validation_shows_flags_at_their_defaults_in_the_backtest_and_on_the_live_path(
+    running,
+):
+    flag = FlagContent(
+        type=FlagType.NUMBER,
+        default=30,
+        owner="alice",
+        expires_at=running.clock.now() + timedelta(days=1),
+        rules=(Rule(value=0),),  # with it, it would never buy
+    )
+    await running.flags.create("oversold", flag, actor="alice")
+    code = RSI.replace("self.oversold:", "market_data['flags']['oversold']:")
+    strategy = await running.register(code, parameters={"position_size": 1.0})
+
+    tested = await running.pipeline.run_stage(None, strategy, "backtest", Request())
+    found = await running.pipeline.run_stage(None, strategy, "paper_trading", Request())
+
+    assert tested.passed, tested.message
+    assert found.passed, found.message
+    assert found.evidence["decision_parity"]["share"] == 1.0
+    assert found.evidence["decision_parity"]["live"] > 0
+    told = {"shown": "defaults", "values": {"oversold": 30}}
+    assert tested.evidence["feature_flags"] == found.evidence["feature_flags"] == told
+    decisions = await running.records.decisions(found.evidence["execution_id"])
+    assert {each.flags["oversold"] for each in decisions} == {30}
 
 
 async def test_a_strategy_that_knows_when_it_is_watched_is_not_at_parity(running):

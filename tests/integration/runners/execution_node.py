@@ -14,6 +14,7 @@ from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
 from strategy_engine.execution.service import Executions
+from strategy_engine.flags.live import LiveFlags
 from strategy_engine.infra import database
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.wakeup import WakeUp, poke
@@ -87,6 +88,7 @@ class Node:
     reconciler: Reconciler
     ledger: Ledger
     zygotes: Zygotes
+    flags: LiveFlags
 
 
 @asynccontextmanager
@@ -103,6 +105,7 @@ async def node(
     ledger = Ledger(database.ledger_url(data_dir, server()))
     zygotes = Zygotes()
     wake = WakeUp(data_dir / "node.sock")
+    flags = LiveFlags(rows, clock)
     tools = Tools(
         journal=Journal(rows, registry, clock, node_id=node_id),
         registry=registry,
@@ -113,14 +116,16 @@ async def node(
         clock=clock,
         settings=settings or NodeSettings(),
         bars=bars,
+        flags=flags,
     )
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(ledger_rows))
-    running = asyncio.create_task(reconciler.run())
+    running, reading = asyncio.create_task(reconciler.run()), asyncio.create_task(flags.run())
     try:
-        yield Node(reconciler=reconciler, ledger=ledger, zygotes=zygotes)
+        yield Node(reconciler=reconciler, ledger=ledger, zygotes=zygotes, flags=flags)
     finally:
         reconciler.stop()
         await running
+        reading.cancel()
         wake.close()
         await ledger.aclose()
         await zygotes.aclose()

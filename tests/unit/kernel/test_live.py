@@ -229,6 +229,23 @@ class S:
     assert answer.detail.size_ppb == 3 * 10**8
 
 
+def test_a_backtest_sees_the_flags_that_it_was_loaded_with_after_a_restart_too(
+    talk: Talk, bars: MakeBars
+) -> None:
+    code = (
+        "class S:\n    lookback = 2\n"
+        "    def generate_signal(self, m):\n"
+        "        return 'BUY' if m['flags']['go'] else 'HOLD'\n"
+    )
+    series = bars([1, 2, 3, 4])
+    for is_on in (True, False):
+        answer = talk(code, flags={"go": is_on}).answer(
+            messages.Backtest(bars=[series], restart_at=2)
+        )
+        assert isinstance(answer, messages.Backtested), answer
+        assert answer.decisions[0].actions == bytes([1 if is_on else 0] * 4)
+
+
 def test_flags_reach_the_strategy_and_stay(talk: Talk, bars: MakeBars) -> None:
     code = (
         "class S:\n    def generate_signal(self, m):\n"
