@@ -454,7 +454,8 @@ CREATE_FLAG: dict[str, Any] = {
     "rules": [{"value": 0.08, "strategy_name": "RSI_Mean_Reversion", "share_of_executions": 0.25}],
 }
 UPDATE_FLAG: dict[str, Any] = {"rules": [{"value": 0.08, "versions": ">=1.2.0,<2.0.0"}]}
-_EVERY_CONDITION: dict[str, Any] = {
+_EVERY_PART: dict[str, Any] = {
+    "value": None,
     "strategy_name": None,
     "strategy_id": None,
     "versions": None,
@@ -463,7 +464,7 @@ _EVERY_CONDITION: dict[str, Any] = {
     "share_of_decisions": None,
 }
 FLAG: dict[str, Any] = CREATE_FLAG | {
-    "rules": [_EVERY_CONDITION | CREATE_FLAG["rules"][0]],
+    "rules": [_EVERY_PART | CREATE_FLAG["rules"][0]],
     "live": True,
     "created_at": "2025-08-24T10:00:00Z",
     "created_by": "local",

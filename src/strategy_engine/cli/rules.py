@@ -59,17 +59,21 @@ def moment(text: str, now: datetime | None = None) -> str:
     InvalidError
         If it is neither a time nor a number of minutes, hours or days.
     """
-    span = _SPAN.fullmatch(text)
-    if span is not None:
-        length = timedelta(**{_UNITS[span.group(2)]: int(span.group(1))})
-        return ((now or datetime.now(UTC)) + length).isoformat()
     try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
+        given = _moment(text, now)
+    except (ValueError, OverflowError):
         raise InvalidError(
             f"{text!r} is no time; write 12h, 30d or 2026-03-01T12:00Z", value=text
         ) from None
     return (given.replace(tzinfo=UTC) if given.tzinfo is None else given).isoformat()
+
+
+def _moment(text: str, now: datetime | None) -> datetime:
+    span = _SPAN.fullmatch(text)
+    if span is None:
+        return datetime.fromisoformat(text)
+    length = timedelta(**{_UNITS[span.group(2)]: int(span.group(1))})
+    return (now or datetime.now(UTC)) + length
 
 
 def flag_value(text: str, kind: str | None) -> Any:

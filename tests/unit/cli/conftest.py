@@ -52,7 +52,7 @@ def fake() -> Iterator[FakeEngine]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET  # noqa: N815 - the name that http.server calls
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *_: Any) -> None:
             pass

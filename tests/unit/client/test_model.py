@@ -33,6 +33,9 @@ SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Key, answers.Key),
     (model.CreatedKey, answers.CreatedKey),
     (model.Keys, answers.Keys),
+    (model.Flag, answers.Flag),
+    (model.WholeFlag, answers.WholeFlag),
+    (model.Flags, answers.Flags),
 ]
 IDS = [told.__name__ for told, _ in SHAPES]
 
