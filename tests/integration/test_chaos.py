@@ -15,6 +15,8 @@ from strategy_engine import examples
 
 FOLDER = Path(__file__).parent / "chaos"
 
+pytestmark = pytest.mark.timeout(600)  # twenty seconds each on idle cores; kills wait for others
+
 
 def load(name):
     spec = importlib.util.spec_from_file_location(f"chaos_{name}", FOLDER / f"{name}.py")
