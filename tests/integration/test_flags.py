@@ -18,8 +18,14 @@ from strategy_engine.flags.model import Content as FlagContent
 from strategy_engine.flags.model import FlagType, Rule
 from strategy_engine.flags.service import Flags
 from strategy_engine.market.service import Catalogue
+from strategy_engine.matching import settings
 from strategy_engine.matching.model import Action
+from strategy_engine.pipeline import trial
+from strategy_engine.pipeline.children import Children
+from strategy_engine.pipeline.model import Job, criteria
 from strategy_engine.registry.model import Content, Trigger
+from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
+from strategy_engine.sandbox.protocol import messages
 
 PROGRAM = Path(__file__).parent / "runners" / "execution_node.py"
 _spec = importlib.util.spec_from_file_location("flags_execution_node", PROGRAM)
@@ -103,6 +109,45 @@ async def test_a_share_of_decisions_is_read_once_a_bar_kept_and_sticky(control, 
     assert all(one != other for one, other in itertools.pairwise(values))
     turned_on = {each.close_ns for each in readings if each.flags["enter"]}
     assert {each.close_ns for each in buys if each.close_ns in turned_on}
+
+
+async def replayed(control: Any, name: str, flags: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return what the version decides on the same bars when it is shown the same flags."""
+    strategy_id = (await control.executions.get(name)).strategy_id
+    content = (await control.registry.get(strategy_id)).content
+    job = Job(
+        strategy_id=strategy_id,
+        content=content,
+        settings=settings.settings(content.parameters, {}, {}),
+        criteria=criteria({}, "default"),
+        flags=flags,
+    )
+    whole = (await trial.data_of(job, Catalogue(Path("/nonexistent")))).whole.until(END_NS)
+    zygotes = Zygotes()
+    children = Children(zygotes, limits=ChildLimits(), workers=1)
+    shown = [
+        messages.FlagsShown(symbol=each.symbol, close_ns=each.close_ns, flags=dict(each.flags))
+        for each in await control.records.flag_readings(name)
+    ]
+    async with children.open(content.warm, "replay") as talk:
+        lookback = (await talk.load(job, whole)).lookback
+        chosen = await talk.backtest(whole, warm_up=lookback, shown=shown)
+    await zygotes.aclose()
+    return list(chosen.rows(whole.skip(lookback)))
+
+
+async def test_what_is_kept_repeats_a_run_whose_flags_changed(control, flags, tmp_path):
+    await flags.create("enter", enter(Rule(value=True, share_of_decisions=0.3)), actor="alice")
+    async with world.node(tmp_path):
+        name = await started(control, ENTERING, ExecutionConfig(speed=0, end_ns=END_NS))
+        await control.executions.wait_ended(name, 60)
+
+    live = [
+        (each.close_ns, each.symbol, Action(each.action).name)
+        for each in await control.records.decisions(name)
+    ]
+    assert len(live) > 40
+    assert await replayed(control, name, {"enter": False}) == live
 
 
 async def test_a_position_keeps_its_flags_through_a_change_and_a_restart(control, flags, tmp_path):

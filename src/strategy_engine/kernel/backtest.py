@@ -1,7 +1,10 @@
 """The run-ahead loop: whole histories through the strategy, one account for all instruments."""
 
+import bisect
+import operator
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from strategy_engine.matching.account import Account, Book
 from strategy_engine.matching.model import BUY, HOLD, SELL, Decision, Fill, Rules, Terms
 from strategy_engine.sandbox.protocol import messages
 
+_FIRST = operator.itemgetter(0)
 _NOWHERE = -1, 1 << 62  # a floor and a ceiling that no price in ticks reaches
 
 
@@ -73,6 +77,7 @@ class Run:
         "idle",
         "index",
         "seat",
+        "shown",
         "standing",
         "symbol",
         "ticks",
@@ -90,6 +95,24 @@ class Run:
         self.index = 0
         self.actions = bytearray(len(history.times))
         self.details: list[messages.Detail] = []
+        self.shown: list[tuple[int, dict[str, Any]]] = []
+
+    def show(self, told: messages.FlagsShown) -> None:
+        """Let flags say so from a bar on; those that were said before come before."""
+        self.shown.append((bisect.bisect_left(self.history.times, told.close_ns), told.flags))
+
+    def parts(self, first: int, last: int) -> Iterator[range]:
+        """Return bars in parts that see the same flags, which are shown before each."""
+        at = bisect.bisect_right(self.shown, first, key=_FIRST)
+        if at:
+            self.seat.market.see_flags(self.shown[at - 1][1])
+        for turn, flags in self.shown[at:]:
+            if turn >= last:
+                break
+            yield range(first, turn)
+            first = turn
+            self.seat.market.see_flags(flags)
+        yield range(first, last)
 
     def restart(self, plan: Blueprint) -> None:
         """Go on with a fresh instance of freshly run code, as another process would."""
@@ -129,6 +152,9 @@ def run(plan: Blueprint, account: Account, how: messages.Backtest) -> messages.B
         Run(plan, History(bars, account.books[bars.symbol].terms), account, bars.symbol)
         for bars in how.bars
     ]
+    by_symbol = {each.symbol: each for each in runs}
+    for said in how.shown:
+        by_symbol[said.symbol].show(said)
     for each in runs:
         each.seat.start()
     _replay(runs, account, plan, how)
@@ -147,7 +173,8 @@ def _replay(runs: list[Run], account: Account, plan: Blueprint, how: messages.Ba
         if first < how.warm_up:  # nobody is asked, so nothing is held and nothing can happen
             begin = min(last, how.warm_up)
             each.seat.window.advance(begin - first)
-        _go_on(each, account, range(begin, last))
+        for bars in each.parts(begin, last) if each.shown else (range(begin, last),):
+            _go_on(each, account, bars)
         each.index = last
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
@@ -161,9 +161,19 @@ class Conversation:
         return _shortened(answer)
 
     async def backtest(
-        self, part: History, *, warm_up: int = 0, restart_at: int | None = None
+        self,
+        part: History,
+        *,
+        warm_up: int = 0,
+        restart_at: int | None = None,
+        shown: Sequence[messages.FlagsShown] = (),
     ) -> Chosen:
         """Return the choices of fresh instances on a history after its warm-up, checked.
+
+        Parameters
+        ----------
+        shown : sequence
+            What flags said to a live run that is repeated; without it they are at their defaults.
 
         Raises
         ------
@@ -175,7 +185,9 @@ class Conversation:
             raise RuntimeError("load a strategy before it is asked to choose")
         # Encoded at once: the frames of a long history are not kept beside it while it is answered.
         question = await asyncio.to_thread(
-            lambda: messages.encode(spoken.backtest(part, warm_up=warm_up, restart_at=restart_at))
+            lambda: messages.encode(
+                spoken.backtest(part, warm_up=warm_up, restart_at=restart_at, shown=shown)
+            )
         )
         bars, loop = part.bar_count(), asyncio.get_running_loop()
         timeout_s = math.ceil(10 * (self._decision_timeout_s + self._pace.allowance_s(bars))) / 10

@@ -1,5 +1,7 @@
 """The questions that the signal kernel answers."""
 
+from collections.abc import Sequence
+
 from strategy_engine.matching.settings import Settings
 from strategy_engine.pipeline import decisions, signals
 from strategy_engine.pipeline.chosen import Advice, Chosen
@@ -45,9 +47,18 @@ class SignalSpeech:
             flags=dict(job.flags),
         )
 
-    def backtest(self, part: History, *, warm_up: int, restart_at: int | None) -> messages.ToChild:
-        """Return the question for its decisions over a history."""
-        return messages.Backtest(bars=part.frames(), warm_up=warm_up, restart_at=restart_at)
+    def backtest(
+        self,
+        part: History,
+        *,
+        warm_up: int,
+        restart_at: int | None,
+        shown: Sequence[messages.FlagsShown] = (),
+    ) -> messages.ToChild:
+        """Return the question for its decisions over a history, flags saying what they said."""
+        return messages.Backtest(
+            bars=part.frames(), warm_up=warm_up, restart_at=restart_at, shown=list(shown)
+        )
 
     def unpack(self, answer: messages.FromChild, part: History, *, warm_up: int) -> Chosen:
         """Return the decisions of an answer on the bars after the warm-up, checked."""

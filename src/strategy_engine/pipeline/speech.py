@@ -1,5 +1,6 @@
 """How each contract's questions are put to a child, and its answers read; one table of both."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from strategy_engine.pipeline.chosen import Advice, Chosen
@@ -34,8 +35,15 @@ class Speech(Protocol):
         """Return the question that compiles and constructs the strategy."""
         ...
 
-    def backtest(self, part: History, *, warm_up: int, restart_at: int | None) -> messages.ToChild:
-        """Return the question for its choices over a history."""
+    def backtest(
+        self,
+        part: History,
+        *,
+        warm_up: int,
+        restart_at: int | None,
+        shown: Sequence[messages.FlagsShown] = (),
+    ) -> messages.ToChild:
+        """Return the question for its choices over a history, flags saying what they said then."""
         ...
 
     def unpack(self, answer: messages.FromChild, part: History, *, warm_up: int) -> Chosen:

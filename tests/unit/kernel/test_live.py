@@ -246,6 +246,30 @@ def test_a_backtest_sees_the_flags_that_it_was_loaded_with_after_a_restart_too(
         assert answer.decisions[0].actions == bytes([1 if is_on else 0] * 4)
 
 
+@pytest.mark.parametrize("restart_at", [None, 1, 2, 4])
+def test_a_backtest_repeats_what_flags_said_bar_by_bar(
+    talk: Talk, bars: MakeBars, restart_at: int | None
+) -> None:
+    code = (
+        "class S:\n    lookback = 2\n"
+        "    def generate_signal(self, m):\n"
+        "        return 'BUY' if m['flags']['go'] else 'HOLD'\n"
+    )
+    series = bars([1, 2, 3, 4, 5, 6])
+    closes = [each["close_ns"] for each in one_by_one(series)]
+    shown = [
+        messages.FlagsShown(symbol="X", close_ns=closes[at], flags={"go": go})
+        for at, go in ((1, True), (3, False), (4, True))
+    ]
+
+    answer = talk(code, flags={"go": False}).answer(
+        messages.Backtest(bars=[series], restart_at=restart_at, shown=shown)
+    )
+
+    assert isinstance(answer, messages.Backtested), answer
+    assert list(answer.decisions[0].actions) == [0, 1, 1, 0, 1, 1]
+
+
 def test_flags_reach_the_strategy_and_stay(talk: Talk, bars: MakeBars) -> None:
     code = (
         "class S:\n    def generate_signal(self, m):\n"

@@ -1,5 +1,7 @@
 """The questions that the native kernel answers."""
 
+from collections.abc import Sequence
+
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.pipeline.chosen import Advice, Chosen
 from strategy_engine.pipeline.history import History, Series
@@ -45,8 +47,16 @@ class NativeSpeech:
             offers=offers(part),
         )
 
-    def backtest(self, part: History, *, warm_up: int, restart_at: int | None) -> messages.ToChild:
-        """Return the question for its instructions over a history."""
+    def backtest(
+        self,
+        part: History,
+        *,
+        warm_up: int,
+        restart_at: int | None,
+        shown: Sequence[messages.FlagsShown] = (),
+    ) -> messages.ToChild:
+        """Return the question for its instructions over a history; it reads no flags."""
+        del shown
         if restart_at is not None:
             raise ValueError("a native strategy is restarted by another process")
         traded = part.skip(warm_up)

@@ -41,6 +41,7 @@ __all__ = [
     "Engine",
     "Failed",
     "Filled",
+    "FlagsShown",
     "FromChild",
     "Holding",
     "Load",
@@ -92,16 +93,26 @@ class Load(msgspec.Struct, tag="load", frozen=True, kw_only=True):
     flags: dict[str, Any] = {}
 
 
+class FlagsShown(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What feature flags said to an instrument's decisions from a bar's close on."""
+
+    symbol: str
+    close_ns: int
+    flags: dict[str, Any]
+
+
 class Backtest(msgspec.Struct, tag="backtest", frozen=True, kw_only=True):
     """Run ahead over whole histories with fresh instances; answered by `Backtested`.
 
     The first `warm_up` bars of each instrument fill the buffer without a decision. A
-    `restart_at` bar index saves, drops and reloads the instances there (the restart check).
+    `restart_at` bar index saves, drops and reloads the instances there (the restart check). What
+    `shown` says of flags, by time, goes before what `Load` said: a live run is repeated so.
     """
 
     bars: list[Bars]
     warm_up: int = 0
     restart_at: int | None = None
+    shown: list[FlagsShown] = []
 
 
 class WarmUp(msgspec.Struct, tag="warm_up", frozen=True, kw_only=True):
