@@ -45,6 +45,25 @@ class Strategy(TypedDict):
     updated_at: str
 
 
+class WholeStrategy(Strategy):
+    """`GET /strategies/{id}`: one version with its content."""
+
+    code: str
+    parameters: dict[str, Any]
+    risk_limits: dict[str, Any]
+    tests: dict[str, str]
+
+
+class Changed(TypedDict):
+    """`PUT` and `DELETE /strategies/{id}`."""
+
+    status: str
+    strategy_id: str
+    strategy_name: str
+    version: str
+    strategy_status: str
+
+
 class Strategies(TypedDict):
     """`GET /strategies`."""
 
@@ -128,6 +147,8 @@ class Execution(TypedDict):
     error: NotRequired[str | None]
     end_reason: NotRequired[str | None]
     capital: NotRequired[float]
+    role: NotRequired[str]
+    config: NotRequired[dict[str, Any]]
 
 
 class Executions(TypedDict):

@@ -77,16 +77,32 @@ class Client:
         return answer
 
     def strategies(
-        self, *, status: str | None = None, name: str | None = None, limit: int = 50
+        self,
+        *,
+        status: str | None = None,
+        name: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
     ) -> model.Strategies:
-        """Return registered versions, newest first."""
-        query = {"status": status, "name": name, "limit": limit}
+        """Return registered versions, newest first; `name` finds every name that holds it."""
+        query = {"status": status, "name": name, "limit": limit, "offset": offset or None}
         answer: model.Strategies = self._ask("GET", "/strategies", query=query)
         return answer
 
-    def strategy(self, strategy_id: str) -> model.Strategy:
+    def strategy(self, strategy_id: str) -> model.WholeStrategy:
         """Return one version whole."""
-        answer: model.Strategy = self._ask("GET", f"/strategies/{_part(strategy_id)}")
+        answer: model.WholeStrategy = self._ask("GET", f"/strategies/{_part(strategy_id)}")
+        return answer
+
+    def edit_strategy(self, strategy_id: str, changes: Mapping[str, Any]) -> model.Changed:
+        """Replace parts of a draft's content."""
+        path = f"/strategies/{_part(strategy_id)}"
+        answer: model.Changed = self._ask("PUT", path, body=changes)
+        return answer
+
+    def archive_strategy(self, strategy_id: str) -> model.Changed:
+        """Take a version out of sight; its record stays."""
+        answer: model.Changed = self._ask("DELETE", f"/strategies/{_part(strategy_id)}")
         return answer
 
     def deploy(self, strategy_id: str, options: Mapping[str, Any]) -> model.Accepted:
@@ -100,9 +116,10 @@ class Client:
         answer: model.Deployment = self._ask("GET", f"/deployments/{_part(pipeline_id)}/status")
         return answer
 
-    def deployments(self, *, limit: int = 10) -> model.Deployments:
-        """Return deployments, newest first."""
-        answer: model.Deployments = self._ask("GET", "/deployments", query={"limit": limit})
+    def deployments(self, *, strategy_id: str | None = None, limit: int = 10) -> model.Deployments:
+        """Return deployments, newest first; those of one version, if it is named."""
+        query = {"strategy_id": strategy_id, "limit": limit}
+        answer: model.Deployments = self._ask("GET", "/deployments", query=query)
         return answer
 
     def approve(self, pipeline_id: str, *, comment: str = "") -> dict[str, Any]:
@@ -132,9 +149,16 @@ class Client:
         """Let a paused version decide again."""
         return self._move(strategy_id, "resume")
 
-    def executions(self, *, status: str | None = None) -> model.Executions:
-        """Return executions; the active ones unless `status` says otherwise."""
-        answer: model.Executions = self._ask("GET", "/executions", query={"status": status})
+    def executions(
+        self,
+        *,
+        status: str | None = None,
+        strategy_id: str | None = None,
+        limit: int | None = None,
+    ) -> model.Executions:
+        """Return executions, newest first; the active ones unless `status` says otherwise."""
+        query = {"status": status, "strategy_id": strategy_id, "limit": limit}
+        answer: model.Executions = self._ask("GET", "/executions", query=query)
         return answer
 
     def execution(self, execution_id: str) -> model.Execution:

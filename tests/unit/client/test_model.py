@@ -16,6 +16,8 @@ SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Health, readings.Health),
     (model.Created, answers.Created),
     (model.Strategy, answers.StrategySummary),
+    (model.WholeStrategy, answers.Strategy),
+    (model.Changed, answers.Changed),
     (model.Strategies, answers.Strategies),
     (model.Accepted, answers.Accepted),
     (model.Finding, answers.Finding),
