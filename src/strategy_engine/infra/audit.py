@@ -55,4 +55,24 @@ async def history(connection: AsyncConnection, subject_type: str, subject_id: st
         .where(TABLE.c.subject_type == subject_type, TABLE.c.subject_id == subject_id)
         .order_by(TABLE.c.audit_id)
     )
-    return [Entry(**{name: getattr(row, name) for name in Entry.__slots__}) for row in rows]
+    return [_entry(row) for row in rows]
+
+
+async def after(
+    connection: AsyncConnection, subject_type: str, subject_id: str, audit_id: int
+) -> list[tuple[int, Entry]]:
+    """Return the audit rows of one subject that came after one, oldest first, by their ids."""
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .where(
+            TABLE.c.subject_type == subject_type,
+            TABLE.c.subject_id == subject_id,
+            TABLE.c.audit_id > audit_id,
+        )
+        .order_by(TABLE.c.audit_id)
+    )
+    return [(row.audit_id, _entry(row)) for row in rows]
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    return Entry(**{name: getattr(row, name) for name in Entry.__slots__})

@@ -78,6 +78,18 @@ async def of_pipeline(connection: AsyncConnection, pipeline_id: str) -> list[Sta
     return sorted((_result(row) for row in rows), key=lambda each: STAGES.index(each.stage))
 
 
+async def after(
+    connection: AsyncConnection, pipeline_id: str, result_id: int
+) -> list[tuple[int, datetime, StageResult]]:
+    """Return what a pipeline's stages found after a result, with when they ended, by their ids."""
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .where(TABLE.c.pipeline_id == pipeline_id, TABLE.c.id > result_id)
+        .order_by(TABLE.c.id)
+    )
+    return [(row.id, row.finished_at, _result(row)) for row in rows]
+
+
 async def latest(
     connection: AsyncConnection, strategy_id: str, *, limit: int
 ) -> list[tuple[datetime, StageResult]]:

@@ -9,12 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core import ids
 from strategy_engine.core.errors import ConflictError
+from strategy_engine.infra import audit
 from strategy_engine.pipeline import model as pipeline_model
+from strategy_engine.pipeline import store as stages
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
+from strategy_engine.rollout import events, store
 from strategy_engine.rollout import journal as journals
-from strategy_engine.rollout import store
 from strategy_engine.rollout.handover import Line
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import (
@@ -131,6 +133,17 @@ class Rollouts:
         deployment = await self._journal.get(pipeline_id)
         results = await self._pipeline.results(pipeline_id)
         return Followed(deployment=deployment, results=results)
+
+    async def history(
+        self, pipeline_id: str, after: events.Cursor = events.BEGINNING
+    ) -> events.History:
+        """Return what happened to a deployment after a cursor, and how it stands; one snapshot."""
+        async with self._database.read() as connection:
+            deployment = await journals.load(connection, pipeline_id)
+            done = await audit.after(connection, journals.SUBJECT, pipeline_id, after.audit_id)
+            finished = await stages.after(connection, pipeline_id, after.stage_id)
+        found = events.in_order(done, finished, after)
+        return events.History(deployment=deployment, events=tuple(found))
 
     async def page(
         self,
