@@ -199,6 +199,44 @@ class Deployment(DeploymentSummary):
     validated_at: shapes.Time | None
 
 
+class DeploymentEvent(shapes.Answer):
+    """One thing that happened to a deployment.
+
+    `kind` is state (its state changed), stage (a stage finished) or action (somebody did something
+    that changed no state). `evidence` is all that was kept of it.
+    """
+
+    model_config = shapes.example(examples.DEPLOYMENT_EVENT)
+
+    event_id: str
+    kind: str
+    at: shapes.Time
+    actor: shapes.Line
+    action: str
+    message: shapes.Line
+    from_state: str | None
+    to_state: str | None
+    stage: str | None
+    passed: bool | None
+    verdict: str | None
+    duration_ms: shapes.MaybeNumber
+    evidence: shapes.Shown
+
+
+class DeploymentEvents(shapes.Answer):
+    """What happened to a deployment, oldest first, and how it stands."""
+
+    model_config = shapes.example(examples.DEPLOYMENT_EVENTS)
+
+    pipeline_id: str
+    strategy_id: str
+    status: str
+    outcome: str | None
+    has_ended: bool
+    events: list[DeploymentEvent]
+    count: int
+
+
 class Key(shapes.Answer):
     """An API key without its secret."""
 

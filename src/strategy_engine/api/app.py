@@ -20,6 +20,7 @@ from strategy_engine.api import (
     openapi,
     problems,
     strategies,
+    streams,
 )
 from strategy_engine.api.services import Services
 
@@ -50,6 +51,7 @@ def build(services: Services, *, lifespan: Lifespan | None = None) -> FastAPI:
         dependencies=[doors.unfit_targets, doors.permitted],
     )
     app.state.services = services
+    app.state.streams = streams.Streams()
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)

@@ -1,12 +1,16 @@
 """HTTP door to deployments: follow and answer them."""
 
-from typing import Annotated
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from strategy_engine.access.model import Principal
-from strategy_engine.api import answers, doors, models, openapi, views
-from strategy_engine.api.services import Services
+from strategy_engine.api import answers, doors, edges, models, openapi, streams, views
+from strategy_engine.api.services import Rollouts, Services
+from strategy_engine.rollout.events import BEGINNING, Cursor, Event
 from strategy_engine.rollout.model import State
 
 router = APIRouter(prefix="/deployments", tags=["deployments"], dependencies=[doors.bearer])
@@ -48,6 +52,97 @@ async def status(pipeline_id: doors.PipelineId, given: doors.Given) -> answers.D
     `completed` and `failed` are its only ends; `outcome` and `message` say more.
     """
     return views.deployment_status(await given.rollouts.follow(pipeline_id))
+
+
+_STREAM: openapi.Responses = {
+    200: {
+        "content": {
+            streams.MEDIA_TYPE: {
+                "schema": {"type": "string"},
+                "example": 'id: 17-3\nevent: stage\ndata: {"stage":"backtest","passed":true}\n\n',
+            }
+        },
+        "description": "The history; as JSON, or as a stream to who accepts text/event-stream.",
+    }
+}
+LastEventId = Annotated[
+    str,
+    Header(
+        alias="Last-Event-ID",
+        pattern=r"^([0-9]{1,18}-[0-9]{1,18})?$",
+        description="Only what came after this event; its `event_id`, which is a stream's `id`.",
+    ),
+]
+
+
+@router.get(
+    "/{pipeline_id}/events",
+    summary="Read or follow what happens to a deployment",
+    response_model=answers.DeploymentEvents,
+    responses=_STREAM | openapi.errors(404, 422),
+)
+async def events(
+    pipeline_id: doors.PipelineId,
+    given: doors.Given,
+    following: doors.Streaming,
+    request: Request,
+    last_event_id: LastEventId = "",
+) -> Any:
+    """Return what happened to a deployment, oldest first: who, what, when, why, the evidence.
+
+    With `Accept: text/event-stream` it is a stream that goes on until the deployment has ended: an
+    event is a `state`, a `stage` or an `action`, and the last one is `end`. Who comes back after
+    that with the last event's id is answered 204, which tells a browser to stay away.
+    """
+    after = Cursor.parse(last_event_id) if last_event_id else BEGINNING
+    history = await given.rollouts.history(pipeline_id, after)
+    if not _wants_stream(request):
+        return views.deployment_events(history)
+    if last_event_id and history.has_ended and not history.events:
+        return Response(status_code=204)
+    following.refuse_when_full()
+    return streams.EventStream(
+        following.follow(
+            pipeline_id,
+            _reader(given.rollouts, pipeline_id),
+            lambda each: each.event.is_after(after),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    event: Event
+    encoded: bytes
+
+
+def _wants_stream(request: Request) -> bool:
+    is_asked = streams.MEDIA_TYPE in request.headers.get("accept", "").lower()
+    return is_asked and edges.IS_HEAD not in request.scope
+
+
+def _reader(
+    rollouts: Rollouts, pipeline_id: str
+) -> Callable[[_Sent | None], Awaitable[streams.Batch[_Sent]]]:
+    async def read(last: _Sent | None) -> streams.Batch[_Sent]:
+        after = BEGINNING if last is None else last.event.cursor
+        history = await rollouts.history(pipeline_id, after)
+        end = {"status": history.deployment.state.value, "outcome": history.deployment.outcome}
+        last_words = streams.encoded(name="end", json_text=json.dumps(end))
+        return streams.Batch(
+            events=[_encoded(each) for each in history.events],
+            last_words=last_words if history.has_ended else None,
+        )
+
+    return read
+
+
+def _encoded(event: Event) -> _Sent:
+    shown = views.deployment_event(event)
+    sent = streams.encoded(
+        name=event.kind.value, json_text=shown.model_dump_json(), event_id=shown.event_id
+    )
+    return _Sent(event=event, encoded=sent)
 
 
 @router.post(

@@ -12,6 +12,7 @@ from strategy_engine.access import model as access
 from strategy_engine.access.model import Principal
 from strategy_engine.api import permissions, targets
 from strategy_engine.api.services import Services
+from strategy_engine.api.streams import Streams
 from strategy_engine.core import clock
 
 # Bars and fills are kept by int64 nanoseconds: nothing is outside of these.
@@ -25,6 +26,11 @@ bearer = Security(HTTPBearer(auto_error=False, description="The engine's key, if
 
 def _services(request: Request) -> Services:
     found: Services = request.app.state.services
+    return found
+
+
+def _streams(request: Request) -> Streams:
+    found: Streams = request.app.state.streams
     return found
 
 
@@ -56,6 +62,7 @@ def _in_utc(moment: datetime) -> datetime:
 unfit_targets = Depends(_unfit_targets)
 permitted = Depends(_permitted)
 Given = Annotated[Services, Depends(_services)]
+Streaming = Annotated[Streams, Depends(_streams)]
 Actor = Annotated[str, Depends(_actor)]
 Asker = Annotated[Principal, Depends(_principal)]
 

@@ -17,6 +17,7 @@ MAX_BODY_BYTES = 2 << 20
 MAX_IMPORT_BYTES = 64 << 20  # of a file of bars, quotes or trades
 _IMPORT = re.compile(r"/instruments/.+/(bars|quotes|trades)")
 KEYLESS = frozenset({"/health", "/metrics"})
+IS_HEAD = "strategy_engine.is_head"  # of a scope: its request came as HEAD, which no stream ends
 _LONGEST_NAME = 200
 
 _log = logs.get("api")
@@ -107,7 +108,7 @@ class Heads:
             is_body = message["type"] == "http.response.body"
             await send({**message, "body": b""} if is_body else message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+        await self._app({**scope, "method": "GET", IS_HEAD: True}, receive, send_head)
 
 
 class BodyLimit:

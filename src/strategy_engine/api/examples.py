@@ -163,6 +163,30 @@ DEPLOYMENTS: dict[str, Any] = {
     "limit": 50,
     "offset": 0,
 }
+DEPLOYMENT_EVENT: dict[str, Any] = {
+    "event_id": "17-3",
+    "kind": "stage",
+    "at": "2025-08-24T10:00:02Z",
+    "actor": "engine",
+    "action": "finish_stage",
+    "message": "",
+    "from_state": None,
+    "to_state": None,
+    "stage": "backtest",
+    "passed": True,
+    "verdict": "passed",
+    "duration_ms": 412.5,
+    "evidence": {"trade_count": 27, "sharpe_ratio": 2.06},
+}
+DEPLOYMENT_EVENTS: dict[str, Any] = {
+    "pipeline_id": _PIPELINE_ID,
+    "strategy_id": _STRATEGY_ID,
+    "status": "running",
+    "outcome": None,
+    "has_ended": False,
+    "events": [DEPLOYMENT_EVENT],
+    "count": 1,
+}
 _STAGE_RESULT: dict[str, Any] = {
     "passed": True,
     "duration_ms": 150.0,

@@ -22,6 +22,7 @@ from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
+from strategy_engine.rollout.events import BEGINNING, Cursor, History
 from strategy_engine.rollout.model import Deployment, Options, State
 from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
@@ -50,6 +51,10 @@ class Rollouts(Protocol):
 
     async def follow(self, pipeline_id: str) -> Followed:
         """Return a deployment and what its stages found."""
+        ...
+
+    async def history(self, pipeline_id: str, after: Cursor = BEGINNING) -> History:
+        """Return what happened to a deployment after a cursor, and how it stands."""
         ...
 
     async def page(

@@ -20,6 +20,7 @@ from strategy_engine.market.model import (
 )
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry.model import Strategy
+from strategy_engine.rollout import events
 from strategy_engine.rollout.model import Deployment
 from strategy_engine.venue.service import EquityPoint
 
@@ -105,6 +106,27 @@ def deployment(followed: services.Followed) -> answers.Deployment:
         options=plain.plain(asdict(found.options)),
         approval=None if approval is None else answers.ApprovalGiven.model_validate(approval),
         validated_at=found.validated_at,
+    )
+
+
+def deployment_event(event: events.Event) -> answers.DeploymentEvent:
+    """Return one thing that happened to a deployment."""
+    names = [each for each in answers.DeploymentEvent.model_fields if each != "event_id"]
+    shown = {name: getattr(event, name) for name in names}
+    return answers.DeploymentEvent(event_id=str(event.cursor), **shown)
+
+
+def deployment_events(history: events.History) -> answers.DeploymentEvents:
+    """Return what happened to a deployment, and how it stands."""
+    found = history.deployment
+    return answers.DeploymentEvents(
+        pipeline_id=found.pipeline_id,
+        strategy_id=found.strategy_id,
+        status=found.state.value,
+        outcome=None if found.outcome is None else found.outcome.value,
+        has_ended=history.has_ended,
+        events=[deployment_event(each) for each in history.events],
+        count=len(history.events),
     )
 
 

@@ -1,5 +1,6 @@
 """The HTTP door over a real registry and small fakes of what it calls besides."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,7 @@ from strategy_engine.pipeline import model as pipeline
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
+from strategy_engine.rollout import events
 from strategy_engine.rollout import model as rollout
 from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
@@ -49,6 +51,8 @@ HOUR_NS = 3_600_000_000_000
 @dataclass
 class Followed:
     deployment: rollout.Deployment
+    rows: list[events.AuditRow] = field(default_factory=list)
+    finished: list[events.StageRow] = field(default_factory=list)
     results: list[pipeline.StageResult] = field(default_factory=list)
 
 
@@ -60,6 +64,16 @@ class Rollouts:
     clock: SteppedClock
     kept: dict[str, Followed] = field(default_factory=dict)
     error: Exception | None = None
+    reads: int = 0
+    waiters: list[asyncio.Event] = field(default_factory=list)
+
+    async def is_read_again(self, times: int) -> None:
+        """Return when histories have been read so many times more."""
+        self.waiters.append(asyncio.Event())
+        until = self.reads + times
+        while self.reads < until:
+            self.waiters[-1].clear()
+            await self.waiters[-1].wait()
 
     async def request(
         self, strategy_id: str, options: rollout.Options, *, actor: str
@@ -86,6 +100,18 @@ class Rollouts:
                 f"no deployment {pipeline_id}", field="pipeline_id", value=pipeline_id
             )
         return self.kept[pipeline_id]
+
+    async def history(
+        self, pipeline_id: str, after: events.Cursor = events.BEGINNING
+    ) -> events.History:
+        followed = await self.follow(pipeline_id)
+        self.reads += 1
+        for each in self.waiters:
+            each.set()
+        rows = [each for each in followed.rows if each[0] > after.audit_id]
+        finished = [each for each in followed.finished if each[0] > after.stage_id]
+        found = events.in_order(rows, finished, after)
+        return events.History(deployment=followed.deployment, events=tuple(found))
 
     async def page(
         self,

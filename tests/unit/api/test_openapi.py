@@ -56,6 +56,7 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "GET /deployments",
         "GET /deployments/{pipeline_id}",
         "GET /deployments/{pipeline_id}/status",
+        "GET /deployments/{pipeline_id}/events",
         "POST /deployments/{pipeline_id}/approve",
         "POST /deployments/{pipeline_id}/reject",
         "GET /executions",
