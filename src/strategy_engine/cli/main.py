@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from strategy_engine.cli import (
+    applying,
     bars,
     database,
     demo,
@@ -54,6 +55,15 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "deploy my_rsi.py --risk max_position_size=15000 --risk daily_loss_limit=-2000",
             "deploy my_rsi.py --version 1.1.0 --param rsi_period=21 --test test_my_rsi.py --start",
             "deploy my_rsi.py --param symbols='[\"GOOGL.SIM\"]' --approval-required",
+        ),
+    ),
+    (
+        "apply",
+        applying.apply,
+        (
+            "apply manifest.yaml                  (shows what would change)",
+            "apply manifest.yaml --yes --wait     (as a workflow does)",
+            "apply manifest.yaml --prune --dry-run",
         ),
     ),
     ("status", deploying.status, ("status", "status pipe_9f86d081884c7d659a2feaa0")),
