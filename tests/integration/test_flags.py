@@ -4,7 +4,8 @@ import asyncio
 import importlib.util
 import itertools
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from strategy_engine.flags import rules
 from strategy_engine.flags.model import Content as FlagContent
 from strategy_engine.flags.model import FlagType, Rule
 from strategy_engine.flags.service import Flags
+from strategy_engine.infra import migrate
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching import settings
 from strategy_engine.matching.model import Action
@@ -63,6 +65,18 @@ async def control(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
+async def on_both(
+    tmp_path: Path, server: str | None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Any]:
+    """A control whose rows are in files, and one whose rows are on a PostgreSQL server."""
+    if server is not None:
+        monkeypatch.setenv("DATABASE_URL", server)
+    migrate.upgrade(tmp_path, server)
+    async with world.control(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
 def flags(control: Any) -> Flags:
     return Flags(control.database, CLOCK)
 
@@ -89,7 +103,8 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def test_a_share_of_decisions_is_read_once_a_bar_kept_and_sticky(control, flags, tmp_path):
+async def test_a_share_of_decisions_is_read_once_a_bar_kept_and_sticky(on_both, tmp_path):
+    control, flags = on_both, Flags(on_both.database, CLOCK)
     await flags.create("enter", enter(Rule(value=True, share_of_decisions=0.3)), actor="alice")
     async with world.node(tmp_path):
         name = await started(control, ENTERING, ExecutionConfig(speed=0, end_ns=END_NS))
@@ -134,6 +149,26 @@ async def replayed(control: Any, name: str, flags: dict[str, Any]) -> list[tuple
         chosen = await talk.backtest(whole, warm_up=lookback, shown=shown)
     await zygotes.aclose()
     return list(chosen.rows(whole.skip(lookback)))
+
+
+async def test_a_flag_is_read_as_it_was_made_and_audited_on_both_databases(on_both):
+    flags = Flags(on_both.database, CLOCK)
+    for kind, value, other in (
+        (FlagType.BOOLEAN, True, False),
+        (FlagType.STRING, "null", "ß"),
+        (FlagType.NUMBER, 0, -1.5),
+    ):
+        content = replace(enter(Rule(value=other, versions="<1.0.0")), type=kind, default=value)
+        made, _ = await flags.create(kind.value, content, actor="alice")
+        read = await flags.get(kind.value)
+        assert read == made
+        assert type(read.content.default) is type(value)
+    ended = await flags.archive("number", actor="bob")
+
+    assert [each.key for each in await flags.list()] == ["boolean", "string"]
+    assert await flags.get("number") == ended
+    assert [each.actor for each in await flags.history("number")] == ["alice", "bob"]
+    assert await flags.defaults() == {"boolean": True, "number": 0, "string": "null"}
 
 
 async def test_what_is_kept_repeats_a_run_whose_flags_changed(control, flags, tmp_path):
