@@ -45,8 +45,8 @@ def _read(code: str) -> tuple[Kernel, Warm]:
     tree = _parsed(code)
     packages = set(_packages(tree))
     if NAUTILUS in packages:
-        kernel = Kernel.SIGNAL if _has_method(tree) else Kernel.NATIVE
-        return kernel, Warm.NAUTILUS
+        is_signal = _has_method(tree) and not _has_strategy(tree)
+        return Kernel.SIGNAL if is_signal else Kernel.NATIVE, Warm.NAUTILUS
     return Kernel.SIGNAL, Warm.SCIENTIFIC if packages & _SCIENTIFIC else Warm.LEAN
 
 
@@ -73,3 +73,39 @@ def _has_method(tree: ast.Module) -> bool:
         if isinstance(node, ast.ClassDef)
         for each in node.body
     )
+
+
+def _has_strategy(tree: ast.Module) -> bool:
+    # A NautilusTrader strategy may well have a `generate_signal` of its own, or a class with one.
+    names = dict(_imported(tree))
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    bases = {
+        ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+    }
+    if "*" in names and "Strategy" in bases - own:
+        return True
+    return any(map(_is_strategy, (_path(base, names) for base in bases)))
+
+
+def _is_strategy(path: str) -> bool:
+    if not path.startswith(f"{NAUTILUS}.") or path.endswith("Config"):
+        return False
+    return path.endswith(".Strategy") or path.startswith(f"{NAUTILUS}.examples.")
+
+
+def _path(base: str, names: dict[str, str]) -> str:
+    head, dot, rest = base.partition(".")
+    return names.get(head, head) + dot + rest
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((each.asname, each.name) for each in node.names if each.asname)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(NAUTILUS):
+            yield from (
+                (each.asname or each.name, f"{node.module}.{each.name}") for each in node.names
+            )

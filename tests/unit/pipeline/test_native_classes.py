@@ -94,3 +94,19 @@ def test_what_is_wrong_is_told_with_its_line(code, word):
 )
 def test_what_the_config_takes_is_named(code, taken):
     assert syntax.class_arguments(code, "Mine") == taken
+
+
+def test_a_strategy_may_decide_in_a_method_called_generate_signal():
+    own = FINE + "\n    def generate_signal(self, bar):\n        return 1\n"
+    lent = f"{HEAD}\nclass Model:\n    def generate_signal(self, bar): ...\n{FINE}        Model()\n"
+
+    assert errors(own) == errors(lent) == []
+
+
+def test_a_signal_class_beside_a_strategy_is_named():
+    code = FINE + "\nclass Other:\n    def generate_signal(self, market_data): ...\n"
+
+    (found,) = errors(code)
+
+    assert "Other has generate_signal, and another class is a NautilusTrader strategy" in found
+    assert "keep exactly one" in found

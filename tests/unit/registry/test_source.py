@@ -21,6 +21,43 @@ NATIVE = "class A(Strategy):\n    pass\n"
         ),
         ("from nautilus_trader.trading import Strategy\n" + NATIVE, Kernel.NATIVE, Warm.NAUTILUS),
         ("import nautilus_trader.model as m\n" + NATIVE, Kernel.NATIVE, Warm.NAUTILUS),
+        (
+            (
+                "from nautilus_trader.trading.strategy import Strategy as Base\n"
+                "class A(Base):\n    def generate_signal(self, bar): ...\n"
+            ),
+            Kernel.NATIVE,
+            Warm.NAUTILUS,
+        ),
+        (
+            "import nautilus_trader.trading as t\n" + PLAIN + "class B(A, t.Strategy): ...\n",
+            Kernel.NATIVE,
+            Warm.NAUTILUS,
+        ),
+        (
+            "import nautilus_trader.trading\n"
+            + PLAIN
+            + "class B(nautilus_trader.trading.Strategy): ...\n",
+            Kernel.NATIVE,
+            Warm.NAUTILUS,
+        ),
+        (
+            "from nautilus_trader.trading.strategy import *\n" + PLAIN + NATIVE,
+            Kernel.NATIVE,
+            Warm.NAUTILUS,
+        ),
+        (
+            "from nautilus_trader.indicators import *\n"
+            "class Strategy:\n    def generate_signal(self, market_data): ...\n" + NATIVE,
+            Kernel.SIGNAL,
+            Warm.NAUTILUS,
+        ),
+        (
+            "from nautilus_trader.config import StrategyConfig\n"
+            "class C(StrategyConfig): ...\n" + PLAIN,
+            Kernel.SIGNAL,
+            Warm.NAUTILUS,
+        ),
         ("def late():\n    import scipy\n" + PLAIN, Kernel.SIGNAL, Warm.SCIENTIFIC),
         ("import pandastic, nautilus_traders\n" + PLAIN, Kernel.SIGNAL, Warm.LEAN),
         ("from . import pandas\n" + PLAIN, Kernel.SIGNAL, Warm.LEAN),

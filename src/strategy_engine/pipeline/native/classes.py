@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from strategy_engine.pipeline import misuse
 from strategy_engine.pipeline.model import Level
+from strategy_engine.registry import source
 
 _ROOT = "nautilus_trader."
 _RUST = "nautilus_trader.core.nautilus_pyo3."
@@ -24,6 +25,8 @@ def find(tree: ast.Module) -> Iterator[tuple[int, Level, str]]:
         names = ", ".join(leaves)
         message = f"{len(leaves)} classes are strategies ({names}); keep exactly one"
         yield classes[name].lineno, Level.ERROR, message
+    if leaves:
+        yield from _signals(tree, {name: classes[name] for name in classes if name not in found})
 
 
 def defined(tree: ast.Module) -> dict[str, ast.ClassDef]:
@@ -44,6 +47,26 @@ def config_fields(tree: ast.Module, class_name: str) -> list[str]:
     if len(configs) == 1:
         return _fields(configs[0])
     return [each.arg for each in arguments]
+
+
+def _signals(
+    tree: ast.Module, others: Mapping[str, ast.ClassDef]
+) -> Iterator[tuple[int, Level, str]]:
+    # What the strategy uses is its own affair; a class that nobody uses was meant to run.
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for name, node in others.items():
+        if name not in used and source.METHOD in _methods(node):
+            message = (
+                f"{name} has {source.METHOD}, and another class is a NautilusTrader strategy; a"
+                " version is the one or the other: keep exactly one"
+            )
+            yield node.lineno, Level.ERROR, message
+
+
+def _methods(node: ast.ClassDef) -> set[str]:
+    return {
+        each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
