@@ -19,6 +19,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from strategy_engine.api import app as api_app
+from strategy_engine.api import examples
 
 KEY = "a-key-of-16-signs"
 URL = "http://testserver"
@@ -65,7 +66,9 @@ def door(make_world: Callable[[], Any], content: dict[str, Any]) -> Iterator[Doo
         strategy_id = client.post("/strategies", json=content).json()["strategy_id"]
         client.post(f"/strategies/{strategy_id}/deploy")
         client.post(f"/strategies/{strategy_id}/start")
+        flag = client.post("/flags", json=examples.CREATE_FLAG).json()
         known = {
+            "key": flag["key"],
             "strategy_id": strategy_id,
             "pipeline_id": "pipe_0",
             "execution_id": "exec_0",
