@@ -43,4 +43,4 @@ serve *arguments:
 
 # Long runs under faults and load.
 soak:
-    uv run pytest -m soak --timeout 0 -s
+    uv run pytest -n 0 -m soak --timeout 0 -s

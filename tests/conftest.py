@@ -31,6 +31,9 @@ from strategy_engine.infra import urls
 settings.register_profile("engine", deadline=None)
 settings.load_profile("engine")
 
+# Workers that run side by side are told a terminal's width; a pipe, which tests read, has none.
+os.environ.pop("COLUMNS", None)
+
 START_S = 60.0
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _databases = count(1)
