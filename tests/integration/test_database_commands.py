@@ -101,18 +101,53 @@ def test_a_directory_without_a_database_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_damaged_file_is_found(tmp_path: Path) -> None:
+def overwritten(raw: bytes) -> bytes:
+    return raw[:8_192] + b"\xff" * 12_288 + raw[20_480:]
+
+
+@pytest.mark.parametrize("file", ["control", "ledger"])
+@pytest.mark.parametrize(
+    "damage",
+    [overwritten, lambda raw: raw[: len(raw) // 2], lambda raw: b"\xff" * 200 + raw[200:]],
+    ids=["overwritten", "cut off", "without its head"],
+)
+def test_a_damaged_file_is_found_and_named(
+    tmp_path: Path, file: str, damage: Callable[[bytes], bytes]
+) -> None:
     place = {"DATABASE_URL": "", "STRATEGY_DATA_DIR": str(tmp_path)}
     CliRunner().invoke(main.app, ["db", "upgrade"], env=place)
-    path = tmp_path / "ledger.db"
-    raw = bytearray(path.read_bytes())
-    raw[8_192:20_480] = b"\xff" * 12_288
-    path.write_bytes(raw)
+    path = tmp_path / f"{file}.db"
+    path.write_bytes(damage(path.read_bytes()))
 
     done = CliRunner().invoke(main.app, ["db", "check"], env=place)
 
-    assert done.exit_code != 0
-    assert "damaged" in done.stdout + done.stderr or "malformed" in done.stdout + done.stderr
+    assert (done.exit_code, done.stderr) == (1, "")
+    (told,) = [line for line in done.stdout.splitlines() if "whole" not in line]
+    assert told.startswith(f"{file}: ")
+    assert "damaged" in told
+    assert told.endswith("restore a backup")
+
+
+def test_what_is_no_database_is_refused_by_name_where_it_is_to_be_used(tmp_path: Path) -> None:
+    place = {"DATABASE_URL": "", "STRATEGY_DATA_DIR": str(tmp_path)}
+    (tmp_path / "control.db").write_bytes(b"\xff" * 8_192)
+    for command in ("upgrade", "backup"):
+        done = CliRunner().invoke(main.app, ["db", command], env=place)
+        assert done.exit_code == 1
+        assert "is damaged (file is not a database)" in done.stderr
+        assert "report it" not in done.stderr
+
+
+def test_a_file_that_is_missing_is_found_and_not_made(tmp_path: Path) -> None:
+    place = {"DATABASE_URL": "", "STRATEGY_DATA_DIR": str(tmp_path)}
+    CliRunner().invoke(main.app, ["db", "upgrade"], env=place)
+    (tmp_path / "ledger.db").unlink()
+
+    done = CliRunner().invoke(main.app, ["db", "check"], env=place)
+
+    assert done.exit_code == 1
+    assert f"ledger: there is no file {tmp_path / 'ledger.db'}" in done.stdout
+    assert not (tmp_path / "ledger.db").exists()
 
 
 def test_a_server_that_would_lose_a_commit_is_told(
@@ -170,6 +205,15 @@ def copied(place: dict[str, str], where: Path) -> list[Path]:
     return [Path(line.split("  ")[0]) for line in done.stdout.splitlines()]
 
 
+def fills_in(url: str, execution_id: str) -> int:
+    engine = database.sync_engine(url)
+    counted = sa.select(sa.func.count()).where(store.TRADES.c.execution_id == execution_id)
+    with database.reading(engine) as connection:
+        fills: int = connection.scalar(counted)
+    engine.dispose()
+    return fills
+
+
 def assert_goes_on(engine: Any, path: str) -> None:
     before = engine.get(path)["fill_count"]
     now = engine.until(path, lambda now: now["fill_count"] > before, timeout_s=60)
@@ -199,8 +243,9 @@ def test_a_copy_of_sqlite_files_under_trading_trades_on_where_it_was_taken(
     place["STRATEGY_DATA_DIR"] = str(restored)
     checked = CliRunner().invoke(main.app, ["db", "check"], env=place)
     assert checked.exit_code == 0, checked.stdout
+    # Asked before anything trades on it.
+    assert 2 <= fills_in(database.ledger_url(restored), path.rpartition("/")[2]) <= fills
     again = start_engine(data_dir=restored, PIPELINE_STAGES="syntax_check")
-    assert again.get(path)["fill_count"] <= fills
     assert_goes_on(again, path)
 
 

@@ -54,15 +54,15 @@ def check(data_dir: options.DataDir = None) -> None:
     to the last digit. It may be asked while the engine runs. The exit code is 1 if anything is
     wrong, and every finding says what to do.
     """
-    from strategy_engine.infra import integrity  # noqa: PLC0415
+    from strategy_engine.infra import integrity, migrate  # noqa: PLC0415
 
     settings = _settings(data_dir)
     _refuse_where_nothing_is(settings)
     found = integrity.examine(settings.data_dir, settings.server)
     for name, troubles in found.items():
         _tell(name, troubles or ["whole"])
-    if any("schema" in each for troubles in found.values() for each in troubles):
-        raise typer.Exit(_FAILED)  # what follows reads this version's tables
+    if any(found.get(file) for file in migrate.FILES):
+        raise typer.Exit(_FAILED)  # what follows reads this version's tables, whole
     number, wrong = asyncio.run(_reconcile(settings))
     _tell("ledgers", wrong or [f"{number:,} executions add up to the last digit"])
     if wrong or any(found.values()):

@@ -51,9 +51,11 @@ def _copy_files(data_dir: Path, into: Path) -> list[str]:
         raise NotFoundError(
             f"{data_dir} holds no database; name another with --data-dir", value=str(data_dir)
         )
-    with outages.told(), contextlib.ExitStack() as opened:
-        for name, source in _snapshots(opened, data_dir, names).items():
-            with contextlib.closing(sqlite3.connect(into / name)) as copy:
+    with contextlib.ExitStack() as opened:
+        with outages.told():
+            snapshots = _snapshots(opened, data_dir, names)
+        for name, source in snapshots.items():
+            with outages.told(name), contextlib.closing(sqlite3.connect(into / name)) as copy:
                 source.backup(copy, pages=_PAGES)
     return names
 

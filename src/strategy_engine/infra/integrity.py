@@ -23,15 +23,32 @@ def examine(data_dir: Path, server: str | None) -> dict[str, list[str]]:
     DatabaseAwayError
         If one cannot be read.
     """
-    found = {name: [*_of_schema(at)] for name, at in migrate.standing(data_dir, server).items()}
     if server is not None:
+        standing = migrate.standing(data_dir, server).items()
+        found = {file: [*_of_schema(at)] for file, at in standing}
         return found | {"server": _examined(database.migration_engine(server))}
-    for file in migrate.FILES:
-        found[file] += _examined(database.migration_engine(migrate.url_of(file, data_dir)))
+    found = {file: _of_database(file, data_dir) for file in migrate.FILES}
     path = durable.path_of(data_dir)
     if path.exists():
-        found["workflows"] = _examined(database.migration_engine(f"sqlite:///{path}"))
+        found["workflows"] = _seen(path)
     return found
+
+
+def _of_database(file: str, data_dir: Path) -> list[str]:
+    path = data_dir / f"{file}.db"
+    if not path.exists():  # to ask would make an empty one
+        return [f"there is no file {path}; stop the engine, {_RESTORE}"]
+    troubles = _seen(path)
+    if troubles:
+        return troubles
+    return [*_of_schema(migrate.stands_at(file, data_dir))]
+
+
+def _seen(path: Path) -> list[str]:
+    try:
+        return _examined(database.migration_engine(f"sqlite:///{path}"))
+    except outages.DamagedError as error:
+        return [str(error)]
 
 
 def _of_schema(stands_at: str | None) -> Iterator[str]:
@@ -51,7 +68,7 @@ def _of_schema(stands_at: str | None) -> Iterator[str]:
 
 def _examined(engine: sa.Engine) -> list[str]:
     try:
-        with outages.told(), database.reading(engine) as connection:
+        with outages.told("it"), database.reading(engine) as connection:
             is_server = connection.dialect.name == "postgresql"
             return list(_of_server(connection) if is_server else _of_file(connection))
     finally:

@@ -32,7 +32,7 @@ def upgrade(data_dir: Path, server: str | None = None) -> None:
     for file in FILES:
         engine = database.migration_engine(url_of(file, data_dir, server))
         try:
-            with outages.told():
+            with outages.told(f"the {file} database"):
                 _upgrade_one(engine, file)
         finally:
             engine.dispose()
@@ -40,15 +40,17 @@ def upgrade(data_dir: Path, server: str | None = None) -> None:
 
 def standing(data_dir: Path, server: str | None = None) -> dict[str, str | None]:
     """Return the revision that each database stands at, None for one that has no schema yet."""
-    found = {}
-    for file in FILES:
-        engine = database.migration_engine(url_of(file, data_dir, server))
-        try:
-            with outages.told(), database.reading(engine) as connection:
-                found[file] = current(connection, file)
-        finally:
-            engine.dispose()
-    return found
+    return {file: stands_at(file, data_dir, server) for file in FILES}
+
+
+def stands_at(file: str, data_dir: Path, server: str | None = None) -> str | None:
+    """Return the revision that one database stands at, None if it has no schema yet."""
+    engine = database.migration_engine(url_of(file, data_dir, server))
+    try:
+        with outages.told(f"the {file} database"), database.reading(engine) as connection:
+            return current(connection, file)
+    finally:
+        engine.dispose()
 
 
 def url_of(file: str, data_dir: Path, server: str | None = None) -> str:

@@ -51,6 +51,17 @@ _LONGEST_WHY = 200
 _PRIMARY = 0xFF  # an extended result code of SQLite keeps the primary one in its low byte
 
 
+# What a transaction that writes nothing does not notice.
+_UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+
+
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class DamagedError(UnavailableError):
+    """A database file cannot be made sense of; asking again does not help."""
+
+
 class DatabaseAwayError(UnavailableError):
     """A database is locked, full or unreachable; the same may be asked again later."""
 
@@ -93,12 +104,35 @@ def refused(error: BaseException) -> InvalidError | None:
     return InvalidError(f"a value cannot be kept: {why}; send a shorter or smaller one")
 
 
+def is_unwritable(error: BaseException) -> bool:
+    """Say whether a file can be read but not written: only a write tells that this is over."""
+    cause = _cause(error)
+    return isinstance(cause, sqlite3.Error) and _code(cause) in _UNWRITABLE
+
+
+def damage(error: BaseException, what: str) -> DamagedError | None:
+    """Return that a file is damaged if this is what an error says."""
+    cause = _cause(error)
+    if not isinstance(cause, sqlite3.Error) or _code(cause) not in _DAMAGED:
+        return None
+    why = " ".join(str(cause).split())[:_LONGEST_WHY]
+    return DamagedError(f"{what} is damaged ({why}); stop the engine, and restore a backup")
+
+
 @contextmanager
-def told() -> Iterator[None]:
-    """Raise `DatabaseAwayError` for whatever says that the database is away."""
+def told(what: str = "a database file") -> Iterator[None]:
+    """Raise `DatabaseAwayError` for whatever says that the database is away, or is damaged.
+
+    Raises
+    ------
+    DamagedError
+        It names `what` was asked.
+    """
     try:
         yield
-    except (exc.SQLAlchemyError, OSError) as error:
+    except (exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if (damaged := damage(error, what)) is not None:
+            raise damaged from error
         away = find(error)
         if away is None:
             raise
@@ -111,7 +145,7 @@ def _cause(error: BaseException) -> BaseException:
 
 def _what_to_do(error: BaseException, cause: BaseException) -> str | None:
     if isinstance(cause, sqlite3.Error):
-        return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & _PRIMARY)
+        return _SQLITE.get(_code(cause))
     state = getattr(cause, "sqlstate", None)
     if state:
         return _POSTGRES_CODES.get(state) or _POSTGRES_CLASSES.get(state[:2])
@@ -123,3 +157,7 @@ def _what_to_do(error: BaseException, cause: BaseException) -> str | None:
     if isinstance(error, (exc.TimeoutError, OSError)):  # no connection was free, or none was made
         return _SEE_THE_SERVER
     return None
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY

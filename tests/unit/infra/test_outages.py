@@ -1,9 +1,11 @@
+import contextlib
 import sqlite3
 
 import pytest
 from sqlalchemy import exc
 
 from strategy_engine.infra import outages
+from strategy_engine.infra.outages import DatabaseAwayError
 
 
 class ToldError(Exception):
@@ -64,7 +66,6 @@ def test_a_database_that_is_away_is_told_with_what_to_do(error, what_to_do):
     "error",
     [
         of_sqlite(sqlite3.SQLITE_ERROR),
-        of_sqlite(sqlite3.SQLITE_CORRUPT),
         of_postgres("42P01"),  # no such table
         of_postgres("22001"),  # too long a value
         of_postgres("23505", exc.IntegrityError),
@@ -78,6 +79,23 @@ def test_a_fault_of_ours_is_not_taken_for_an_outage(error):
         raise error
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB])
+def test_a_damaged_file_is_named_and_is_no_outage(code):
+    assert outages.find(of_sqlite(code)) is None
+    wanted = pytest.raises(outages.DamagedError, match=r"ledger is damaged.*backup")
+    with wanted, outages.told("the ledger"):
+        raise of_sqlite(code)
+
+
 def test_what_says_that_the_database_is_away_is_raised_as_that():
     with pytest.raises(outages.DatabaseAwayError, match="locked"), outages.told():
         raise of_sqlite(sqlite3.SQLITE_BUSY)
+
+
+def test_a_file_that_is_full_is_away_though_no_sqlalchemy_stood_in_between(tmp_path):
+    connection = sqlite3.connect(tmp_path / "small.db", isolation_level=None)
+    with contextlib.closing(connection):
+        connection.execute("PRAGMA max_page_count = 2")
+        connection.execute("CREATE TABLE things (thing BLOB)")
+        with pytest.raises(DatabaseAwayError, match="free space"), outages.told():
+            connection.execute("INSERT INTO things VALUES (zeroblob(100000))")
