@@ -148,6 +148,39 @@ def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(start_engine, smal
     assert engine.children() == processes
 
 
+def test_control_that_is_started_on_a_full_disk_serves_and_its_workflows_wait(
+    start_engine, small_disk
+):
+    engine = start_engine(data_dir=small_disk, **ENVIRONMENT)
+    waiting = line_to_approve(engine)
+
+    fill(small_disk / "filler")
+    engine.until_replaced("engine-control", engine.kill("engine-control"))
+    degraded = engine.until("/health", lambda now: now["status"] == "degraded", timeout_s=60)
+    assert any("free space on its disk" in each["reason"] for each in degraded["parts"])
+    control = engine.children()["engine-control"]
+    status, problem = engine.call("POST", f"/deployments/{waiting}/approve", {})
+    assert (status, problem["type"]) == (503, "/problems/unavailable"), problem
+
+    (small_disk / "filler").unlink()
+    engine.until("/health", lambda now: now["status"] == "healthy", timeout_s=60)
+    engine.post(f"/deployments/{waiting}/approve", {})
+    engine.until(
+        f"/deployments/{waiting}/status", lambda now: now["status"] == "completed", timeout_s=60
+    )
+    assert engine.children()["engine-control"] == control
+
+
+def line_to_approve(engine):
+    body = {"strategy_name": "Waits", "version": "1.0.0", "code": trading.WITNESS}
+    strategy_id = engine.post("/strategies", body)["strategy_id"]
+    wanted = {"approval_required": True}
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy", wanted)["pipeline_id"]
+    path = f"/deployments/{pipeline_id}/status"
+    engine.until(path, lambda now: now["status"] == "awaiting_approval", timeout_s=60)
+    return pipeline_id
+
+
 def test_a_clock_that_jumps_an_hour_on_and_back_changes_no_trade(start_engine, tmp_path):
     stamp = tmp_path / "offset"
     stamp.write_text("0")

@@ -25,7 +25,7 @@ from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.service import Executions
 from strategy_engine.flags.service import Flags
-from strategy_engine.infra import database, durable, lease, logs, memory, relay, wakeup
+from strategy_engine.infra import database, durable, lease, logs, memory, outages, relay, wakeup
 from strategy_engine.infra.bus import broker
 from strategy_engine.infra.lease import Lease, LeaseLostError
 from strategy_engine.infra.outages import DatabaseAwayError
@@ -49,6 +49,7 @@ from strategy_engine.venue.service import Records
 
 GRACE_S = 2
 ADOPT_S = 5.0
+AWAY_S = 10.0  # it serves for a while before it is forked again, where the database went away
 LAUNCH_S = 5.0  # then it serves without its workflows: each of them needs the database
 EXECUTOR = "control"
 
@@ -255,7 +256,10 @@ class Control:
     async def _launch(self) -> None:
         while True:
             try:
-                await self._database.answers()
+                await self._database.takes_writes()
+                await asyncio.to_thread(
+                    durable.takes_writes, self._settings.data_dir, self._settings.server
+                )
                 break
             except DatabaseAwayError as error:
                 _log.warning("workflows wait for the database", why=str(error))
@@ -269,8 +273,10 @@ class Control:
                 pipelines_at_once=self._settings.max_concurrent_deployments
             )
             await self.rollouts.resume_unstarted()
-        except Exception:  # noqa: BLE001 - the edge of a process: said, then ended
+        except Exception as error:  # noqa: BLE001 - the edge of a process: said, then ended
             _log.exception("workflows not launched")
+            if outages.find(error) is not None:
+                await asyncio.sleep(AWAY_S)
             os._exit(1)  # without them it would take work that it never does; it is forked again
         if held is not None:
             self._adopting = asyncio.create_task(self._adopt(executor))

@@ -174,6 +174,7 @@ class Database:
         self.engine: AsyncEngine = _engine(url, timeout_s)
         self._reads = self.engine.execution_options(**_READ[self._is_server])
         self._fence = fence
+        self._must_write = False  # before the trouble is known to be over
         self.trouble = ""
 
     @asynccontextmanager
@@ -198,7 +199,8 @@ class Database:
             if self._fence is not None and await connection.scalar(self._fence.statement) is None:
                 raise self._fence.error()
             yield connection
-        self.trouble = ""
+        if not self._must_write:
+            self.trouble = ""
 
     @asynccontextmanager
     async def _own_turn(self) -> AsyncIterator[None]:
@@ -226,14 +228,23 @@ class Database:
         """Notice that the database is away, or back, while nobody writes; for ever."""
         while True:
             with contextlib.suppress(outages.DatabaseAwayError):
-                async with self.write(in_turn=False):
-                    pass  # to begin is what a lock, or a server that is gone, does not let
+                await self.takes_writes(surely=self._must_write)
             await asyncio.sleep(WATCH_S)
 
-    async def answers(self) -> None:
-        """Raise `DatabaseAwayError` if the database does not answer a question about nothing."""
-        async with self.read() as connection:
-            await connection.execute(sa.select(1))
+    async def takes_writes(self, *, surely: bool = True) -> None:
+        """Raise `DatabaseAwayError` if nothing can be written.
+
+        Parameters
+        ----------
+        surely : bool
+            False: only begin, which a lock, or a server that is gone, does not let. A full disk
+            does, so a page of a SQLite file is written again as it is.
+        """
+        async with self.write(in_turn=False) as connection:
+            if surely and not self._is_server:
+                await connection.run_sync(rewrite)
+        if surely:
+            self._must_write, self.trouble = False, ""
 
     async def notify(self) -> None:
         """Wake those who listen, on whatever host; SQLite has nobody to wake."""
@@ -256,8 +267,14 @@ class Database:
             away = outages.find(error) if self._is_server or _is_sql(error) else None
             if away is None:
                 raise
-            self.trouble = str(away)
+            self.trouble, self._must_write = str(away), outages.is_unwritable(error)
             raise away from error
+
+
+def rewrite(connection: sa.Connection) -> None:
+    """Write a page of a SQLite file again as it is; a full disk lets begin, but not this."""
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {version:d}")
 
 
 def open_both(

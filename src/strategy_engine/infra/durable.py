@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy import event
 
-from strategy_engine.infra import postgres
+from strategy_engine.infra import database, outages, postgres
 
 QUEUE_POLL_S = 0.1
 BUSY_TIMEOUT_MS = 30_000
@@ -42,6 +42,18 @@ def launch(
     }
     DBOS(config=config)
     DBOS.launch()
+
+
+def takes_writes(data_dir: Path, server: str | None = None) -> None:
+    """Raise `DatabaseAwayError` if the workflow engine could not be launched for want of a disk."""
+    if server is not None:
+        return  # the database that control writes to as well
+    engine = _sqlite(data_dir)
+    try:
+        with outages.told(), engine.begin() as connection:
+            database.rewrite(connection)
+    finally:
+        engine.dispose()
 
 
 def executor_of(name: str, epoch: int) -> str:

@@ -146,6 +146,23 @@ async def test_a_writer_that_waits_too_long_for_another_is_told_and_the_other_go
     await hasty.aclose()
 
 
+async def test_a_full_disk_is_over_when_something_was_written_and_not_before(tmp_path):
+    url = database.control_url(tmp_path)
+    opened = database.Database(url)
+    async with opened.write() as connection:
+        await connection.run_sync(METADATA.create_all)
+        await connection.exec_driver_sql("PRAGMA max_page_count = 3")
+    with pytest.raises(DatabaseAwayError, match="free space"):
+        async with opened.write() as connection:
+            await connection.execute(sa.insert(TABLE).values(thing_id=1, name="x" * 100_000))
+    async with opened.write():
+        pass  # which a full disk lets
+    assert "free space" in opened.trouble
+    await opened.takes_writes()
+    assert opened.trouble == ""
+    await opened.aclose()
+
+
 async def test_writers_of_money_do_not_wait_for_those_of_desires_on_postgresql(new_database):
     control, ledger = database.open_both(Path("/nonexistent"), new_database(), timeout_s=5)
     async with control.write(), ledger.write() as connection:
