@@ -209,7 +209,7 @@ def fills_in(url: str, execution_id: str) -> int:
     engine = database.sync_engine(url)
     counted = sa.select(sa.func.count()).where(store.TRADES.c.execution_id == execution_id)
     with database.reading(engine) as connection:
-        fills: int = connection.scalar(counted)
+        fills = connection.scalars(counted).one()
     engine.dispose()
     return fills
 
