@@ -67,6 +67,7 @@ def ticks(
         symbol=instrument.symbol,
         calendar=instrument.calendar,
         tick_size=instrument.tick_size,
+        lot_size=instrument.lot_size,
     )
     report = dataclasses.replace(report, ignored_columns=source.ignored)
     if not report.accepted:

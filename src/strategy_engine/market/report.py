@@ -165,7 +165,8 @@ class TickReport:
     """What was found in a file of quotes or trades, and whether they may enter the catalogue.
 
     Unreadable or zoneless times, unsorted and impossible rows refuse the whole file; rows that
-    repeat the one above, prices off the tick grid and whole hours without a row warn.
+    repeat the one above, prices off the tick grid, sizes below a lot and whole hours without a row
+    warn.
     """
 
     symbol: str
@@ -175,12 +176,14 @@ class TickReport:
     first_ns: int | None
     last_ns: int | None
     tick_size: Decimal
+    lot_size: Decimal
     unreadable: Found[Place] = Found()
     zoneless: Found[Place] = Found()
     unsorted: Found[Place] = Found()
     impossible: Found[Place] = Found()
     repeated: Found[Place] = Found()
     off_grid: Found[Place] = Found()
+    small: Found[Place] = Found()
     gaps: Found[Gap] = Found()
     closures: Found[Gap] = Found()
     ignored_columns: tuple[str, ...] = ()
@@ -207,10 +210,15 @@ class TickReport:
 
     def _warnings(self) -> list[str]:
         grid = f"off the tick of {self.tick_size:f}, traded rounded"
+        lot = (
+            f"below the lot of {self.lot_size:f}, traded rounded to whole lots; if that is not the"
+            " lot, import the bars again with --lot-size and --replace"
+        )
         return _told(
             (self.repeated, "row repeats the one above", "rows repeat the one above"),
             (self.gaps, "gap (whole hours without a row)", "gaps (whole hours without a row)"),
             (self.off_grid, f"price {grid}", f"prices {grid}"),
+            (self.small, f"size {lot}", f"sizes {lot}"),
         )
 
     def _remarks(self) -> list[str]:

@@ -32,6 +32,7 @@ from strategy_engine.market.report import (
 )
 
 PRICES = ("bid", "ask", "price")
+_ROUNDING = 1e-9  # of a lot: decimals are not exact in binary
 _HOUR = Timeframe.parse("1h")
 
 
@@ -51,13 +52,17 @@ class RawTicks:
         return "quotes" if "bid" in self.columns else "trades"
 
 
-def judge(raw: RawTicks, *, symbol: str, calendar: Calendar, tick_size: Decimal) -> TickReport:
+def judge(
+    raw: RawTicks, *, symbol: str, calendar: Calendar, tick_size: Decimal, lot_size: Decimal
+) -> TickReport:
     """Find every fault in the columns.
 
     Parameters
     ----------
     tick_size : Decimal
         The grid that prices should lie on.
+    lot_size : Decimal
+        What sizes are counted in.
     """
     readable = np.flatnonzero(~raw.unreadable)
     ts_ns = raw.ts_ns[readable]
@@ -77,6 +82,8 @@ def judge(raw: RawTicks, *, symbol: str, calendar: Calendar, tick_size: Decimal)
         impossible=_impossible(raw),
         repeated=_repeated(raw),
         off_grid=_off_grid(raw, tick_size),
+        lot_size=lot_size,
+        small=_small(raw, lot_size),
         gaps=gaps,
         closures=closures,
     )
@@ -182,3 +189,17 @@ def _off_grid(raw: RawTicks, tick_size: Decimal) -> Found[Place]:
         if strays[name][row]
     )
     return found_in(sum(int(each.sum()) for each in strays.values()), islice(found, KEPT))
+
+
+def _small(raw: RawTicks, lot_size: Decimal) -> Found[Place]:
+    # A size of nothing is a side that nobody quotes; as are rows that are refused anyway.
+    lot = float(lot_size) * (1 - _ROUNDING)
+    sizes = {name: each for name, each in raw.columns.items() if name not in PRICES}
+    below = {name: (each > 0) & (each < lot) for name, each in sizes.items()}
+    found = (
+        faults.place(raw, int(row), f"{name} {float(sizes[name][row])}")
+        for row in np.flatnonzero(np.logical_or.reduce(list(below.values())))
+        for name in sizes
+        if below[name][row]
+    )
+    return found_in(sum(int(each.sum()) for each in below.values()), islice(found, KEPT))

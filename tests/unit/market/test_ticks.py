@@ -55,7 +55,11 @@ def raw(told: dict[str, Any], times: list[int]) -> RawTicks:
 
 def judged(given_: RawTicks, tick: str = "0.1") -> TickReport:
     return tickrules.judge(
-        given_, symbol=PAIR, calendar=Calendar.CONTINUOUS, tick_size=Decimal(tick)
+        given_,
+        symbol=PAIR,
+        calendar=Calendar.CONTINUOUS,
+        tick_size=Decimal(tick),
+        lot_size=Decimal(1),
     )
 
 
@@ -111,12 +115,22 @@ def test_repetition_a_finer_price_and_silent_hours_warn() -> None:
     assert "warning: 1 price off the tick of 0.1, traded rounded: row 3" in warnings
 
 
+def test_sizes_that_a_lot_does_not_divide_into_warn_and_say_what_to_do() -> None:
+    report = judged(raw_quotes(bid_size=[0.5, 0.0], ask_size=[1.0, 0.25]))
+    assert report.accepted
+    warnings = "\n".join(report.lines()[1:])
+    assert "warning: 2 sizes below the lot of 1, traded rounded to whole lots" in warnings
+    assert "--lot-size" in warnings
+    assert "row 1 at 2024-01-01 00:00Z: bid_size 0.5" in warnings
+
+
 def test_the_weekend_of_a_calendar_is_no_gap() -> None:
     friday = 4 * 24 * HOUR + 21 * HOUR + HOUR // 2
     given_ = raw(
         {"price": np.ones(2), "size": np.ones(2)}, [friday, friday + 48 * HOUR + HOUR // 2]
     )
-    report = tickrules.judge(given_, symbol=PAIR, calendar=Calendar.FX, tick_size=Decimal(1))
+    one = Decimal(1)
+    report = tickrules.judge(given_, symbol=PAIR, calendar=Calendar.FX, tick_size=one, lot_size=one)
     assert (report.gaps.count, report.closures.count) == (0, 1)
     assert any("closure of the fx calendar" in line for line in report.lines())
 
