@@ -9,7 +9,7 @@ from strategy_engine.pipeline import history
 from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.backtest import Ledgered
 from strategy_engine.pipeline.chosen import Chosen
-from strategy_engine.pipeline.history import History
+from strategy_engine.pipeline.history import History, Series
 from strategy_engine.pipeline.model import (
     Check,
     Finding,
@@ -21,6 +21,7 @@ from strategy_engine.pipeline.model import (
 
 FEWEST_BARS = 40  # so that the hold-out has two
 MOST_WARM_UP_MISMATCH = 0.01
+MOST_BARS_WITHOUT_TICKS = 0.01
 DIGEST_CUTS = 2
 DECISION_CUTS = 3
 _FIRST_CUT, _LAST_CUT = 0.2, 0.95
@@ -84,6 +85,34 @@ def check(name: str, message: str, *, passed: bool) -> Check:
     """Return a check that is either passed or failed."""
     verdict = Verdict.PASSED if passed else Verdict.FAILED
     return Check(name=name, verdict=verdict, message=message)
+
+
+# --- quotes and trades
+
+
+def judge_ticks(whole: History) -> list[Check]:
+    """Judge whether the quotes and trades of each symbol that has any reach as far as its bars.
+
+    They are its market: an order given where there are none any more would wait for ever.
+    """
+    return [_judge_reach(each) for each in whole.series if each.is_ticked]
+
+
+def _judge_reach(series: Series) -> Check:
+    known = [each.ts_ns for each in (series.quotes, series.trades) if each]
+    first_ns, last_ns = min(int(each[0]) for each in known), max(int(each[-1]) for each in known)
+    bars = series.bars
+    outside = int((bars.close_ns < first_ns).sum() + (bars.ts_ns > last_ns).sum())
+    reach = f"from {history.moment(first_ns)} to {history.moment(last_ns)}"
+    message = f"quotes and trades of {series.symbol} reach {reach}"
+    passed = outside <= MOST_BARS_WITHOUT_TICKS * len(bars)
+    if not passed:
+        message += (
+            f", and {outside:,} of its {len(bars):,} bars lie outside; where a symbol has ticks"
+            " they are its market, and orders on those bars meet nothing: import the missing"
+            " ones, or test on the days that have them (duration_days)"
+        )
+    return check("ticks_reach", message, passed=passed)
 
 
 # --- no lookahead

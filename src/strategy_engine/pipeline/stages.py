@@ -141,6 +141,7 @@ async def backtest_(job: Job, tools: Tools) -> StageResult:
     gated = await trial.gate(job, data.seen, children=tools.children, outcomes=tools.outcomes)
     outcome = gated.outcome
     checks = [
+        *rules.judge_ticks(data.whole),
         rules.judge_trading(outcome.ledgered, outcome.chosen, data.seen, job.settings),
         rules.judge_lookahead(gated.lookahead),
         rules.judge_warm_up(gated.warm_up, outcome.chosen.advice.warm_up),

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategy_engine.pipeline import backtest, rules
+from strategy_engine.market.model import Trades
+from strategy_engine.pipeline import backtest, history, rules
 from strategy_engine.pipeline.asked import Longer
 from strategy_engine.pipeline.model import Check, Level, StrategyFailedError, Verdict
 from strategy_engine.pipeline.signals import ADVICE
@@ -150,3 +153,30 @@ def test_one_entry_is_a_trade(make):
     chosen = make.signals(make.choices([1, 0, 0, 0]))
     ledgered = backtest.replay(chosen, part, job.settings)
     assert rules.judge_trading(ledgered, chosen, part, job.settings).verdict is Verdict.PASSED
+
+
+def with_trades_on(part, first, last):
+    (series,) = part.series
+    ts_ns = series.bars.close_ns[first:last]
+    some = np.ones(ts_ns.size)
+    trades = Trades(ts_ns=ts_ns, price=some, size=some)
+    return history.History(series=(replace(series, trades=trades),))
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 200), (1, 200), (0, 198), (1, 199)])
+def test_ticks_that_reach_as_far_as_the_bars_pass(make, first, last):
+    (found,) = rules.judge_ticks(with_trades_on(make.history(np.ones(200)), first, last))
+    assert found.verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(("first", "last", "outside"), [(0, 100, 99), (100, 200, 100)])
+def test_ticks_that_end_or_begin_amid_the_bars_fail_the_backtest(make, first, last, outside):
+    part = with_trades_on(make.history(np.ones(200)), first, last)
+    (found,) = rules.judge_ticks(part)
+    assert found.verdict is Verdict.FAILED
+    assert f"{outside} of its 200 bars lie outside" in found.message
+    assert "duration_days" in found.message
+
+
+def test_bars_without_any_ticks_are_not_asked_for_them(make):
+    assert rules.judge_ticks(make.history(np.ones(20))) == []
