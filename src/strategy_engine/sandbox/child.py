@@ -290,8 +290,8 @@ class Child:
         self._inbox.wake_all()
 
     def _on_log(self) -> None:
-        is_open = self._log.read()
-        if self._log.total_bytes > self.limits.log_bytes:
+        is_open = self._log.read(self._loop.time())
+        if self._log.recent_bytes > self.limits.log_bytes:
             self._die(rules.log_flood(self.limits.log_bytes))
         if not is_open:
             self._loop.remove_reader(self._log.fd)
@@ -379,7 +379,7 @@ class Child:
             self._killed = self._late_fault()
 
     def _late_fault(self) -> Kill | None:
-        if self._log.total_bytes > self.limits.log_bytes:
+        if self._log.recent_bytes > self.limits.log_bytes:
             return rules.log_flood(self.limits.log_bytes)
         if self._reader.pending_bytes:
             return rules.bad_frame(f"it ended {self._reader.pending_bytes} bytes into a frame")

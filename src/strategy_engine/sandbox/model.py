@@ -21,7 +21,7 @@ class ChildLimits:
     wall_s : float or None
         Its whole life by the clock on the wall; None: no limit.
     log_bytes : int
-        What it may print in its whole life.
+        What it may print in a minute.
     frame_bytes : int
         The longest frame it may send.
     open_files : int

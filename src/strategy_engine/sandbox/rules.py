@@ -180,7 +180,7 @@ def log_flood(log_bytes: int) -> Kill:
     """Return why a child that prints too much is killed."""
     return Kill(
         kind=ExitKind.LOG_FLOOD,
-        reason=f"it printed more than {log_bytes} bytes; print less, or raise the limit",
+        reason=f"it printed more than {log_bytes} bytes in a minute; print less",
     )
 
 

@@ -99,6 +99,25 @@ def test_a_log_counts_everything_and_keeps_its_end() -> None:
     assert log.tail == b"a" * 4093 + b"end"
 
 
+def test_a_log_forgets_what_was_printed_a_minute_ago_but_not_that_it_was() -> None:
+    reading, writing = os.pipe()
+    log = Log(reading)
+    recent = []
+    try:
+        for now_s in (100.0, 130.0, 159.9, 160.0, 161.0):
+            os.write(writing, b"a" * 1000)
+            log.read(now_s)
+            recent.append(log.recent_bytes)
+        os.write(writing, b"a" * 1000)
+        log.drain(10_000)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+    assert recent == [1000, 2000, 3000, 1000, 2000]
+    assert (log.recent_bytes, log.total_bytes) == (3000, 6000)
+
+
 def test_a_log_is_drained_up_to_a_bound() -> None:
     reading, writing = os.pipe()
     log = Log(reading)
