@@ -150,6 +150,24 @@ def test_a_file_that_is_missing_is_found_and_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.db").exists()
 
 
+def test_an_empty_ledger_is_not_made_beside_executions_that_had_one(
+    start_engine: Callable[..., Any], tmp_path: Path
+) -> None:
+    engine = start_engine(PIPELINE_STAGES="syntax_check")
+    trading(engine)
+    assert engine.stop() == 0
+    for lost, kept in (("ledger", "control"), ("control", "ledger")):
+        folder = tmp_path / lost
+        folder.mkdir()
+        shutil.copy(engine.data_dir / f"{kept}.db", folder)
+
+        again = start_engine(data_dir=folder, wait=False)
+
+        assert again.process.wait(60) != 0
+        assert f"{folder / lost}.db is missing or empty" in again.tail()
+        assert not (folder / f"{lost}.db").exists()
+
+
 def test_a_server_that_would_lose_a_commit_is_told(
     new_database: Callable[[], str], tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ HEAD = "0002"
 CONTROL = "control"
 LEDGER = "ledger"
 FILES = (CONTROL, LEDGER)
+# The table of each file that has a row as soon as anything was executed.
+_TELLING = {CONTROL: "executions", LEDGER: "checkpoints"}
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -25,10 +27,13 @@ def upgrade(data_dir: Path, server: str | None = None) -> None:
     Raises
     ------
     ConflictError
-        If a database was written by a newer version of this product.
+        If a database was written by a newer version of this product, or one of the two files is
+        missing that the other one is about.
     DatabaseAwayError
         If one cannot be reached, or is locked.
     """
+    if server is None:
+        _refuse_half(data_dir)
     for file in FILES:
         engine = database.migration_engine(url_of(file, data_dir, server))
         try:
@@ -73,6 +78,33 @@ def current(connection: sa.Connection, file: str) -> str | None:
         sa.select(sa.column("version_num")).select_from(sa.table(table))
     )
     return revision
+
+
+def _refuse_half(data_dir: Path) -> None:
+    """Refuse to make an empty file beside one that has something to tell: its trades are lost."""
+    for file, other in ((LEDGER, CONTROL), (CONTROL, LEDGER)):
+        path = data_dir / f"{file}.db"
+        is_there = path.exists() and path.stat().st_size > 0
+        if not is_there and _tells(other, data_dir):
+            raise ConflictError(
+                f"{path} is missing or empty, and {other}.db beside it tells of executions; put it"
+                " back, restore a backup of both, or begin anew in another --data-dir",
+                value=str(path),
+            )
+
+
+def _tells(file: str, data_dir: Path) -> bool:
+    if not (data_dir / f"{file}.db").exists():
+        return False
+    engine = database.migration_engine(url_of(file, data_dir))
+    try:
+        with outages.told(f"the {file} database"), database.reading(engine) as connection:
+            if not sa.inspect(connection).has_table(_TELLING[file]):
+                return False
+            row = sa.select(sa.literal(1)).select_from(sa.table(_TELLING[file])).limit(1)
+            return connection.scalar(row) is not None
+    finally:
+        engine.dispose()
 
 
 def _upgrade_one(engine: sa.Engine, file: str) -> None:
