@@ -61,7 +61,7 @@ def test_parameters_become_the_config_in_its_own_types() -> None:
         "price: Price | None = None",
     )
     config = config_of(
-        text, instrument_id="GBP/USD.SIM", size="0.5", life="ioc", quantity=7, price=1.25
+        text, TWO, instrument_id="GBP/USD.SIM", size="0.5", life="ioc", quantity=7, price=1.25
     )
     assert config.instrument_id == InstrumentId.from_str("GBP/USD.SIM")
     assert config.size == Decimal("0.5")
@@ -117,6 +117,30 @@ def test_a_value_that_does_not_fit_is_named_with_its_field(
     field: str, value: object, said: str
 ) -> None:
     assert failure_of(code(field), **{field.partition(":")[0]: value}).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("leg: InstrumentId", "GBP/USD.SIM"),
+        ("leg: InstrumentId | None = None", "GBP/USD.SIM"),
+        ("leg: list[InstrumentId]", ["EUR/USD.SIM", "GBP/USD.SIM"]),
+        ("leg: BarType", "GBP/USD.SIM-1-HOUR-LAST-EXTERNAL"),
+    ],
+)
+def test_an_instrument_that_is_not_among_the_symbols_is_named_with_what_to_do(
+    field: str, value: object
+) -> None:
+    message = failure_of(code(field), leg=value)
+    assert message.startswith("parameter leg is GBP/USD.SIM")
+    assert "the strategy's symbols are EUR/USD.SIM" in message
+    assert 'in the parameter symbols, such as ["GBP/USD.SIM"]' in message
+    assert config_of(code(field), TWO, leg=value).leg
+
+
+def test_bars_of_another_length_are_left_to_the_feed() -> None:
+    made = config_of(code("of: BarType"), of="EUR/USD.SIM-1-MINUTE-LAST-EXTERNAL")
+    assert str(made.of) == "EUR/USD.SIM-1-MINUTE-LAST-EXTERNAL"
 
 
 def test_parameters_that_nobody_takes_are_listed_and_engine_parameters_are_not() -> None:

@@ -223,8 +223,22 @@ def _values(
 ) -> dict[str, Any]:
     named = {each.name: each for each in fields(accepted)}
     given = {n: _fitted(each, parameters[n]) for n, each in named.items() if n in parameters}
+    for name, value in given.items():
+        _refuse_stranger(name, value, market)
     absent = [each for name, each in named.items() if name not in given]
     return given | _filled_in(accepted, absent, market)
+
+
+def _refuse_stranger(name: str, value: Any, market: Market) -> None:
+    # Most strategies stop without a word when their instrument is not there.
+    for each in value if type(value) in _CONTAINERS else [value]:
+        wanted = each.instrument_id if isinstance(each, BarType) else each
+        if isinstance(wanted, InstrumentId) and wanted not in market.instrument_ids:
+            have = ", ".join(map(str, market.instrument_ids))
+            raise ContractError(
+                f"parameter {name} is {each}, and the strategy's symbols are {have}; give"
+                f' {wanted} in the parameter symbols, such as ["{wanted}"]'
+            )
 
 
 def _filled_in(
