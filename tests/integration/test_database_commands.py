@@ -159,7 +159,8 @@ def test_an_empty_ledger_is_not_made_beside_executions_that_had_one(
     for lost, kept in (("ledger", "control"), ("control", "ledger")):
         folder = tmp_path / lost
         folder.mkdir()
-        shutil.copy(engine.data_dir / f"{kept}.db", folder)
+        for each in engine.data_dir.glob(f"{kept}.db*"):  # with what is not in the file itself yet
+            shutil.copy(each, folder)
 
         again = start_engine(data_dir=folder, wait=False)
 
