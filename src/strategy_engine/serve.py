@@ -24,13 +24,14 @@ from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import ConflictError, EngineError, InvalidError, UnavailableError
 
 if TYPE_CHECKING:
-    from strategy_engine.infra.lease import Lease, Standing
+    from strategy_engine.infra.lease import Lease
 
 GRACE_S = 4.0
 RETRY_S = 0.2
 LONGEST_RETRY_S = 5.0
 STEADY_S = 3.0
 WAIT_LOOK_S = 0.5
+WAIT_LOCK_S = 2.0
 WAIT_SAID_S = 10.0
 LOST_LEASE = 75  # the status of a process whose lease another engine has taken over
 _PR_SET_PDEATHSIG = 1
@@ -197,19 +198,15 @@ def _take_lease(settings: Settings) -> "Lease":
 
     said_at = -WAIT_SAID_S
 
-    def wait(standing: "Standing") -> None:
+    def wait(why: object) -> None:
         nonlocal said_at
         if time.monotonic() - said_at >= WAIT_SAID_S:
             said_at = time.monotonic()
-            _say(
-                f"waiting: the engine of pid {standing.pid} on {standing.host} does the work of"
-                f" {standing.name} in this database. This one takes over when that stops, or is"
-                f" silent for {lease.LASTS_S:g} s. To run both, give this one another"
-                " STRATEGY_NODE_ID"
-            )
+            _say(f"waiting: {why}")
         time.sleep(WAIT_LOOK_S)
 
-    engine = database.sync_engine(database.control_url(settings.data_dir, settings.server))
+    url = database.control_url(settings.data_dir, settings.server)
+    engine = database.sync_engine(url, timeout_s=WAIT_LOCK_S)
     try:
         return lease.acquire(engine, lease.name_of(settings.node_id), wait)
     finally:

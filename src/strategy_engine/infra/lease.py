@@ -10,6 +10,7 @@ over. The beats are kept apart from it, so that a heartbeat never waits for a wr
 """
 
 import asyncio
+import dataclasses
 import os
 import socket
 import uuid
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from strategy_engine.core.errors import UnavailableError
-from strategy_engine.infra import database, logs
+from strategy_engine.infra import database, logs, outages
 from strategy_engine.infra.outages import DatabaseAwayError
 
 LASTS_S = 5.0
@@ -38,7 +39,6 @@ LEASES = sa.Table(
     database.control,
     sa.Column("name", sa.String(80), primary_key=True),
     sa.Column("epoch", sa.BigInteger, nullable=False),
-    sa.Column("holder", sa.String(40), nullable=False),
     sa.Column("host", sa.String(100), nullable=False),
     sa.Column("boot_id", sa.String(40), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
@@ -80,7 +80,6 @@ class Lease:
 
     name: str
     epoch: int
-    holder: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,13 @@ class Standing:
     host: str
     pid: int
     expires_at: datetime
+
+    def __str__(self) -> str:
+        return (
+            f"the engine of pid {self.pid} on {self.host} does the work of {self.name} in this"
+            f" database. This one takes over when that stops, or is silent for {LASTS_S:g} s. To"
+            " run both, give this one another STRATEGY_NODE_ID"
+        )
 
 
 def this_process() -> Process:
@@ -108,15 +114,23 @@ def name_of(node_id: str) -> str:
     return f"node {node_id}"
 
 
-def acquire(engine: sa.Engine, name: str, wait: Callable[[Standing], None]) -> Lease:
-    """Take a lease over as soon as nobody beats for it; `wait` is called while somebody does.
+def acquire(
+    engine: sa.Engine, name: str, wait: Callable[[Standing | DatabaseAwayError], None]
+) -> Lease:
+    """Take a lease over as soon as nobody beats for it; `wait` is called while it cannot be taken.
 
-    The lease of a process of this machine that is gone is taken at once.
+    The lease of a process of this machine that is gone is taken at once. Whoever waits looks
+    without a lock, so that the holder's writes never wait for it; a write that a frozen holder was
+    in the middle of is waited for, until the server ends it.
     """
     here = this_process()
     while True:
-        with engine.begin() as connection:
-            found = _take(connection, name, here)
+        try:
+            with outages.told():
+                found = _look(engine, name, here) or _take(engine, name, here)
+        except DatabaseAwayError as error:
+            wait(error)
+            continue
         if isinstance(found, Lease):
             return found
         wait(found)
@@ -185,37 +199,50 @@ def _beat(lease: Lease, lasts: timedelta) -> sa.Update:
     return sa.update(BEATS).where(BEATS.c.name == lease.name, is_mine).values(expires_at=_in(lasts))
 
 
-def _take(connection: sa.Connection, name: str, here: Process) -> Lease | Standing:
-    connection.execute(_nobodys(name))
-    connection.execute(_no_beat(name))
-    row = connection.execute(sa.select(LEASES).where(LEASES.c.name == name).with_for_update()).one()
-    expires_at, is_held = connection.execute(
-        sa.select(BEATS.c.expires_at, BEATS.c.expires_at > _in(timedelta(0))).where(
-            BEATS.c.name == name
-        )
-    ).one()
-    before = Process(host=row.host, boot_id=row.boot_id, pid=row.pid, pid_started=row.pid_started)
-    if is_held and not before.is_gone(here):
-        return Standing(name=name, host=row.host, pid=row.pid, expires_at=expires_at)
-    mine = Lease(name=name, epoch=row.epoch + 1, holder=uuid.uuid4().hex)
+def _look(engine: sa.Engine, name: str, here: Process) -> Standing | None:
+    with engine.connect() as connection:
+        return _standing(connection, name, here)
+
+
+def _take(engine: sa.Engine, name: str, here: Process) -> Lease | Standing:
+    with engine.begin() as connection:
+        connection.execute(_nobodys(name))
+        connection.execute(_no_beat(name))
+        mine = sa.select(LEASES.c.epoch).where(LEASES.c.name == name).with_for_update()
+        epoch = connection.scalars(mine).one() + 1
+        standing = _standing(connection, name, here)  # another may have been quicker
+        return standing or _hold(connection, Lease(name=name, epoch=epoch), here)
+
+
+def _standing(connection: sa.Connection, name: str, here: Process) -> Standing | None:
+    """Return whose the lease is, or None if nobody beats for it, or only who is gone."""
+    found = connection.execute(
+        sa.select(LEASES, BEATS.c.expires_at)
+        .join(BEATS, BEATS.c.name == LEASES.c.name)
+        .where(LEASES.c.name == name, BEATS.c.expires_at > _in(timedelta(0)))
+    ).one_or_none()
+    if found is None:
+        return None
+    holder = Process(
+        host=found.host, boot_id=found.boot_id, pid=found.pid, pid_started=found.pid_started
+    )
+    if holder.is_gone(here):
+        return None
+    return Standing(name=name, host=found.host, pid=found.pid, expires_at=found.expires_at)
+
+
+def _hold(connection: sa.Connection, mine: Lease, here: Process) -> Lease:
     connection.execute(
         sa.update(LEASES)
-        .where(LEASES.c.name == name)
-        .values(
-            epoch=mine.epoch,
-            holder=mine.holder,
-            host=here.host,
-            boot_id=here.boot_id,
-            pid=here.pid,
-            pid_started=here.pid_started,
-        )
+        .where(LEASES.c.name == mine.name)
+        .values(epoch=mine.epoch, **dataclasses.asdict(here))
     )
     connection.execute(_beat(mine, timedelta(seconds=LASTS_S)))
     return mine
 
 
 def _nobodys(name: str) -> sa.Insert:
-    nobody = {"holder": "", "host": "", "boot_id": "", "pid": 0, "pid_started": 0}
+    nobody = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0}
     values = {"name": name, "epoch": 0, **nobody}
     return postgresql.insert(LEASES).values(values).on_conflict_do_nothing()
 

@@ -69,7 +69,6 @@ def _ownership() -> None:
         "leases",
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
-        sa.Column("holder", sa.String(length=40), nullable=False),
         sa.Column("host", sa.String(length=100), nullable=False),
         sa.Column("boot_id", sa.String(length=40), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
