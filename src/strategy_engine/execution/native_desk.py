@@ -216,7 +216,11 @@ class NativeDesk:
         if self.tally.cursor == BEFORE_ALL:
             return None
         self.venue.end_session(self.tally.cursor[0])
-        return self._entry(is_decided=True) if self.venue.tape.has_news else None
+        if not self.venue.tape.has_news:
+            return None
+        entry = self._entry(is_decided=True)
+        self.tally.leave(entry.equity_nanos)
+        return entry
 
     def close(self) -> Closed:
         """Take back every order, and return the entry that ends the execution."""

@@ -161,7 +161,7 @@ def _add_bar(batch: Batch, entry: BarProcessed) -> None:
     batch.equity[entry.execution_id, entry.close_ns] = _equity(entry)
     held = entry.account.get("books") or entry.account["positions"]
     for symbol in {entry.symbol, *(fill.symbol for fill in entry.fills)}:
-        row = _position(entry, held[symbol], entry.terms[symbol])
+        row = _position(entry, symbol, held[symbol], entry.terms[symbol])
         batch.positions[entry.execution_id, symbol] = row
     _checkpoint(batch, entry.execution_id).update(
         entry_no=entry.entry_no,
@@ -383,7 +383,7 @@ def _equity(entry: BarProcessed) -> Row:
     }
 
 
-def _position(entry: BarProcessed, book: Mapping[str, Any], terms: Terms) -> Row:
+def _position(entry: BarProcessed, symbol: str, book: Mapping[str, Any], terms: Terms) -> Row:
     lots = book["lots"]
     entry_price = None
     if lots:
@@ -391,7 +391,7 @@ def _position(entry: BarProcessed, book: Mapping[str, Any], terms: Terms) -> Row
         entry_price = money.to_decimal(ticks)
     return {
         "execution_id": entry.execution_id,
-        "symbol": entry.symbol,
+        "symbol": symbol,
         "quantity": money.to_decimal(lots * terms.lot_nanos),
         "entry_price": entry_price,
         "mark": money.to_decimal(book["mark"] * terms.tick_nanos),

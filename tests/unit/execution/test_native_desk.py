@@ -38,6 +38,7 @@ from strategy_engine.matching.ticket import (
     OrderType,
     Rejected,
     Ticket,
+    TimeInForce,
     Updated,
 )
 from strategy_engine.sandbox.protocol import messages
@@ -435,6 +436,64 @@ def test_timers_wait_for_the_last_bar_of_an_instant() -> None:
     assert together
     assert all(
         is_last is (symbol == "GOOGL.SIM" or at not in together) for at, symbol, is_last in flags
+    )
+
+
+def asking(*instructions: Instruction) -> messages.NativeActed:
+    given = [
+        messages.Asked(ts_ns=0, instruction=msgspec.Raw(_encode(each))) for each in instructions
+    ]
+    return messages.NativeActed(asked=given)
+
+
+def in_and_out(going: NativeDesk, out: dict[str, int]) -> Iterator[BarProcessed]:
+    """Buy on each instrument's first bar, and ask for the way out at a close on one of its bars."""
+    begun(going)
+    numbers = dict.fromkeys(SYMBOLS, 0)
+    for event in EVENTS:
+        symbol, number = event.symbol, numbers[event.symbol]
+        numbers[symbol] += 1
+        order = Ticket(
+            client_order_id=f"O-{event.index}-{symbol}",
+            symbol=symbol,
+            side=Side.BUY,
+            type=OrderType.MARKET,
+            lots=1,  # more would take several bars of a share
+        )
+        asked = [order] if number == 0 else []
+        if number == out[symbol]:
+            close = TimeInForce.AT_THE_CLOSE
+            asked = [replace(order, side=Side.SELL, time_in_force=close, reduce_only=True)]
+        if (entry := going.mark(event)) is not None:
+            yield entry
+        if (entry := going.conclude(event, asking(*asked))) is not None:
+            yield entry
+
+
+def test_a_fill_in_another_instruments_bar_changes_the_position_of_its_own() -> None:
+    going = desk()
+    entries = list(in_and_out(going, dict.fromkeys(SYMBOLS, 1)))
+    fills = [(entry.symbol, fill) for entry in entries for fill in entry.fills]
+    positions = rows_of(entries).positions
+    assert [fill.symbol for symbol, fill in fills if symbol != fill.symbol] == ["GOOGL.SIM"]
+    assert {symbol: row["symbol"] for (_, symbol), row in positions.items()} == {
+        symbol: symbol for symbol in SYMBOLS
+    }
+    assert [row["quantity"] for row in positions.values()] == [0, 0]
+
+
+def test_what_the_end_of_the_session_fills_counts_in_the_metrics_as_in_the_result() -> None:
+    going = desk()
+    last = sum(each.symbol == SYMBOLS[0] for each in EVENTS) - 2
+    list(in_and_out(going, {SYMBOLS[0]: last, "GOOGL.SIM": 1}))
+    before = going.observe()
+    entry = going.end_session()
+    assert entry is not None
+    assert [fill.symbol for fill in entry.fills] == [SYMBOLS[0]]
+    ended = going.observe(is_final=True)
+    assert ended.pnl != before.pnl
+    assert ended.performance_metrics["total_return"] == pytest.approx(
+        float(ended.pnl) / 100_000, rel=1e-9
     )
 
 
