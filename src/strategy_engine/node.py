@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Coroutine
+from typing import Any
 
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,86 +38,104 @@ def main(settings: Settings, held: lease.Lease | None = None) -> int:
 
 
 async def _run(settings: Settings, held: lease.Lease | None) -> int:
-    clock = SystemClock()
-    data_dir = settings.data_dir
-    fence = None if held is None else lease.fence(held)
-    opened, kept = database.open_both(data_dir, settings.server, settings.database_timeout_s, fence)
-    ledger = Ledger(
-        database.ledger_url(data_dir, settings.server),
-        timeout_s=settings.database_timeout_s,
-        fence=fence,
-    )
-    registry = Registry(opened, clock)
-    zygotes = Zygotes(confinement=settings.sandbox)
-    wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
-    node_bus = NodeBus(
-        settings.bus,
-        (opened, kept),
-        registry,
-        clock=clock,
-        node_id=settings.node_id,
-        wake=wake.set,
-    )
-    flags = LiveFlags(opened, clock)
-    tools = Tools(
-        journal=Journal(opened, registry, clock, node_id=settings.node_id),
-        registry=registry,
-        ledger=ledger,
-        records=Records(kept),
-        catalogue=Catalogue(data_dir, settings.catalogs),
-        launcher=zygotes,
-        clock=clock,
-        settings=NodeSettings(
-            decision_timeout_s=settings.decision_timeout_s,
-            metrics_interval_s=settings.metrics_interval_s,
-            replay_speed=settings.replay_speed,
-            limits=ChildLimits(memory_bytes=settings.child_memory_bytes, cpu_s=None),
-        ),
-        bars=node_bus.bars,
-        flags=flags,
-    )
-    reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(kept))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reconciler.stop)
-    async with asyncio.TaskGroup() as group:
-        beating = group.create_task(_while_held(_beat(opened, ledger, clock, settings.node_id)))
-        warming = group.create_task(_warm(zygotes))
-        listening = group.create_task(wake.listen(settings.server))
-        thinning = group.create_task(_while_held(Upkeep(kept, clock).run()))
-        telling = group.create_task(_while_held(node_bus.run()))
-        reading = group.create_task(flags.run())
-        holding = group.create_task(_hold(opened, held, reconciler))
-        await reconciler.run()
-        holding.cancel()
-        telling.cancel()
-        reading.cancel()
-        beating.cancel()
-        warming.cancel()
-        listening.cancel()
-        thinning.cancel()
-    await ledger.aclose()
-    await zygotes.aclose()
-    wake.close()
-    await node_bus.aclose()
-    await kept.aclose()
-    await opened.aclose()
-    if not holding.cancelled() and holding.result():
-        await _tell_of_refusals(settings, clock, ledger.refused)
-        return lease.LOST_STATUS
-    return 0
+    return await Node(settings, held).run()
 
 
-async def _hold(
-    opened: database.Database, held: lease.Lease | None, reconciler: Reconciler
-) -> bool:
-    """Keep the lease; say that it is lost, once every execution was told to end."""
-    if held is None:
-        return False
-    try:
-        await lease.keep(opened, held)
-    except lease.LeaseLostError as error:
-        _log.error("lease lost", why=str(error))
-        reconciler.stop()
-    return True
+class Node:
+    """Every service of the node process. Must be made inside the running loop."""
+
+    def __init__(self, settings: Settings, held: lease.Lease | None) -> None:
+        self._settings = settings
+        self._held = held
+        self._clock = SystemClock()
+        data_dir, server = settings.data_dir, settings.server
+        timeout_s = settings.database_timeout_s
+        fence = None if held is None else lease.fence(held)
+        self._opened, self._kept = database.open_both(data_dir, server, timeout_s, fence)
+        self._ledger = Ledger(
+            database.ledger_url(data_dir, server), timeout_s=timeout_s, fence=fence
+        )
+        self._registry = Registry(self._opened, self._clock)
+        self._zygotes = Zygotes(confinement=settings.sandbox)
+        self._wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
+        self._bus = NodeBus(
+            settings.bus,
+            (self._opened, self._kept),
+            self._registry,
+            clock=self._clock,
+            node_id=settings.node_id,
+            wake=self._wake.set,
+        )
+        self._flags = LiveFlags(self._opened, self._clock)
+        self._reconciler = Reconciler(
+            self._tools(), wake=self._wake, snapshots=Snapshots(self._kept)
+        )
+
+    async def run(self) -> int:
+        """Run executions until SIGTERM, or until the lease is lost; return the exit status."""
+        stop = self._reconciler.stop
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(each) for each in self._beside()]
+            holding = group.create_task(self._hold())
+            await self._reconciler.run()
+            for each in (holding, *beside):
+                each.cancel()
+        await self._aclose()
+        if not holding.cancelled() and holding.result():
+            await _tell_of_refusals(self._settings, self._clock, self._ledger.refused)
+            return lease.LOST_STATUS
+        return 0
+
+    def _tools(self) -> Tools:
+        settings = self._settings
+        return Tools(
+            journal=Journal(self._opened, self._registry, self._clock, node_id=settings.node_id),
+            registry=self._registry,
+            ledger=self._ledger,
+            records=Records(self._kept),
+            catalogue=Catalogue(settings.data_dir, settings.catalogs),
+            launcher=self._zygotes,
+            clock=self._clock,
+            settings=NodeSettings(
+                decision_timeout_s=settings.decision_timeout_s,
+                metrics_interval_s=settings.metrics_interval_s,
+                replay_speed=settings.replay_speed,
+                limits=ChildLimits(memory_bytes=settings.child_memory_bytes, cpu_s=None),
+            ),
+            bars=self._bus.bars,
+            flags=self._flags,
+        )
+
+    def _beside(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """Return what goes on beside the executions, for as long as there are any to run."""
+        return (
+            _while_held(_beat(self._opened, self._ledger, self._clock, self._settings.node_id)),
+            _warm(self._zygotes),
+            self._wake.listen(self._settings.server),
+            _while_held(Upkeep(self._kept, self._clock).run()),
+            _while_held(self._bus.run()),
+            self._flags.run(),
+        )
+
+    async def _hold(self) -> bool:
+        """Keep the lease; say that it is lost, once every execution was told to end."""
+        if self._held is None:
+            return False
+        try:
+            await lease.keep(self._opened, self._held)
+        except lease.LeaseLostError as error:
+            _log.error("lease lost", why=str(error))
+            self._reconciler.stop()
+        return True
+
+    async def _aclose(self) -> None:
+        await self._ledger.aclose()
+        await self._zygotes.aclose()
+        self._wake.close()
+        await self._bus.aclose()
+        await self._kept.aclose()
+        await self._opened.aclose()
 
 
 async def _while_held(work: Coroutine[None, None, None]) -> None:

@@ -11,6 +11,7 @@ from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.model import Desired, Execution
 from strategy_engine.execution.runner import Outcome, Runner, Tools
 from strategy_engine.infra import logs
+from strategy_engine.infra.lease import LeaseLostError
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.infra.wakeup import WakeUp
 from strategy_engine.performance.service import Snapshots
@@ -151,6 +152,8 @@ class Reconciler:
                 await self._observe()
             except (SQLAlchemyError, DatabaseAwayError) as error:
                 _log.warning("metrics_not_kept", why=str(error))
+            except LeaseLostError:
+                return  # whoever keeps the lease hears of it too, and ends everything
 
     async def _observe(self) -> None:
         seen = [each for runner in self._runners.values() if (each := runner.observe())]
