@@ -216,7 +216,8 @@ def _take_lease(settings: Settings) -> "Lease":
 def _give_lease_back(settings: Settings, held: "Lease") -> None:
     from strategy_engine.infra import database, lease, outages  # noqa: PLC0415 - the same
 
-    engine = database.sync_engine(database.control_url(settings.data_dir, settings.server))
+    url = database.control_url(settings.data_dir, settings.server)
+    engine = database.sync_engine(url, timeout_s=WAIT_LOCK_S)  # whoever stops it waits for this
     try:
         with contextlib.suppress(outages.DatabaseAwayError), outages.told():
             lease.release(engine, held)

@@ -238,8 +238,7 @@ class Control:
         """Launch the workflows, resume what was pending, and warm the zygotes up."""
         watching = asyncio.create_task(self._database.watch())
         launching = asyncio.create_task(self._launch())
-        if (await asyncio.wait({launching}, timeout=LAUNCH_S))[0]:
-            launching.result()
+        await asyncio.wait({launching}, timeout=LAUNCH_S)
         warming = asyncio.create_task(self._warm())
         ringing = asyncio.create_task(self._bell.run())
         telling = asyncio.create_task(self._relay().run())
@@ -254,19 +253,10 @@ class Control:
         watching.cancel()
 
     async def _launch(self) -> None:
-        while True:
-            try:
-                await self._database.takes_writes()
-                await asyncio.to_thread(
-                    durable.takes_writes, self._settings.data_dir, self._settings.server
-                )
-                break
-            except DatabaseAwayError as error:
-                _log.warning("workflows wait for the database", why=str(error))
-            await asyncio.sleep(database.WATCH_S)
         held = self._lease
         executor = EXECUTOR if held is None else durable.executor_of(held.name, held.epoch)
         try:
+            await self._until_written()
             # On the loop's own thread: the loop it is launched on is the one that workflows run on.
             durable.launch(self._settings.data_dir, self._settings.server, executor_id=executor)
             await self._workflows.register_queues(
@@ -280,6 +270,20 @@ class Control:
             os._exit(1)  # without them it would take work that it never does; it is forked again
         if held is not None:
             self._adopting = asyncio.create_task(self._adopt(executor))
+
+    async def _until_written(self) -> None:
+        """Wait until both databases that the workflows write to take what is written."""
+        while True:
+            try:
+                await self._database.takes_writes()
+                await asyncio.to_thread(
+                    durable.takes_writes, self._settings.data_dir, self._settings.server
+                )
+            except DatabaseAwayError as error:
+                _log.warning("workflows wait for the database", why=str(error))
+            else:
+                return
+            await asyncio.sleep(database.WATCH_S)
 
     async def _adopt(self, executor: str) -> None:
         """Take over what this node's engines before left pending, or one that woke up takes."""

@@ -1,5 +1,6 @@
 """The durable workflow engine (DBOS): on a SQLite file old or new, or on PostgreSQL."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from sqlalchemy import event
 
-from strategy_engine.infra import database, outages, postgres
+from strategy_engine.infra import database, logs, outages, postgres
 
 QUEUE_POLL_S = 0.1
 BUSY_TIMEOUT_MS = 30_000
@@ -25,9 +26,7 @@ _RUNNING = "PENDING"
 _WAITING = frozenset({"ENQUEUED", "DELAYED"})
 
 
-def launch(
-    data_dir: Path, server: str | None = None, *, executor_id: str, log_level: str = "WARNING"
-) -> None:
+def launch(data_dir: Path, server: str | None = None, *, executor_id: str) -> None:
     """Start the workflow engine on the server, or on `<data_dir>/workflows.db`, and resume."""
     config: DBOSConfig = {
         "name": "strategy-engine",
@@ -37,11 +36,19 @@ def launch(
         "serializer": DBOSPortableJSONSerializer(),
         "application_version": WORKFLOW_VERSION,
         "executor_id": executor_id,
-        "log_level": log_level,
+        "log_level": "WARNING",
         "enable_otlp": False,
     }
+    log_as_the_engine_does()
     DBOS(config=config)
     DBOS.launch()
+
+
+def log_as_the_engine_does() -> None:
+    """Write its lines in the engine's form, and what it repeats while a database is away seldom."""
+    logger = logging.getLogger("dbos")
+    logger.addHandler(logging.NullHandler())  # with none it adds its own, in a form of its own
+    logger.addFilter(logs.Sparing())
 
 
 def takes_writes(data_dir: Path, server: str | None = None) -> None:
@@ -50,7 +57,7 @@ def takes_writes(data_dir: Path, server: str | None = None) -> None:
         return  # the database that control writes to as well
     engine = _sqlite(data_dir)
     try:
-        with outages.told(), engine.begin() as connection:
+        with outages.told(str(path_of(data_dir))), engine.begin() as connection:
             database.rewrite(connection)
     finally:
         engine.dispose()
@@ -61,13 +68,13 @@ def executor_of(name: str, epoch: int) -> str:
     return f"{name}:{epoch}"
 
 
-def adopt(executor_id: str) -> list[str]:
-    """Take over what engines of the same name but another epoch have pending; return their ids.
+def adopt(executor_id: str) -> None:
+    """Take over what engines of the same name but another epoch have pending.
 
     Each workflow goes back to its queue, once, whoever asks and however often.
     """
     name = _name_of(executor_id)
-    pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+    pending = DBOS.list_workflows(status=_RUNNING, load_input=False, load_output=False)
     others = {
         each.executor_id
         for each in pending
@@ -78,7 +85,6 @@ def adopt(executor_id: str) -> list[str]:
     if others:
         # The only way DBOS has to recover for another executor than one's own.
         DBOS._recover_pending_workflows(sorted(others))  # noqa: SLF001 - see above
-    return sorted(others)
 
 
 def is_stranded(status: str, version: str | None, executor: str | None, *, here: str) -> bool:
@@ -91,11 +97,6 @@ def is_stranded(status: str, version: str | None, executor: str | None, *, here:
         is_ours = executor is None or _name_of(executor) == _name_of(here)
         return is_ours and version != WORKFLOW_VERSION
     return status not in _WAITING or version not in {None, WORKFLOW_VERSION}
-
-
-def destroy() -> None:
-    """Stop the workflow engine; what is unfinished resumes at the next launch."""
-    DBOS.destroy(workflow_completion_timeout_sec=0)
 
 
 def path_of(data_dir: Path) -> Path:
@@ -119,11 +120,12 @@ def _postgres(server: str) -> sa.Engine:
         pool_size=8,
         max_overflow=8,
         pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 
 def _sqlite(data_dir: Path) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path_of(data_dir)}")
+    engine = sa.create_engine(f"sqlite:///{path_of(data_dir)}", hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:

@@ -3,6 +3,9 @@
 import contextlib
 import logging
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import TextIO, cast
 
 import structlog
@@ -25,6 +28,47 @@ class Lossy:
         """Hand on what can be handed on."""
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
+
+
+class Sparing(logging.Filter):
+    """Lets a warning of one place through once in a while; an error always.
+
+    A library that asks again and again, of something that is away, says so each time, from many
+    threads. How many lines were held back is told by the next one of their place.
+
+    Parameters
+    ----------
+    every_s : float
+        How long a place is silent after it was heard.
+    monotonic_s : callable
+        What the time is.
+    """
+
+    def __init__(
+        self, *, every_s: float = 10.0, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._monotonic_s = monotonic_s
+        self._turn = threading.Lock()
+        self._heard_s: dict[tuple[str, int], float] = {}
+        self._held_back: dict[tuple[str, int], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line is written; the first one after a silence tells of the others."""
+        if record.levelno >= logging.ERROR:
+            return True
+        place = (record.pathname, record.lineno)
+        with self._turn:
+            now_s = self._monotonic_s()
+            if now_s - self._heard_s.get(place, float("-inf")) < self._every_s:
+                self._held_back[place] = self._held_back.get(place, 0) + 1
+                return False
+            self._heard_s[place] = now_s
+            others = self._held_back.pop(place, 0)
+        if others:
+            record.msg, record.args = f"{record.getMessage()} ({others} more were held back)", ()
+        return True
 
 
 def flush() -> None:
