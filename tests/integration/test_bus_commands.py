@@ -1,5 +1,6 @@
 """Signed risk commands are obeyed once each, across restarts; nothing else in their stream is."""
 
+import asyncio
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from strategy_engine.core.clock import SystemClock
+from strategy_engine.core.errors import UnavailableError
+from strategy_engine.execution import commands as execution_commands
 from strategy_engine.execution.commands import Commands, Ear
 from strategy_engine.execution.model import Desired, Execution, ExecutionConfig, Role
 from strategy_engine.infra import audit
@@ -316,3 +319,28 @@ async def test_a_target_that_does_not_run_is_obeyed_without_effect(control, bus)
         row = (await connection.execute(sa.select(inbox.COMMANDS))).one()
     assert listener.counts == {"commands_obeyed": 1}
     assert (row.command_id, row.affected) == ("c-1", [])
+
+
+async def test_a_broker_that_is_away_is_counted_and_what_it_held_is_obeyed(
+    control, bus, monkeypatch
+):
+    monkeypatch.setattr(execution_commands, "RETRY_S", 0.001)
+    await started(control, "Line")
+    listener = await heard(control, bus)
+    await bus.publish([written("risk.pause", all=True)])
+    reading, failures = bus.read, iter([UnavailableError("away")] * 2)
+
+    async def read(*given: Any, **named: Any) -> Any:
+        if (error := next(failures, None)) is not None:
+            raise error
+        return await reading(*given, **named)
+
+    bus.read = read
+    running = asyncio.create_task(listener.run())
+    async with asyncio.timeout(30):
+        while "commands_obeyed" not in listener.counts:  # noqa: ASYNC110 - it sets no event
+            await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert listener.counts == {"command_failures": 2, "commands_obeyed": 1}

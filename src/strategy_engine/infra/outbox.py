@@ -48,10 +48,8 @@ class Waiting:
 
     outbox_id: int
     event_id: str
-    subject: str
     topic: str
     payload: str
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +127,11 @@ async def remove(connection: AsyncConnection, table: sa.Table, ids: Sequence[int
 
 async def trim(
     connection: AsyncConnection, table: sa.Table, names: Collection[str], before: datetime
-) -> int:
-    """Forget events that were published before a time; return how many."""
-    done = await connection.execute(
+) -> None:
+    """Forget events that were published before a time."""
+    await connection.execute(
         sa.delete(table).where(table.c.published_at < before, table.c.topic.in_(names))
     )
-    return done.rowcount
 
 
 async def lag(connection: AsyncConnection, table: sa.Table, names: Collection[str]) -> Lag:

@@ -110,7 +110,9 @@ class Keeping:
 class _State:
     is_connected: bool = True
     detail: str = ""
-    failures: int = 0
+    trouble: str = ""  # why nothing is published though the bus is there
+    failures: int = 0  # since it worked last
+    failed: int = 0
     published: int = 0
     reported_s: float = float("-inf")
     trimmed_s: float = float("-inf")
@@ -248,10 +250,10 @@ class Relay:
             name=self._name,
             holder=self._holder,
             is_connected=state.is_connected,
-            detail=state.detail,
+            detail=state.detail or state.trouble,
             waiting=waiting,
             oldest_at=oldest_at,
-            counts={"published": state.published},
+            counts={"published": state.published, "publish_failures": state.failed},
             seen_at=self._clock.now(),
         )
         async with self._home.write() as connection:
@@ -279,13 +281,15 @@ class Relay:
         if not state.failures:
             _log.warning("bus_not_published", relay=self._name, why=repr(error))
         delay_s = RETRY_DELAYS_S[min(state.failures, len(RETRY_DELAYS_S) - 1)]
+        state.trouble = (str(error) or repr(error)) if state.is_connected else ""
         state.failures += 1
+        state.failed += 1
         return delay_s
 
     def _recovered(self) -> None:
         if self._state.failures:
             _log.info("bus_published_again", relay=self._name, failures=self._state.failures)
-        self._state.failures = 0
+        self._state.failures, self._state.trouble = 0, ""
 
 
 def message_of(waiting: Waiting, encoding: Encoding) -> Message:

@@ -3,7 +3,7 @@
 They may hold a password: no error repeats one.
 """
 
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 SCHEMES = ("postgresql", "postgres")
 # What both drivers understand in the query of a URL.
@@ -130,7 +130,11 @@ def without_password(url: str) -> tuple[str, str | None]:
     host = parts.netloc.rpartition("@")[2]
     netloc = f"{user}@{host}" if user else host
     password = unquote(rest) if has_password and rest else hidden
-    return _joined(netloc, parts.path, urlencode(shown, safe="/")), password
+    return _joined(netloc, parts.path, _query(shown)), password
+
+
+def _query(parameters: list[tuple[str, str]]) -> str:
+    return urlencode(parameters, safe="/", quote_via=quote)  # PostgreSQL takes a + for a plus
 
 
 def _joined(netloc: str, path: str, query: str) -> str:

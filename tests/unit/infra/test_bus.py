@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_engine.core.errors import InvalidError
-from strategy_engine.infra import outbox
+from strategy_engine.infra import outbox, relay
 from strategy_engine.infra.bus import asyncapi, codec, commands, model, topics
 from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.infra.bus.commands import Command, Refusal, RefusedError, Signed
 from strategy_engine.infra.bus.model import Encoding, Layout, Message, Received
+from strategy_engine.infra.outbox import Waiting
 
 NOW = datetime(2025, 8, 24, 10, 0, tzinfo=UTC)
 SECRET = "a secret of more than thirty-two letters"
@@ -61,7 +62,16 @@ def test_messagepack_is_read_where_nautilustrader_calls_it_json(payload):
 
 @pytest.mark.parametrize(
     ("payload", "encoding"),
-    [(b"{", "json"), (b"\xc1", "msgpack"), (b"[]", "json"), (b"{}", "morse"), (b"", "json")],
+    [
+        (b"{", "json"),
+        (b"\xc1", "msgpack"),
+        (b"[]", "json"),
+        (b"{}", "morse"),
+        (b"", "json"),
+        (b'{"a":' * 100_000, "json"),
+        (b"\x81\xa1a" * 100_000, "msgpack"),
+    ],
+    ids=lambda value: str(value)[:20],
 )
 def test_what_is_no_object_of_its_encoding_is_refused(payload, encoding):
     with pytest.raises(InvalidError):
@@ -157,6 +167,22 @@ def test_a_trade_has_the_fields_of_the_contracts_example():
     assert payload["trade"].keys() >= {"symbol", "side", "quantity", "price", "timestamp"}
     assert payload["trade"]["timestamp"] == "2025-08-24T10:00:00Z"
     assert isinstance(payload["trade"]["price"], float)
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+@pytest.mark.parametrize("topic", topics.TOPICS, ids=lambda topic: topic.name)
+def test_an_event_that_waited_is_published_as_it_was_in_both_encodings(topic, encoding):
+    event = example(topic.payload)
+    (row,) = outbox.rows([event], NOW)
+    waiting = Waiting(
+        outbox_id=1, **{name: row[name] for name in Waiting.__slots__ if name != "outbox_id"}
+    )
+
+    message = relay.message_of(waiting, encoding)
+
+    assert (message.topic, message.encoding) == (topic.name, encoding)
+    assert message.type_name == topic.payload.__name__
+    assert msgspec.convert(codec.decode(message), topic.payload) == event
 
 
 SETTINGS = [
@@ -309,6 +335,17 @@ def test_a_signature_that_is_none_is_refused(signature):
     assert refusal_of(arrived("risk.halt", payload)) is Refusal.BAD_SIGNATURE
 
 
+@pytest.mark.parametrize("name", ["signed", "signature"])
+@pytest.mark.parametrize(
+    "strange", [b'"\\ud800"', b'"\xed\xa0\x80"', b"[" * 100_000], ids=["escaped", "raw", "deep"]
+)
+def test_what_cannot_be_read_is_refused_like_everything_unsigned(name, strange):
+    received = arrived("risk.halt", {"signed": "{}", "signature": "0"} | {name: "HERE"})
+    payload = received.message.payload.replace(b'"HERE"', strange)
+    strangely = replace(received, message=replace(received.message, payload=payload))
+    assert refusal_of(strangely) in {Refusal.UNREADABLE, Refusal.BAD_SIGNATURE}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -318,6 +355,9 @@ def test_a_signature_that_is_none_is_refused(signature):
         {"command_id": ""},
         {"command_id": "c" * 101},
         {"issued_at": NOW.replace(tzinfo=None)},
+        {"command_id": "c\0"},
+        {"reason": "a \0"},
+        {"all": False, "strategy_name": "Line\0"},
     ],
 )
 def test_a_signed_command_that_is_not_clear_is_refused(changes):

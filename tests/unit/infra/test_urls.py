@@ -109,6 +109,11 @@ def test_any_text_is_a_url_or_a_clear_refusal(text):
         ("postgresql://ada@db/e?sslmode=require", "postgresql://ada@db/e?sslmode=require", None),
         ("postgresql:///e?host=/run/pg&password=x", "postgresql:///e?host=/run/pg", "x"),
         ("postgresql://ada:@/e?host=/run/pg", "postgresql://ada@/e?host=/run/pg", None),
+        (
+            "postgresql:///e?options=-cx%3Dy%20-cz%3D1",
+            "postgresql:///e?options=-cx%3Dy%20-cz%3D1",
+            None,
+        ),
     ],
 )
 def test_a_password_is_taken_out_of_what_is_shown(url, shown, password):

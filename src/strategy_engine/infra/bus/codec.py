@@ -70,7 +70,7 @@ def decode(message: Message) -> dict[str, Any]:
     """
     try:
         payload = _decoded(message)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidError(
             f"a message on {message.topic} cannot be read as {message.encoding}: {error}",
             field="payload",

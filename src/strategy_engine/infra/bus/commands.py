@@ -108,14 +108,21 @@ def _command(topic: str, text: str) -> Command:
         command = msgspec.json.decode(text, type=Command)
     except msgspec.MsgspecError as error:
         raise RefusedError(Refusal.MALFORMED, f"a {topic} command is malformed: {error}") from None
-    targets = [command.execution_id is not None, command.strategy_name is not None, command.all]
-    if targets.count(True) != 1:
-        why = "it must name one of execution_id, strategy_name and all"
-        raise RefusedError(Refusal.MALFORMED, f"a {topic} command is malformed: {why}")
-    if not 1 <= len(command.command_id) <= _LONGEST_ID or command.issued_at.tzinfo is None:
-        why = f"command_id has 1 to {_LONGEST_ID} characters, issued_at a time zone"
+    if (why := _unclear(command)) is not None:
         raise RefusedError(Refusal.MALFORMED, f"a {topic} command is malformed: {why}")
     return command
+
+
+def _unclear(command: Command) -> str | None:
+    targets = [command.execution_id is not None, command.strategy_name is not None, command.all]
+    if targets.count(True) != 1:
+        return "it must name one of execution_id, strategy_name and all"
+    if not 1 <= len(command.command_id) <= _LONGEST_ID or command.issued_at.tzinfo is None:
+        return f"command_id has 1 to {_LONGEST_ID} characters, issued_at a time zone"
+    texts = (command.command_id, command.reason, command.execution_id, command.strategy_name)
+    if any("\0" in text for text in texts if text is not None):
+        return "no text may hold a NUL, which no database keeps"
+    return None
 
 
 def _check_time(command: Command, received: Received) -> None:
