@@ -259,10 +259,12 @@ BY_MODULES = """
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("look", [BY_OBJECTS, BY_FRAMES, BY_MODULES])
-async def test_a_native_strategy_that_looks_ahead_in_its_process_is_caught(running, look):
+@pytest.mark.parametrize(
+    ("look", "way"), [(BY_OBJECTS, "objects"), (BY_FRAMES, "frames"), (BY_MODULES, "modules")]
+)
+async def test_a_native_strategy_that_looks_ahead_in_its_process_is_caught(running, look, way):
     code = CHEAT.format(imports="import gc\nimport sys", look=look)
-    strategy = await running.register(code, name=f"Cheat {hash(look)}")
+    strategy = await running.register(code, name=f"Cheat by {way}")
     (found,) = await staged(running, strategy, "backtest")
     checks = {each["name"]: each for each in found.evidence["checks"]}
     assert found.evidence["trade_count"] > 50  # it did find them

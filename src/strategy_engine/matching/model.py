@@ -197,3 +197,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     order_id: str = ""
     slippage_ticks: int = 0
     round_trip: RoundTrip | None = None
+
+    @property
+    def enters(self) -> bool:
+        """Whether it opened a position where there was none: what `max_trades_per_day` counts."""
+        return self.opens and abs(self.lots_after) == self.lots

@@ -1,9 +1,11 @@
 """A stage's end, and the gates of the backtest: facts in, checks out. Pure."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from strategy_engine.matching.model import DAY_NS
 from strategy_engine.matching.settings import Settings
 from strategy_engine.pipeline import history
 from strategy_engine.pipeline.asked import Longer
@@ -90,25 +92,32 @@ def check(name: str, message: str, *, passed: bool) -> Check:
 # --- quotes and trades
 
 
-def judge_ticks(whole: History) -> list[Check]:
+def judge_ticks(whole: History, since_ns: int) -> list[Check]:
     """Judge whether the quotes and trades of each symbol that has any reach as far as its bars.
 
     They are its market: an order given where there are none any more would wait for ever.
+
+    Parameters
+    ----------
+    since_ns : int
+        When the first bar that is tested on closed; those before it may be without.
     """
-    return [_judge_reach(each) for each in whole.series if each.is_ticked]
+    return [_judge_reach(each, since_ns) for each in whole.series if each.is_ticked]
 
 
-def _judge_reach(series: Series) -> Check:
+def _judge_reach(series: Series, since_ns: int) -> Check:
     known = [each.ts_ns for each in (series.quotes, series.trades) if each]
     first_ns, last_ns = min(int(each[0]) for each in known), max(int(each[-1]) for each in known)
-    bars = series.bars
-    outside = int((bars.close_ns < first_ns).sum() + (bars.ts_ns > last_ns).sum())
+    closes = series.bars.close_ns
+    tested = closes >= since_ns
+    is_outside = (closes < first_ns) | (series.bars.ts_ns > last_ns)
+    count, outside = int(tested.sum()), int((tested & is_outside).sum())
     reach = f"from {history.moment(first_ns)} to {history.moment(last_ns)}"
     message = f"quotes and trades of {series.symbol} reach {reach}"
-    passed = outside <= MOST_BARS_WITHOUT_TICKS * len(bars)
+    passed = outside <= MOST_BARS_WITHOUT_TICKS * count
     if not passed:
         message += (
-            f", and {outside:,} of its {len(bars):,} bars lie outside; where a symbol has ticks"
+            f", and {outside:,} of its {count:,} bars lie outside; where a symbol has ticks"
             " they are its market, and orders on those bars meet nothing: import the missing"
             " ones, or test on the days that have them (duration_days)"
         )
@@ -247,3 +256,24 @@ def judge_trading(ledgered: Ledgered, chosen: Chosen, part: History, settings: S
     if entries:
         return check("trades", f"{entries} entries, {closed} round trips closed", passed=True)
     return check("trades", chosen.silence(part, settings), passed=False)
+
+
+def judge_entries(ledgered: Ledgered, settings: Settings) -> list[Check]:
+    """Judge whether a native strategy opens no more positions in a day than it may live.
+
+    The order book of the backtest fills what is asked for; the live gate denies what is too much.
+    For a signal strategy the account itself keeps the limit.
+    """
+    limit = settings.rules.max_trades_per_day
+    if limit is None:
+        return []
+    opened = Counter(each.ts_ns // DAY_NS for each in ledgered.fills if each.enters)
+    beyond = sorted(day for day, count in opened.items() if count > limit)
+    message = f"at most {max(opened.values(), default=0)} positions opened in a day, limit {limit}"
+    if beyond:
+        message += (
+            f", broken on {len(beyond)} days, first on {history.moment(beyond[0] * DAY_NS)[:10]};"
+            " live the gate denies what is beyond it: let the strategy itself keep to it, or raise"
+            " max_trades_per_day"
+        )
+    return [check("max_trades_per_day", message, passed=not beyond)]

@@ -141,8 +141,9 @@ async def backtest_(job: Job, tools: Tools) -> StageResult:
     gated = await trial.gate(job, data.seen, children=tools.children, outcomes=tools.outcomes)
     outcome = gated.outcome
     checks = [
-        *rules.judge_ticks(data.whole),
+        *rules.judge_ticks(data.whole, int(data.seen.timeline()[0])),
         rules.judge_trading(outcome.ledgered, outcome.chosen, data.seen, job.settings),
+        *(rules.judge_entries(outcome.ledgered, job.settings) if job.content.is_native else ()),
         rules.judge_lookahead(gated.lookahead),
         rules.judge_warm_up(gated.warm_up, outcome.chosen.advice.warm_up),
     ]

@@ -9,8 +9,8 @@ from strategy_engine.pipeline import imports, misuse
 from strategy_engine.pipeline.model import Finding, Level
 from strategy_engine.pipeline.native import classes as native
 from strategy_engine.registry import source
+from strategy_engine.registry.source import METHOD
 
-METHOD = "generate_signal"
 _TIME = {
     source.Kernel.SIGNAL: "market_data['time'], the close of the last bar",
     source.Kernel.NATIVE: "self.clock, which follows the data",

@@ -161,8 +161,8 @@ class Tape:
             cause=Cause.HANDOVER if is_ours else Cause.SIGNAL,
         )
         self._fills.append(fill)
-        if event.opens and abs(event.position_lots) == event.lots:  # it was flat before
-            day = event.ts_ns // DAY_NS
+        if fill.enters:
+            day = fill.ts_ns // DAY_NS
             self._entries = self.entries_of(day) + 1
             self._entries_day = day
 

@@ -171,6 +171,23 @@ async def test_the_backtest_passes_all_gates_of_an_honest_strategy(make, tools):
     assert later["total_return"] != result.evidence["total_return"] != dear["total_return"]
 
 
+@pytest.mark.parametrize(("most", "verdict"), [(1, "failed"), (2, "passed")])
+async def test_a_backtest_that_opens_more_in_a_day_than_the_live_gate_allows_fails(
+    make, tools, most, verdict
+):
+    body = """
+    def on_bar(self, bar):
+        self.bars += 1
+        if self.bars % 6 == 0:
+            self.turn()
+    """
+    job = make.native(body, parameters={"max_trades_per_day": most})
+    result = await stages.backtest_(job, tools())
+    assert result.evidence["trade_count"] > 20
+    assert named(result)["max_trades_per_day"] == verdict
+    assert ("live the gate denies what is beyond it" in result.message) == (most == 1)
+
+
 @pytest.mark.parametrize("lookback", [100, 600])
 async def test_a_history_shorter_than_what_is_requested_is_found(make, tools, lookback):
     # It trades by the mean of 250 bars, those that it requests in on_start among them.

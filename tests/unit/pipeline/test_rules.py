@@ -165,18 +165,57 @@ def with_trades_on(part, first, last):
 
 @pytest.mark.parametrize(("first", "last"), [(0, 200), (1, 200), (0, 198), (1, 199)])
 def test_ticks_that_reach_as_far_as_the_bars_pass(make, first, last):
-    (found,) = rules.judge_ticks(with_trades_on(make.history(np.ones(200)), first, last))
+    part = with_trades_on(make.history(np.ones(200)), first, last)
+    (found,) = rules.judge_ticks(part, make.START_NS)
     assert found.verdict is Verdict.PASSED
 
 
 @pytest.mark.parametrize(("first", "last", "outside"), [(0, 100, 99), (100, 200, 100)])
 def test_ticks_that_end_or_begin_amid_the_bars_fail_the_backtest(make, first, last, outside):
     part = with_trades_on(make.history(np.ones(200)), first, last)
-    (found,) = rules.judge_ticks(part)
+    (found,) = rules.judge_ticks(part, make.START_NS)
     assert found.verdict is Verdict.FAILED
     assert f"{outside} of its 200 bars lie outside" in found.message
     assert "duration_days" in found.message
 
 
+@pytest.mark.parametrize(
+    ("since", "verdict", "outside"),
+    [(50, Verdict.FAILED, "50 of its 150"), (99, Verdict.PASSED, "")],
+)
+def test_bars_before_the_days_that_are_tested_may_be_without_ticks(make, since, verdict, outside):
+    part = with_trades_on(make.history(np.ones(200)), 100, 200)
+    (found,) = rules.judge_ticks(part, int(part.timeline()[since]))
+    assert (found.verdict, outside in found.message) == (verdict, True)
+
+
 def test_bars_without_any_ticks_are_not_asked_for_them(make):
-    assert rules.judge_ticks(make.history(np.ones(20))) == []
+    assert rules.judge_ticks(make.history(np.ones(20)), make.START_NS) == []
+
+
+def trades_on(make, parameters):
+    """Return two entries on the first whole day and one on the next, and what they may be."""
+    part = make.history(np.ones(60))
+    chosen = make.signals(make.choices([0] * 4 + [1, 2, 1, 2] + [0] * 24 + [1, 2] + [0] * 26))
+    ledgered = backtest.replay(chosen, part, make.job().settings)
+    return ledgered, make.job(parameters=parameters).settings
+
+
+def test_without_a_limit_nobody_counts_the_entries_of_a_day(make):
+    assert rules.judge_entries(*trades_on(make, {})) == []
+
+
+def test_as_many_entries_in_a_day_as_there_may_be_pass(make):
+    (found,) = rules.judge_entries(*trades_on(make, {"max_trades_per_day": 2}))
+    assert found.verdict is Verdict.PASSED
+    assert found.message == "at most 2 positions opened in a day, limit 2"
+
+
+def test_more_entries_in_a_day_than_the_live_gate_allows_fail_with_the_day(make):
+    (found,) = rules.judge_entries(*trades_on(make, {"max_trades_per_day": 1}))
+    assert found.verdict is Verdict.FAILED
+    assert (
+        "at most 2 positions opened in a day, limit 1, broken on 1 days, first on 2017-01-02"
+        in (found.message)
+    )
+    assert "max_trades_per_day" in found.message

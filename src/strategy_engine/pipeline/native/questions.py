@@ -16,13 +16,14 @@ from strategy_engine.pipeline.history import History, Ints
 from strategy_engine.pipeline.model import Check, Job, StrategyFailedError
 from strategy_engine.pipeline.native.session import Session
 from strategy_engine.pipeline.native.steps import Steps
+from strategy_engine.pipeline.native.tape import Tape
 from strategy_engine.pipeline.rules import Cut
 from strategy_engine.sandbox.launcher import ChildDiedError
 
 MOST_FED = 10_000  # bars and ticks; each takes a way to the process and back
 MOST_COMPARED = 10_000  # bars of each instrument, traded with the usual history and with twice it
-LAST_HAND_OVER = 300  # a process is replaced before so many bars,
-HANDED_OVER = 500  # and after so many it must have come to the same choices for a while
+HANDED_OVER = 500  # bars; fewer where they have many ticks. After them it must choose the same
+LAST_HAND_OVER = 0.6  # of those bars: by then, the process was replaced
 
 _FAILURES = (StrategyFailedError, ChildDiedError)
 
@@ -87,9 +88,10 @@ class NativeQuestions:
         ledgered = await asyncio.to_thread(through.replay, real, job.settings)
         restarted: dict[str, Answer] = {}
         unsettled: list[int] = []
-        for when, at in _restart_points(ledgered.held).items():
+        points, end = await asyncio.to_thread(hand_overs, real, ledgered.held)
+        for when, at in points.items():
             try:
-                found = await _handed_over(job, real, children, at)
+                found = await _handed_over(job, real, children, (at, end))
             except _FAILURES as error:
                 restarted[when] = error
                 break
@@ -102,12 +104,25 @@ class NativeQuestions:
         return NativeSharing(job, real)
 
 
-def _restart_points(held: Mapping[str, Ints]) -> dict[str, int]:
+def hand_overs(part: History, held: Mapping[str, Ints]) -> tuple[dict[str, int], int]:
+    """Return after how many bars and ticks to replace the process, and how many to show in all.
+
+    Parameters
+    ----------
+    held : mapping of str to array of int64
+        Lots after each bar of a symbol; the first symbol's count.
+    """
+    (symbol, lots), *_ = held.items()
+    closes = next(each.bars.close_ns for each in part.series if each.symbol == symbol)
+    met = Tape(part).met_by(closes)
+    size = min(HANDED_OVER, int(np.searchsorted(met, MOST_FED, side="right")))
     # From the first position on: before it, a strategy may still wait for its indicators.
-    lots = next(iter(held.values()))[:LAST_HAND_OVER]
-    begin = int(np.argmax(lots != 0))
-    points = contract.restart_points({"": lots[begin:]})
-    return {when: begin + at for when, at in points.items()}
+    early = lots[: int(size * LAST_HAND_OVER)]
+    if not early.size:
+        return {}, 0
+    begin = int(np.argmax(early != 0))
+    points = contract.restart_points({symbol: early[begin:]})
+    return {when: int(met[begin + at]) for when, at in points.items()}, int(met[size - 1])
 
 
 def _note(unsettled: Sequence[int]) -> str:
@@ -119,17 +134,20 @@ def _note(unsettled: Sequence[int]) -> str:
     )
 
 
-async def _handed_over(job: Job, real: History, children: Children, at: int) -> Steps:
+async def _handed_over(
+    job: Job, real: History, children: Children, bounds: tuple[int, int]
+) -> Steps:
+    at, end = bounds
     session = await asyncio.to_thread(Session, job, real)
     async with children.open(job.content.warm, f"live session of {job.strategy_id}") as talk:
         await talk.load(job, real)
         await session.start(talk)
         await session.play(talk, at)
         while not session.is_idle() and not session.is_over():
-            await session.play(talk, session.met + 1)
+            await session.play_instant(talk)
     async with children.open(job.content.warm, f"restart of {job.strategy_id}") as talk:
         loaded = await talk.load(job, real)
         resumed = session.met
         await session.resume(talk, loaded.lookback)
-        played = await session.play(talk, HANDED_OVER)
+        played = await session.play(talk, end)
         return replace(played, resumed=resumed)

@@ -70,10 +70,10 @@ class Session:
             self._take(self._given(acted, happening.ts_ns))
         return Steps(steps=tuple(self._steps), happenings=self.met)
 
-    @property
-    def length(self) -> int:
-        """Return how many bars and ticks there are."""
-        return len(self._happenings)
+    async def play_instant(self, talk: Conversation) -> None:
+        """Show all bars and ticks of the next instant."""
+        next_ns = self._tape.ts_ns[self.met : self.met + 1]
+        await self.play(talk, int(self._tape.met_by(next_ns)[0]))
 
     def is_idle(self) -> bool:
         """Say whether everything that was asked has reached the venue."""
@@ -81,7 +81,7 @@ class Session:
 
     def is_over(self) -> bool:
         """Say whether there is nothing more to show."""
-        return self.met >= self.length
+        return self.met >= len(self._happenings)
 
     def now_ns(self) -> int:
         """Return when the last bar or tick was met."""

@@ -17,6 +17,7 @@ from strategy_engine.pipeline.history import History
 from strategy_engine.pipeline.model import Finding, Level
 from strategy_engine.pipeline.native import forms, replay
 from strategy_engine.pipeline.native.forms import Formed, Given, Step
+from strategy_engine.pipeline.native.tape import Tape
 
 SETTLES = 100  # bars that indicators may take after a restart, until choices must be the same
 
@@ -99,10 +100,17 @@ class Steps:
         return []
 
     def settling(self, part: History) -> range:
-        """Return the counts of bars and ticks met at which a resumed run still warms up."""
+        """Return the counts of bars and ticks met at which a resumed run still warms up.
+
+        Where there are ticks, that is until it has seen so many bars, but no more than half of what
+        it has seen: the other half is compared.
+        """
         if self.resumed is None:
             return range(0)
-        return range(self.resumed + 1, self.resumed + 1 + SETTLES * len(part.series))
+        half = (self.happenings - self.resumed) // 2
+        until = Tape(part).met_after_bars(self.resumed, SETTLES)
+        taken = max(SETTLES * len(part.series), min(half, until - self.resumed))
+        return range(self.resumed + 1, self.resumed + 1 + taken)
 
     def unsettled(self, through: Chosen, part: History) -> list[int]:
         """Return how long after its restart each choice came that differs while it warms up."""

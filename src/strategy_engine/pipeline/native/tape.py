@@ -74,6 +74,20 @@ class Tape:
             found.append(last)
         return found
 
+    def met_by(self, moments_ns: Ints) -> Ints:
+        """Return how many happenings there have been by each moment, all of its own counted."""
+        return np.searchsorted(self.ts_ns, moments_ns, side="right")
+
+    def met_after_bars(self, met: int, count: int) -> int:
+        """Return how many happenings there have been when every symbol has so many more bars."""
+        since_ns = self.ts_ns[met - 1] if met else self.start_ns
+        ends = [
+            closes[min(int(np.searchsorted(closes, since_ns, side="right")) + count, size) - 1]
+            for closes in (each.bars.close_ns for each in self.part.series)
+            if (size := closes.size)
+        ]
+        return int(self.met_by(np.array(ends)).max(initial=met))
+
 
 class Market:
     """What a venue meets of a history: every happening in ticks and lots."""
