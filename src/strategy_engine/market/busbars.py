@@ -5,8 +5,10 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from strategy_engine.core.clock import Clock
-from strategy_engine.core.errors import InvalidError
+from strategy_engine.core.errors import EngineError, InvalidError
 from strategy_engine.infra import logs
 from strategy_engine.infra.bus import codec, links
 from strategy_engine.infra.bus.links import Link
@@ -79,7 +81,6 @@ class BusBars:
         self._turn = asyncio.Lock()
         self._counts: Counter[str] = Counter()
         self._trouble = ""
-        self._reported_s = float("-inf")
 
     @property
     def counts(self) -> dict[str, int]:
@@ -117,17 +118,10 @@ class BusBars:
             return await recorded.after(connection, bar_type, after_ns)
 
     async def run(self) -> None:
-        """Read without end."""
-        while True:
-            try:
-                await self._report()
-                await self.turn()
-                self._trouble = ""
-            except Exception as error:  # noqa: BLE001 - the task's edge: what trades must go on
-                if not self._trouble:
-                    _log.warning("bars_not_read", why=repr(error))
-                self._trouble = str(error) or repr(error)
-                await asyncio.sleep(RETRY_S)
+        """Read without end, and report: a bar never waits for the database that is reported in."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reading())
+            group.create_task(self._reporting())
 
     async def turn(self, wait_s: float = READ_S) -> None:
         """Take what has come, waiting a little for it."""
@@ -139,6 +133,18 @@ class BusBars:
             await self._take(found)
             self._positions |= {each.stream: each.entry_id for each in found}
         await asyncio.sleep(0)  # whoever wants to listen has its turn
+
+    async def _reading(self) -> None:
+        while True:
+            try:
+                await self.turn()
+                self._trouble = ""
+            except Exception as error:  # noqa: BLE001 - the task's edge: what trades must go on
+                if not self._trouble:
+                    _log.warning("bars_not_read", why=repr(error))
+                self._trouble = str(error) or repr(error)
+                self._counts["bar_read_failures"] += 1
+                await asyncio.sleep(RETRY_S)
 
     async def _open(self, bar_type: str, duration_ns: int) -> None:
         found = await self.recorded(bar_type, 0)
@@ -202,23 +208,32 @@ class BusBars:
             return None
         return bar if bar.bar_type in self._channels else None
 
+    async def _reporting(self) -> None:
+        is_reported = True
+        while True:
+            try:
+                await self._report()
+                is_reported = True
+            except (EngineError, SQLAlchemyError) as error:
+                if is_reported:
+                    _log.warning("bars_not_reported", why=repr(error))
+                is_reported = False
+            await asyncio.sleep(links.REPORT_S)
+
     async def _report(self) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s - self._reported_s < links.REPORT_S:
-            return
-        self._reported_s = now_s
         link = Link(
             name=self._source.name,
             holder=self._source.holder,
             is_connected=not self._trouble,
-            detail=self._trouble or "; ".join(self._stale(now_s)),
+            detail=self._trouble or "; ".join(self._stale()),
             counts=self.counts,
             seen_at=self._clock.now(),
         )
         async with self._home.write() as connection:
             await links.report(connection, link)
 
-    def _stale(self, now_s: float) -> list[str]:
+    def _stale(self) -> list[str]:
+        now_s = self._clock.monotonic_s()
         return [
             f"no bar of {bar_type} for {now_s - each.heard_s:.0f} s"
             for bar_type, each in self._channels.items()

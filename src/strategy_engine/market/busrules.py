@@ -101,7 +101,7 @@ def _comes_later(missing: Standing, chosen: Standing) -> bool:
 def _number(name: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
         raise InvalidError(f"a bar's {name} is {value!r}, no number", field=name)
@@ -110,12 +110,15 @@ def _number(name: str, value: Any) -> float:
 
 def _nanos(value: Any) -> int:
     try:
-        if isinstance(value, str) and not value.isdigit():
-            moment = datetime.fromisoformat(value)
-            return clock.to_nanos(moment)
-        nanos = int(value)
-    except (TypeError, ValueError) as error:
+        nanos = _time(value)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidError(f"a bar's ts_event is {value!r}, no time", field="ts_event") from error
     if isinstance(value, bool | float) or not 0 < nanos < 1 << 63:
         raise InvalidError(f"a bar's ts_event is {value!r}, no time", field="ts_event")
     return nanos
+
+
+def _time(value: Any) -> int:
+    if isinstance(value, str) and not value.isdigit():
+        return clock.to_nanos(datetime.fromisoformat(value))
+    return int(value)

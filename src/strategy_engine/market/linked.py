@@ -5,7 +5,6 @@ Nothing of NautilusTrader is imported here. What cannot be believed is told with
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from strategy_engine.market.model import (
     Trades,
 )
 from strategy_engine.market.nautilusfiles import Columns
+from strategy_engine.market.recent import Recent
 from strategy_engine.market.report import moment
 from strategy_engine.market.rules import RawBars
 from strategy_engine.market.tickrules import RawTicks
@@ -54,7 +54,7 @@ class LinkedCatalogue:
         self._monotonic_s = monotonic_s
         self._checked_s = -math.inf
         self._known: tuple[Stamps, Index] | None = None
-        self._loaded: OrderedDict[Path, tuple[Stamps, Bars]] = OrderedDict()
+        self._loaded: Recent[Bars] = Recent(_CACHED_SERIES)
 
     def symbols(self) -> list[str]:
         """Return the symbols that can be traded, sorted."""
@@ -95,18 +95,12 @@ class LinkedCatalogue:
             If a file of theirs cannot be believed; the message names it and says why.
         """
         instrument = self._found(symbol)
-        folder = self._index().bars.get(symbol, {}).get(timeframe)
-        if folder is None or not linkedindex.files(folder):
+        folder = self._index().bars.get(symbol, {}).get(timeframe, self.root)
+        paths = linkedindex.files(folder)
+        if not paths:
             raise nautilusfiles.bad(self.root, f"the bars {timeframe} of {symbol} have gone")
-        stamps = linkedindex.stamps(linkedindex.files(folder))
-        known = self._loaded.get(folder)
-        if known is None or known[0] != stamps:
-            known = stamps, _bars(folder, instrument, timeframe)
-            self._loaded[folder] = known
-        self._loaded.move_to_end(folder)
-        while len(self._loaded) > _CACHED_SERIES:
-            self._loaded.popitem(last=False)
-        return known[1]
+        stamp = linkedindex.stamps(paths)
+        return self._loaded.get(folder, stamp, lambda: _bars(paths, instrument, timeframe))
 
     def quotes(self, symbol: str, start_ns: int | None, end_ns: int | None) -> Quotes | None:
         """Return quotes at or after `start_ns` and before `end_ns`; None if there are none at all.
@@ -190,15 +184,18 @@ _THEIRS = {linkedindex.QUOTES: nautilusfiles.QUOTE, linkedindex.TRADES: nautilus
 
 
 def _held(folder: Path, what: str) -> Held | None:
-    found = [nautilusfiles.extent(path) for path in linkedindex.files(folder)]
+    found = [part for path in linkedindex.files(folder) if (part := nautilusfiles.extent(path))]
     if not found:
         return None
-    rows, firsts, lasts = zip(*found, strict=True)
-    return Held(what=what, rows=sum(rows), first_ns=min(firsts), last_ns=max(lasts))
+    return Held(
+        what=what,
+        rows=sum(each.rows for each in found),
+        first_ns=min(each.first_ns for each in found),
+        last_ns=max(each.last_ns for each in found),
+    )
 
 
-def _bars(folder: Path, instrument: Instrument, timeframe: Timeframe) -> Bars:
-    paths = linkedindex.files(folder)
+def _bars(paths: list[Path], instrument: Instrument, timeframe: Timeframe) -> Bars:
     parts = [nautilusfiles.columns(path, nautilusfiles.BAR) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         _check_expiry(path, part, instrument)

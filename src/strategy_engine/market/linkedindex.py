@@ -4,7 +4,7 @@
 `quote_tick` and `trade_tick`. Other kinds are left alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,15 +111,22 @@ def _add(index: Index, rows: dict[str, _Row], folder: Path) -> None:
     kind = folder.parent.name
     if kind in listing.FOLDERS:
         for row in _latest(index, folder):
-            rows[str(row.row["id"])] = row
+            rows[row.row["id"]] = row
         return
     said = _head(index, folder)
     symbol = _told(said, "instrument_id", folder)
     if kind == BARS:
         name = _told(said, "bar_type", folder).partition("@")[0].removeprefix(f"{symbol}-")
-        index.bars.setdefault(symbol, {})[Timeframe.parse(name)] = folder
+        _add_bars(index.bars.setdefault(symbol, {}), Timeframe.parse(name), folder)
     else:
         index.ticks[kind, symbol] = folder
+
+
+def _add_bars(held: dict[Timeframe, Path], timeframe: Timeframe, folder: Path) -> None:
+    # 60-MINUTE and 1-HOUR are one length to us, two to NautilusTrader.
+    if timeframe in held:
+        raise InvalidError(f"{held[timeframe].name} holds bars of {timeframe} too, and is taken")
+    held[timeframe] = folder
 
 
 def _latest(index: Index, folder: Path) -> Iterator[_Row]:
@@ -128,17 +135,26 @@ def _latest(index: Index, folder: Path) -> Iterator[_Row]:
         try:
             said, rows = nautilusfiles.metadata(path), nautilusfiles.rows(path)
             class_name = said.get("class") or _told(said, "type", path)
+            newest = _newest(rows, path)
         except UnavailableError as error:
             index.problems.append(_problem(path, error))
             continue
-        newest = {str(row.get("id")): row for row in sorted(rows, key=_known_at)}
-        for row in newest.values():
+        for row in newest:
             yield _Row(folder=folder, class_name=class_name, row=row)
         return
 
 
-def _known_at(row: Mapping[str, Any]) -> int:
-    return int(row.get(nautilusfiles.KNOWN_AT) or 0)
+def _newest(rows: list[dict[str, Any]], path: Path) -> Iterable[dict[str, Any]]:
+    for row in rows:
+        if not (isinstance(row.get("id"), str) and isinstance(_known_at(row), int)):
+            raise nautilusfiles.bad(
+                path, "it does not tell the id of an instrument, and since when"
+            )
+    return {row["id"]: row for row in sorted(rows, key=_known_at)}.values()
+
+
+def _known_at(row: Mapping[str, Any]) -> Any:
+    return row.get(nautilusfiles.KNOWN_AT) or 0
 
 
 def _head(index: Index, folder: Path) -> dict[str, str]:
@@ -161,18 +177,25 @@ def _told(said: Mapping[str, str], name: str, path: Path) -> str:
 
 
 def _judge(index: Index, symbol: str, found: _Row) -> None:
-    reason = listing.refusal(found.class_name, found.row)
-    if reason is None and symbol not in index.bars:
-        reason = "there are no bars of it by time; an instrument is traded by its bars"
-    if reason is None:
-        default = listing.first_choice(list(index.bars[symbol]))
-        try:
-            index.instruments[symbol] = listing.instrument(found.class_name, found.row, default)
-        except (InvalidError, KeyError, ValueError) as error:
-            reason = f"its description cannot be used: {error}"
+    try:
+        reason = _take(index, symbol, found)
+    except KeyError as error:
+        reason = f"its description lacks {error}"
+    except (InvalidError, TypeError, ValueError) as error:
+        reason = f"its description cannot be used: {error}"
     if reason is not None:
         index.refused[symbol] = reason
         index.problems.append(Problem(path=found.folder, reason=f"{symbol}: {reason}"))
+
+
+def _take(index: Index, symbol: str, found: _Row) -> str | None:
+    if reason := listing.refusal(found.class_name, found.row):
+        return reason
+    if symbol not in index.bars:
+        return "there are no bars of it by time; an instrument is traded by its bars"
+    default = listing.first_choice(list(index.bars[symbol]))
+    index.instruments[symbol] = listing.instrument(found.class_name, found.row, default)
+    return None
 
 
 def _report_orphans(index: Index, rows: Mapping[str, _Row]) -> None:

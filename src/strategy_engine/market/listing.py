@@ -41,6 +41,7 @@ _FIAT = re.compile(
     r"|TRY|TWD|USD|XAG|XAU|XPD|XPT|ZAR"
 )
 _NEVER_RESTS = frozenset({"CryptoPerpetual", "CryptoFuture", "PerpetualContract", "TokenizedAsset"})
+_READ_LATER = ("min_quantity", "expiration_ns")
 _BY_ASSET = {"FX": Calendar.FX, "CRYPTOCURRENCY": Calendar.CONTINUOUS}
 
 
@@ -67,11 +68,15 @@ def instrument(class_name: str, row: Mapping[str, Any], default: Timeframe) -> I
     Raises
     ------
     InvalidError
-        If its identifier, currency or increments are not such as are traded here.
+        If its identifier, currency or increments are not such as are traded here, or another
+        number of its is none.
     KeyError
         If the row lacks one of them.
     """
     symbol = str(row["id"])
+    for name in _READ_LATER:
+        if row.get(name) is not None:
+            _decimal(name, row[name])
     tick = _decimal("price_increment", row["price_increment"])
     lot = _decimal("size_increment", row.get("size_increment", "1"))  # an equity's is always 1
     return Instrument(
@@ -120,6 +125,9 @@ def _content(row: Mapping[str, Any]) -> str:
 
 def _decimal(name: str, value: object) -> Decimal:
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         raise InvalidError(f"{name} {value!r} is no number", field=name) from None
+    if not number.is_finite():
+        raise InvalidError(f"{name} {value!r} is no finite number", field=name)
+    return number

@@ -57,6 +57,15 @@ class Columns:
     numbers: Mapping[str, Floats]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """How many rows of a file lie together, and the first and last time that one was known."""
+
+    rows: int
+    first_ns: int
+    last_ns: int
+
+
 def metadata(path: Path) -> dict[str, str]:
     """Return what a file's schema says of it.
 
@@ -94,22 +103,40 @@ def may_hold(path: Path, start_ns: int | None, end_ns: int | None) -> bool:
     return _overlaps(held, start_ns, end_ns)
 
 
-def extent(path: Path) -> tuple[int, int, int]:
-    """Return how many rows a file holds, and the first and last time known, by its foot alone.
+def parts(path: Path) -> list[Part | None]:
+    """Return what a file's foot tells of its parts; None of one that it does not tell the times of.
 
     Raises
     ------
     UnavailableError
-        If it cannot be read, or does not tell.
+        If it cannot be read.
     """
     with _opened(path) as file:
-        at = file.schema_arrow.get_field_index(KNOWN_AT)
-        held = range(file.metadata.num_row_groups)
-        told = [file.metadata.row_group(each).column(at).statistics for each in held]
-        if at < 0 or not told or any(each is None or not each.has_min_max for each in told):
-            raise ValueError(f"its foot does not tell the range of {KNOWN_AT}")
-        lowest, highest = min(each.min for each in told), max(each.max for each in told)
-        return int(file.metadata.num_rows), int(lowest), int(highest)
+        return [_part(file, each) for each in range(file.metadata.num_row_groups)]
+
+
+def extent(path: Path) -> Part | None:
+    """Return how many rows a file holds and from when until when; None if it holds none.
+
+    Its foot tells, as a rule; where it does not, the times are read.
+
+    Raises
+    ------
+    UnavailableError
+        If it cannot be read, or lacks times.
+    """
+    told = parts(path)
+    known = [each for each in told if each is not None]
+    if known and len(known) == len(told):
+        return Part(
+            rows=sum(each.rows for each in known),
+            first_ns=min(each.first_ns for each in known),
+            last_ns=max(each.last_ns for each in known),
+        )
+    times = columns(path, {}).known_ns
+    if not times.size:
+        return None
+    return Part(rows=times.size, first_ns=int(times.min()), last_ns=int(times.max()))
 
 
 def columns(
@@ -169,15 +196,21 @@ def _precision(said: Mapping[str, str], name: str) -> int:
 
 
 def _groups(file: pq.ParquetFile, start_ns: int | None, end_ns: int | None) -> Iterator[int]:
-    at = file.schema_arrow.get_field_index(KNOWN_AT)
     for group in range(file.metadata.num_row_groups):
-        told = file.metadata.row_group(group).column(at).statistics if at >= 0 else None
-        if (
-            told is None
-            or not told.has_min_max
-            or _overlaps((told.min, told.max), start_ns, end_ns)
-        ):
+        part = _part(file, group)
+        if part is None or _overlaps((part.first_ns, part.last_ns), start_ns, end_ns):
             yield group
+
+
+def _part(file: pq.ParquetFile, group: int) -> Part | None:
+    at = file.schema_arrow.get_field_index(KNOWN_AT)
+    if at < 0 or not pa.types.is_integer(file.schema_arrow.field(at).type):
+        return None  # of timestamps, pyarrow tells by way of pandas
+    held = file.metadata.row_group(group)
+    told = held.column(at).statistics
+    if told is None or not told.has_min_max:
+        return None
+    return Part(rows=held.num_rows, first_ns=int(told.min), last_ns=int(told.max))
 
 
 def _overlaps(held: tuple[int, int], start_ns: int | None, end_ns: int | None) -> bool:
@@ -199,8 +232,9 @@ def _metadata(file: pq.ParquetFile) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    # Not mapped: whoever cuts a mapped file short while it is read ends the process that reads.
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path) as file:
             yield file
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise bad(path, " ".join(str(error).split())) from error

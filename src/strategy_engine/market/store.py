@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import json
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +30,7 @@ from strategy_engine.market.model import (
     Timeframe,
     Trades,
 )
+from strategy_engine.market.recent import Recent
 
 _INSTRUMENT = "instrument.json"
 _QUOTES = "quotes.arrow"
@@ -40,15 +40,13 @@ _CACHED_FILES = 64
 _UNIT_NS = {"us": 1_000, "ns": 1}
 _TIME = pa.timestamp("ns", "UTC")
 
-type _Stamp = tuple[int, int, int]
-
 
 class Store:
     """The files of one catalogue; loaded bars stay in memory until their file changes."""
 
     def __init__(self, data_dir: Path) -> None:
         self._root = data_dir / "catalogue"
-        self._loaded: OrderedDict[Path, tuple[_Stamp, Bars]] = OrderedDict()
+        self._loaded: Recent[Bars] = Recent(_CACHED_FILES)
 
     def symbols(self) -> list[str]:
         """Return the symbols that have bars here, sorted."""
@@ -106,15 +104,9 @@ class Store:
         try:
             stat = path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            known = self._loaded.get(path)
-            bars = known[1] if known and known[0] == stamp else _read(path, timeframe)
+            return self._loaded.get(path, stamp, lambda: _read(path, timeframe))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise _damaged(path, error) from error
-        self._loaded[path] = (stamp, bars)
-        self._loaded.move_to_end(path)
-        while len(self._loaded) > _CACHED_FILES:
-            self._loaded.popitem(last=False)
-        return bars
 
     def quotes(self, symbol: str) -> Quotes | None:
         """Return a symbol's quotes where they lie, or None if there are none.
@@ -146,6 +138,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         _written(target, lambda file: ticks.write(file, given)).replace(target)
         _sync_folder(target.parent)
+        _sync_folder(self._root)
 
     def _ticks[T](self, symbol: str, name: str, read: Callable[[Path], T]) -> T | None:
         path = self._folder(symbol) / name

@@ -71,6 +71,13 @@ def test_a_bar_made_of_other_bars_is_one_of_its_own_type():
         {"ts_event": -5},
         {"ts_event": 1.5},
         {"ts_event": "9" * 30},
+        {"ts_event": "9999-12-31T00:00:00Z"},
+        {"ts_event": "1969-12-31T00:00:00Z"},
+        {"ts_event": "2023-11-14T22:13:20"},
+        {"ts_event": float("inf")},
+        {"ts_event": float("nan")},
+        {"open": float("inf")},
+        {"volume": 10**400},
     ],
     ids=str,
 )
@@ -177,7 +184,7 @@ def test_what_is_appended_is_read_like_a_history(past, added):
     shown = growing.bars
     assert len(growing) == len(shown) == past + added
     assert shown.ts_ns.tolist() == [number * HOUR_NS for number in range(past + added)]
-    assert growing.last_close_ns == (past + added) * HOUR_NS if past + added else True
+    assert growing.last_close_ns == (past + added) * HOUR_NS
 
 
 def test_a_view_that_was_handed_out_stays_as_it_was():
