@@ -131,7 +131,7 @@ class Keys:
             return LOCAL
         if given is not None:
             if self._engine_key is not None and hmac.compare_digest(
-                given.encode("utf-8", "surrogateescape"), self._engine_key
+                given.encode(), self._engine_key
             ):
                 return ENGINE_KEY
             token = tokens.parse(given)

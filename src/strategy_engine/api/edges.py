@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from strategy_engine.api import origins, problems
+from strategy_engine.api import origins, permissions, problems
 from strategy_engine.api.services import Keys
 from strategy_engine.core import ids
 from strategy_engine.core.errors import EngineError
@@ -16,7 +16,6 @@ from strategy_engine.infra import logs
 MAX_BODY_BYTES = 2 << 20
 MAX_IMPORT_BYTES = 64 << 20  # of a file of bars, quotes or trades
 _IMPORT = re.compile(r"/instruments/.+/(bars|quotes|trades)")
-KEYLESS = frozenset({"/health", "/metrics"})
 IS_HEAD = "strategy_engine.is_head"  # of a scope: its request came as HEAD, which no stream ends
 _LONGEST_NAME = 200
 
@@ -83,7 +82,7 @@ class Porter:
         headers = Headers(scope=scope)
         keys: Keys = scope["app"].state.services.keys
         try:
-            if scope["path"] in KEYLESS:
+            if scope["path"] in permissions.OPEN:
                 return None if await keys.are_in_use() else _foreign(headers)
             principal = await keys.identify(_token(headers))
         except EngineError as error:
@@ -148,7 +147,9 @@ def _too_large(limit: int) -> str:
 
 def _token(headers: Headers) -> str | None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
+    # Starlette reads a header as Latin-1; a key is UTF-8, as the environment gave it.
+    text = token.strip().encode("latin-1").decode(errors="replace")
+    return text or None if scheme.lower() == "bearer" else None
 
 
 def _foreign(headers: Headers) -> _Refusal | None:

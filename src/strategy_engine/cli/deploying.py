@@ -128,7 +128,7 @@ def _tell_accepted(accepted: "model.Accepted", *, as_json: bool) -> None:
 
 
 def read_source(path: Path) -> str:
-    """Return a Python file's text.
+    """Return the text of a file.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class Client:
         self._timeout_s = timeout_s
         self._http = httpx.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            headers=_authorization(api_key),
             timeout=timeout_s,
             transport=transport,
             # A proxy of the environment is for other machines than this one.
@@ -262,3 +262,8 @@ class Client:
 
 def _part(identifier: str) -> str:
     return quote(identifier, safe="")
+
+
+def _authorization(api_key: str | None) -> httpx.Headers:
+    # A key is UTF-8; httpx would take a text for ASCII.
+    return httpx.Headers({b"Authorization": f"Bearer {api_key}".encode()} if api_key else {})

@@ -22,6 +22,7 @@ class LiveFlags:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self.provider = provider.Provider(clock.now)
+        self._is_away = False
 
     async def run(self) -> None:
         """Read what has changed, for ever."""
@@ -35,10 +36,12 @@ class LiveFlags:
             async with self._database.read() as connection:
                 found = await store.all_of(connection)
         except (SQLAlchemyError, DatabaseAwayError) as error:
-            if self.provider.is_ready and not self.provider.is_stale:
-                _log.warning("flags_not_read", why=str(error))
+            if not self._is_away:  # said once, not twice a second
+                _log.warning("flags_not_read", why=str(error), known=self.provider.is_ready)
+            self._is_away = True
             self.provider.go_stale(str(error))
             return
+        self._is_away = False
         self.provider.take(found)
 
     async def prepare(self) -> None:
@@ -53,7 +56,7 @@ class LiveFlags:
         def read(close_ns: int) -> Values | None:
             if not source.is_ready:
                 return None
-            return source.values(provider.context_of(subject, close_ns))
+            return source.values(subject, close_ns)
 
         return read
 

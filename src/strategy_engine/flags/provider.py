@@ -67,10 +67,13 @@ class Provider(AbstractProvider):
             self.is_stale = True
             self.emit_provider_stale(ProviderEventDetails(message=why))
 
-    def values(self, context: EvaluationContext) -> dict[str, FlagValue]:
+    def values(self, subject: Subject, close_ns: int) -> dict[str, FlagValue]:
         """Return what every flag says to one decision."""
         now = self._now()
-        return {flag.key: _asked(flag, context, now).value for flag in (self._flags or {}).values()}
+        return {
+            key: rules.evaluate(flag, subject, close_ns=close_ns, now=now).value
+            for key, flag in (self._flags or {}).items()
+        }
 
     # -- OpenFeature's own interface
 
@@ -151,12 +154,6 @@ class Provider(AbstractProvider):
             variant=None if found.rule is None else f"rule {found.rule}",
             flag_metadata={"owner": flag.content.owner},
         )
-
-
-def context_of(subject: Subject, close_ns: int) -> EvaluationContext:
-    """Return a decision as OpenFeature has it."""
-    attributes = {name: getattr(subject, name) for name in _ATTRIBUTES}
-    return EvaluationContext(subject.execution_id, attributes | {CLOSE_NS: close_ns})
 
 
 def _asked(flag: Flag, context: EvaluationContext, now: datetime) -> model.Resolved:

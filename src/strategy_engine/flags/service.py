@@ -37,7 +37,8 @@ class Flags:
         """
         now = self._clock.now()
         rules.check_key(key)
-        rules.check(content, now=now)
+        rules.check(content)
+        rules.check_expiry(content.expires_at, now)
         flag = Flag(key=key, content=content, created_at=now, created_by=actor, updated_at=now)
         async with self._database.write() as connection:
             existing = await store.get(connection, key)
@@ -66,7 +67,9 @@ class Flags:
             flag = await _load(connection, key)
             _refuse_archived(flag)
             content = replace(flag.content, **changes)
-            rules.check(_with_expiry_unless(content, changes, now), now=now)
+            rules.check(content)
+            if "expires_at" in changes:
+                rules.check_expiry(content.expires_at, now)
             if content == flag.content:
                 return flag
             changed = replace(flag, content=content, updated_at=now)
@@ -193,14 +196,6 @@ def _check_names(changes: Mapping[str, Any]) -> None:
             field=unknown[0] if unknown else None,
             accepted=list(_CHANGEABLE),
         )
-
-
-def _with_expiry_unless(content: Content, changes: Mapping[str, Any], now: datetime) -> Content:
-    # An end that stays is not judged again: a flag that has expired may be described still.
-    return content if "expires_at" in changes else replace(content, expires_at=now + _SOON)
-
-
-_SOON = rules.LONGEST_LIFE
 
 
 def _told(content: Content) -> dict[str, Any]:

@@ -51,6 +51,14 @@ async def test_with_the_key_everything_is_served(guarded: httpx.AsyncClient, sch
     assert answer.status_code == 200
 
 
+async def test_a_key_of_any_letters_is_sent_and_known_as_utf8(world: Any) -> None:
+    key = "schlüssel-für-маркет"
+    async with world.client(world.build(api_key=key)) as client:
+        for sent, status in ((key.encode(), 200), (key[:-1].encode() + b"\xff", 401)):
+            answer = await client.get("/strategies", headers={"authorization": b"Bearer " + sent})
+            assert answer.status_code == status
+
+
 @pytest.mark.parametrize("path", ["/health", "/metrics"])
 async def test_probes_need_no_key(guarded: httpx.AsyncClient, path: str) -> None:
     assert (await guarded.get(path)).status_code == 200

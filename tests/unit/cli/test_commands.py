@@ -58,7 +58,7 @@ def failed(reason: str) -> dict[str, Any]:
 def test_help_names_every_command_and_shows_examples(run: Any) -> None:
     told = run("--help").stdout
 
-    for name in [row[0] for row in main.COMMANDS] + ["data", "db", "flags"]:
+    for name in [row[0] for row in main.COMMANDS] + ["data", "db", "flags", "keys"]:
         assert f"\n  {name} " in told
     assert "strategy-engine demo" in told
 
@@ -68,7 +68,8 @@ def test_help_names_every_command_and_shows_examples(run: Any) -> None:
     [[row[0]] for row in main.COMMANDS]
     + [["data", row[0]] for row in main.DATA_COMMANDS]
     + [["db", row[0]] for row in main.DATABASE_COMMANDS]
-    + [["flags", row[0]] for row in main.FLAG_COMMANDS],
+    + [["flags", row[0]] for row in main.FLAG_COMMANDS]
+    + [["keys", row[0]] for row in main.KEY_COMMANDS],
     ids=" ".join,
 )
 def test_the_help_of_a_command_ends_with_examples_that_name_it(run: Any, words: list[str]) -> None:

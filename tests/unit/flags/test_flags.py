@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEvent
@@ -240,10 +241,13 @@ async def test_a_node_that_never_read_flags_reads_nothing(live, opened):
     async with opened.write() as connection:
         await connection.execute(sa.text("DROP TABLE flags"))
 
-    await live.prepare()
+    with structlog.testing.capture_logs() as logged:
+        await live.prepare()
+        await live.refresh()
     read = live.reader(SUBJECT)
 
     assert read(1) is None
+    assert [(each["event"], each["known"]) for each in logged] == [("flags_not_read", False)]
     assert (
         live.provider.resolve_boolean_details("x", True).error_code is ErrorCode.PROVIDER_NOT_READY
     )
@@ -291,6 +295,25 @@ async def test_a_client_is_told_why_a_flag_says_what_it_says(client):
     assert (by_rule.reason, by_rule.variant) == (Reason.TARGETING_MATCH, "rule 0")
     assert (by_default.reason, by_default.variant) == (Reason.DEFAULT, None)
     assert by_rule.flag_metadata == {"owner": "alice"}
+
+
+async def test_a_node_is_told_what_a_client_is_told(flags, client, live):
+    half = replace(BOOLEAN, rules=(Rule(value=True, share_of_decisions=0.5, versions="1.0.0"),))
+    await flags.create("half", half, actor="alice")
+    await live.refresh()
+    read = live.reader(SUBJECT)
+    known = {"strategy_name": "RSI", "strategy_id": "strat_1", "version": "1.0.0"}
+    seen = set()
+    for close_ns in range(20):
+        context = EvaluationContext("exec_1", known | {provider.CLOSE_NS: close_ns})
+        assert read(close_ns) == {
+            "half": client.get_boolean_value("half", False, context),
+            "name": client.get_string_value("name", "?", context),
+            "on": client.get_boolean_value("on", False, context),
+            "size": client.get_float_value("size", 9.0, context),
+        }
+        seen.add(read(close_ns)["half"])
+    assert seen == {True, False}
 
 
 async def test_a_provider_tells_of_changes_of_going_stale_and_of_coming_back(flags, live):

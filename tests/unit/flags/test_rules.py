@@ -173,7 +173,7 @@ def test_equal_values_of_other_types_are_not_the_same_reading():
 
 
 def check(**changes):
-    rules.check(replace(BOOLEAN, **changes), now=NOW)
+    rules.check(replace(BOOLEAN, **changes))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_rule_that_cannot_hold_is_refused(rule, field):
 @pytest.mark.parametrize("days", [-1, 0, 367])
 def test_a_flag_ends_ahead_and_within_a_year(days):
     with pytest.raises(InvalidError, match="expires_at"):
-        check(expires_at=NOW + timedelta(days=days))
+        rules.check_expiry(NOW + timedelta(days=days), NOW)
 
 
 def test_a_flag_has_an_owner_and_not_too_many_rules():
