@@ -264,7 +264,7 @@ def start_engine(
             process = subprocess.Popen(
                 [sys.executable, "-m", "strategy_engine.cli.main", "serve"]
                 + ["--port", str(port), "--data-dir", str(data_dir)],
-                env=_without_database(os.environ) | environment,
+                env=_without_servers(os.environ) | environment,
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -291,8 +291,10 @@ def engine(start_engine: Callable[..., RunningEngine]) -> RunningEngine:
     return start_engine(STRATEGY_METRICS_INTERVAL="0.5")
 
 
-def _without_database(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name != "DATABASE_URL"}
+def _without_servers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment whose own database and bus no engine of a test writes to."""
+    outside = {"DATABASE_URL", "REDIS_URL"}
+    return {name: value for name, value in environment.items() if name not in outside}
 
 
 def _wait_until_healthy(engine: RunningEngine) -> None:

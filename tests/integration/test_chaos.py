@@ -44,6 +44,10 @@ KINDS = {
     "has state": ("stateful.py", {}, None),
 }
 
+OUTCOMES = {
+    kind: "rejected" if BY_FILE[file].fails_at or verb == "reject" else "promoted"
+    for kind, (file, _, verb) in KINDS.items()
+}
 
 EVERYTHING = (victims.ALL, victims.CONTROL, victims.NODE, victims.ZYGOTE)
 OF_TRADING = (victims.ALL, victims.NODE, victims.ZYGOTE, victims.CHILD)
@@ -122,31 +126,36 @@ def stories_of(victim, kinds, versions):
     return found
 
 
+def deploy_all(engine, prefix, count):
+    """Deploy so many, one kind after the other; return the kinds and the versions by pipeline."""
+    kinds, versions = {}, {}
+    for number, kind in zip(range(count), itertools.cycle(KINDS), strict=False):
+        strategy_id, pipeline_id = deploy(engine, f"{prefix} {number}", kind)
+        kinds[pipeline_id], versions[pipeline_id] = kind, strategy_id
+    return kinds, versions
+
+
 def deployments_survive(start_engine, server, *, count, kills):
     chance = random.Random(SEED)  # noqa: S311  a seed that is printed, so that a run can be had again
     victim = victims.Victim(start_engine, server, {"MAX_CONCURRENT_DEPLOYMENTS": str(count)})
     book = books.Books(victim.data_dir, server)
-    expected = {}
-    for disturbed in (False, True):
-        kinds, versions = {}, {}
-        for number in range(count if disturbed else len(KINDS)):
-            kind = list(KINDS)[number % len(KINDS)]
-            name = f"{'Disturbed' if disturbed else 'Undisturbed'} {number}"
-            strategy_id, pipeline_id = deploy(victim.engine, name, kind)
-            kinds[pipeline_id], versions[pipeline_id] = kind, strategy_id
-        if disturbed:
-            for what in drawn(chance, EVERYTHING, kills):
-                time.sleep(chance.uniform(0.1, 1.0))
-                victim.kill(what, chance, lambda: book.done_steps() + book.entries(), operator.lt)
-                answer_those_that_wait(victim, kinds)
-        wait_for_ends(victim, kinds)
-        stories = stories_of(victim, kinds, versions)
-        if disturbed:
-            assert [(kinds[each], stories[each]) for each in kinds] == [
-                (kinds[each], expected[kinds[each]]) for each in kinds
-            ]
-        expected = {kinds[each]: stories[each] for each in kinds}
-    report("25 deployments" if count == 25 else f"{count} deployments", victim)
+    kinds, versions = deploy_all(victim.engine, "Undisturbed", len(KINDS))
+    wait_for_ends(victim, kinds)
+    stories = stories_of(victim, kinds, versions)
+    expected = {kinds[each]: stories[each] for each in kinds}
+    assert {kind: story["end"][1] for kind, story in expected.items()} == OUTCOMES
+
+    kinds, versions = deploy_all(victim.engine, "Disturbed", count)
+    for what in drawn(chance, EVERYTHING, kills):
+        time.sleep(chance.uniform(0.1, 1.0))
+        victim.kill(what, chance, lambda: book.done_steps() + book.entries(), operator.lt)
+        answer_those_that_wait(victim, kinds)
+    wait_for_ends(victim, kinds)
+    stories = stories_of(victim, kinds, versions)
+    assert [(kinds[each], stories[each]) for each in kinds] == [
+        (kinds[each], expected[kinds[each]]) for each in kinds
+    ]
+    report(f"{count} deployments", victim)
 
 
 def say(line):
@@ -244,19 +253,8 @@ def executions_survive(start_engine, server, *, count, speed, kills):
 
     found = trading.read(victim.data_dir, server, whole + cut)
     for undisturbed, disturbed in zip(whole, cut, strict=True):
-        one, other = found[undisturbed], found[disturbed]
-        done = len(other.equity)
-        assert 0 < done < BARS
-        assert other.findings == one.findings == ()
-        assert [each.trade_id for each in other.trades] == [
-            f"{disturbed}-{number}" for number in range(1, len(other.trades) + 1)
-        ]
-        assert [each.close_ns for each in other.equity] == closes[:done]
-        assert other.told == other.as_told()
-        assert list(other.undelivered) == []
-        assert other.curve() == one.curve()[:done]
-        assert other.moves() == one.moves_before(closes[done - 1])
-        assert stopped[disturbed]["fill_count"] == len(other.trades)
+        check_books(found[disturbed], found[undisturbed], disturbed, closes)
+        assert stopped[disturbed]["fill_count"] == len(found[disturbed].trades)
     arrows = book.arrows("execution")
     for each in cut:
         actions = [action for action, _, _ in arrows[each]]
@@ -265,6 +263,21 @@ def executions_survive(start_engine, server, *, count, speed, kills):
     told = sum(found[each].told.fills for each in cut)
     say(f"  {told} fills told = {sum(len(found[each].trades) for each in cut)} in the ledger")
     assert told > count
+
+
+def check_books(cut, whole, execution_id, closes):
+    """Check that what was killed on its way did what the other one did, to the last digit."""
+    done = len(cut.equity)
+    assert 0 < done < BARS
+    assert cut.findings == whole.findings == ()
+    assert [each.trade_id for each in cut.trades] == [
+        f"{execution_id}-{number}" for number in range(1, len(cut.trades) + 1)
+    ]
+    assert [each.close_ns for each in cut.equity] == closes[:done]
+    assert cut.told == cut.as_told()
+    assert list(cut.undelivered) == []
+    assert cut.curve() == whole.curve()[:done]
+    assert cut.moves() == whole.moves_before(closes[done - 1])
 
 
 def all_moved(before, after):

@@ -1,6 +1,7 @@
 """A database that is locked, stopped or frozen for a while: clear answers, no crash, no loss."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -14,6 +15,9 @@ from strategy_engine import examples
 RSI = next(each for each in examples.EXAMPLES if each.name == "RSI mean reversion")
 TIMEOUT_S = "2"
 _numbers = count(1)
+
+# How long it lasts after everything about it was seen.
+LASTING = pytest.mark.parametrize("lasts_s", [0.0, pytest.param(30.0, marks=pytest.mark.soak)])
 
 
 def content() -> dict[str, Any]:
@@ -83,7 +87,10 @@ def locked(path: Path) -> Iterator[None]:
         holder.close()
 
 
-def test_a_locked_sqlite_file_is_said_and_waited_for(start_engine: Callable[..., Any]) -> None:
+@LASTING
+def test_a_locked_sqlite_file_is_said_and_waited_for(
+    start_engine: Callable[..., Any], lasts_s: float
+) -> None:
     engine = start_engine(STRATEGY_DATABASE_TIMEOUT="0.3", PIPELINE_STAGES="syntax_check")
     path = started(engine, deployed(engine))
     processes = engine.children()
@@ -96,6 +103,7 @@ def test_a_locked_sqlite_file_is_said_and_waited_for(start_engine: Callable[...,
         assert "end what holds it open for writing" in problem["detail"]
         assert "locked" in until_degraded(engine, "database")
         assert engine.call("GET", "/strategies")[0] == 200
+        time.sleep(lasts_s)
 
     assert_trades_go_on(engine, path)
     assert engine.call("POST", "/strategies", content())[0] == 201
@@ -125,9 +133,10 @@ def on_postgresql(start_engine: Callable[..., Any], own_server: Any) -> Any:
     return start_engine(database_url=own_server.new_database(), STRATEGY_DATABASE_TIMEOUT=TIMEOUT_S)
 
 
+@LASTING
 @pytest.mark.parametrize("outage", ["stopped", "frozen"])
 def test_a_postgresql_that_is_away_is_said_and_waited_for(
-    on_postgresql: Any, own_server: Any, outage: str
+    on_postgresql: Any, own_server: Any, outage: str, lasts_s: float
 ) -> None:
     engine = on_postgresql
     path = started(engine, deployed(engine))
@@ -148,6 +157,7 @@ def test_a_postgresql_that_is_away_is_said_and_waited_for(
             assert (status, problem["type"]) == (503, "/problems/unavailable"), problem
             assert "DATABASE_URL" in problem["detail"]
         assert "what is counted is what was before" in until_degraded(engine, "database")
+        time.sleep(lasts_s)
     finally:
         own_server.thaw() if outage == "frozen" else own_server.start()
 
@@ -176,3 +186,16 @@ def test_an_engine_that_starts_while_its_database_is_away_says_so(
         own_server.start()
     engine.until("/health", lambda now: now["status"] == "healthy", timeout_s=60)
     assert deployed(engine)
+
+
+def test_an_engine_whose_database_is_frozen_stops_all_the_same(
+    start_engine: Callable[..., Any], own_server: Any
+) -> None:
+    engine = start_engine(
+        database_url=own_server.new_database(), STRATEGY_DATABASE_TIMEOUT=TIMEOUT_S
+    )
+    own_server.freeze()
+    try:
+        assert engine.stop() == 0
+    finally:
+        own_server.thaw()

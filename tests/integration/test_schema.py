@@ -135,6 +135,25 @@ def test_the_migrations_make_exactly_the_tables_that_the_rooms_declare(engines, 
         for table in metadata.tables.values()
         for index in table.indexes
     }
+    assert {
+        (table, tuple(each["column_names"]))
+        for table in made
+        for each in found.get_unique_constraints(table)
+    } == {
+        (table.name, tuple(column.name for column in each.columns))
+        for table in metadata.tables.values()
+        for each in table.constraints
+        if isinstance(each, sa.UniqueConstraint)
+    }
+    assert {
+        (table, tuple(each["constrained_columns"]), each["referred_table"])
+        for table in made
+        for each in found.get_foreign_keys(table)
+    } == {
+        (table.name, tuple(each.column_keys), each.referred_table.name)
+        for table in metadata.tables.values()
+        for each in table.foreign_key_constraints
+    }
 
 
 def test_upgrading_again_changes_nothing(data_dir, server):

@@ -122,7 +122,8 @@ def fill(file):
                 continue
 
 
-def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(start_engine, small_disk):
+@pytest.mark.parametrize("lasts_s", [0.0, pytest.param(30.0, marks=pytest.mark.soak)])
+def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(start_engine, small_disk, lasts_s):
     engine = start_engine(data_dir=small_disk, **ENVIRONMENT)
     lines = Trading(engine)
     processes = engine.children()
@@ -137,6 +138,7 @@ def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(start_engine, smal
     assert (status, problem["type"]) == (503, "/problems/unavailable"), problem
     assert "free space on its disk" in problem["detail"]
     assert engine.call("GET", "/strategies")[0] == 200
+    time.sleep(lasts_s)
 
     (small_disk / "filler").unlink()
     engine.until("/health", lambda now: now["status"] == "healthy", timeout_s=60)

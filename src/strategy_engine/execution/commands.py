@@ -70,7 +70,7 @@ class Commands:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many commands were obeyed, and how many refused and why, since it was made."""
+        """How many commands were obeyed or refused and why, and how often none was heard."""
         return dict(self._counts)
 
     async def run(self) -> None:
@@ -87,6 +87,7 @@ class Commands:
                 if not self._trouble:
                     _log.warning("commands_not_heard", why=repr(error))
                 self._trouble = str(error) or repr(error)
+                self._counts["command_failures"] += 1
                 await asyncio.sleep(RETRY_S)
 
     async def turn(self, wait_s: float = links.REPORT_S / 2) -> None:

@@ -1,11 +1,10 @@
 """What others are told of a snapshot of metrics. Pure."""
 
-import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from strategy_engine.core import clock
 from strategy_engine.infra.bus import topics
+from strategy_engine.performance import rollups
 from strategy_engine.performance.store import Snapshot
 
 _NANOS_PER_MICRO = 1_000
@@ -27,10 +26,8 @@ def _event(snapshot: Snapshot, strategy_id: str) -> topics.MetricsUpdated:
         strategy_id=strategy_id,
         at=snapshot.at,
         metrics={
-            name: float(value) for name, value in snapshot.metrics.items() if _is_number(value)
+            name: float(value)
+            for name, value in snapshot.metrics.items()
+            if rollups.is_number(value)
         },
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

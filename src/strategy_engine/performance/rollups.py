@@ -80,7 +80,7 @@ def of_snapshot(at: datetime, metrics: Mapping[str, Any]) -> Bucket:
     sums = {
         name: (float(metrics[name]), 1)
         for name, fold in FOLDS.items()
-        if fold is Fold.MEAN and _is_number(metrics.get(name))
+        if fold is Fold.MEAN and is_number(metrics.get(name))
     }
     return Bucket(last_at=at, samples=1, metrics=metrics, sums=sums)
 
@@ -160,6 +160,11 @@ class Span:
     limit: int
 
 
+def is_number(value: object) -> bool:
+    """Say whether a metric is one: it may be undefined, or not finite."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def choose(asked: Span, *, now: datetime, interval: timedelta) -> Resolution:
     """Return the finest resolution that still has the whole span, in at most `limit` points.
 
@@ -188,11 +193,7 @@ def _folded(fold: Fold, name: str, first: Bucket, second: Bucket, sums: Sums) ->
     if fold is Fold.MEAN:
         total, count = sums.get(name, (0.0, 0))
         return total / count if count else None
-    found = [each.metrics[name] for each in (first, second) if _is_number(each.metrics.get(name))]
+    found = [each.metrics[name] for each in (first, second) if is_number(each.metrics.get(name))]
     if not found:
         return None
     return float(min(found) if fold is Fold.MIN else max(found))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

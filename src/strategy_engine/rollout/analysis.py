@@ -44,12 +44,15 @@ def difference(
 ) -> Difference | None:
     """Return the paired difference of returns, or None for too few pairs to say anything.
 
+    A bar at which one of the two has no return is no pair.
+
     Parameters
     ----------
     candidate, baseline : array of float64, shape (n,)
         Simple returns at the same bars, as fractions.
     """
     paired = candidate - baseline
+    paired = paired[np.isfinite(paired)]
     if paired.size < FEWEST_PAIRS:
         return None
     mean, sd = float(paired.mean()), float(paired.std(ddof=1))

@@ -4,6 +4,7 @@ Tier 1 looks at what can be wrong whatever the market does, and decides by itsel
 returns, slowly, and advises unless the plan requires it. P&L alone never promotes.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -177,7 +178,7 @@ def _worse(seen: Observation, bounds: Bounds) -> Ruling | None:
 
 def _gap(seen: Observation) -> Ruling | None:
     names = ("decisions", "orders", "rejects", "mismatches", "compared", "loss", "silence_s")
-    missing = [name for name in names if getattr(seen, name) is None]
+    missing = [name for name in names if not _is_measured(getattr(seen, name))]
     if not missing:
         return None
     return Ruling(
@@ -185,6 +186,10 @@ def _gap(seen: Observation) -> Ruling | None:
         reason=Reason.UNMEASURED,
         message=f"not measured: {', '.join(missing)}; nothing is promoted on what is not known",
     )
+
+
+def _is_measured(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)  # NaN is beyond no limit
 
 
 def _progress(seen: Observation, gate: Gate, bounds: Bounds) -> Ruling:

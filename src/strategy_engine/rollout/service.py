@@ -199,14 +199,7 @@ class Rollouts:
             deployment = await journals.load(connection, pipeline_id)
             if deployment.approval is not None and deployment.approval.approved == approved:
                 return deployment
-            if deployment.approval is not None or deployment.state is not State.AWAITING_APPROVAL:
-                raise ConflictError(
-                    f"{pipeline_id} is {deployment.state}"
-                    + (" and has its answer already" if deployment.approval else "")
-                    + "; only a deployment that is awaiting_approval can be answered",
-                    state=deployment.state.value,
-                    accepted=[State.AWAITING_APPROVAL.value],
-                )
+            _refuse_unless_waiting(deployment)
             if approved and not is_local:
                 _refuse_own(deployment, actor)
             approval = Approval(
@@ -252,6 +245,17 @@ class Rollouts:
                 f" ({other.state}); follow that one, or wait for its end",
                 pipeline_id=other.pipeline_id,
             )
+
+
+def _refuse_unless_waiting(deployment: Deployment) -> None:
+    if deployment.approval is not None or deployment.state is not State.AWAITING_APPROVAL:
+        raise ConflictError(
+            f"{deployment.pipeline_id} is {deployment.state}"
+            + (" and has its answer already" if deployment.approval else "")
+            + "; only a deployment that is awaiting_approval can be answered",
+            state=deployment.state.value,
+            accepted=[State.AWAITING_APPROVAL.value],
+        )
 
 
 def _refuse_own(deployment: Deployment, actor: str) -> None:

@@ -80,7 +80,10 @@ class Victim:
         self._until_healthy()
 
     def _until_healthy(self) -> None:
-        until(self._is_healthy, self.engine.tail(), BACK_S)
+        until(self._is_healthy, self._tail, BACK_S)
+
+    def _tail(self) -> str:
+        return str(self.engine.tail())
 
     def _is_healthy(self) -> bool:
         assert self.engine.process.poll() is None, self.engine.tail()
@@ -140,18 +143,18 @@ class Victim:
         for pid in chosen:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(map(is_alive, chosen)), f"{what} outlives SIGKILL")
+        until(lambda: not any(map(is_alive, chosen)), lambda: f"{what} outlives SIGKILL")
         died = time.monotonic()
         if what == ALL:
             self.engine.process.wait(GONE_S)
-            until(lambda: not any(map(is_alive, pids)), "a process outlives its supervisor")
+            until(lambda: not any(map(is_alive, pids)), lambda: "a process outlives its supervisor")
             self.restart()
         else:
-            until(lambda: self._is_back(what, chosen), self.engine.tail(), BACK_S)
+            until(lambda: self._is_back(what, chosen), self._tail, BACK_S)
             self.ask("/health")
         healthy = time.monotonic()
         before = look()
-        until(lambda: has_moved(before, look()), self.engine.tail(), BACK_S)
+        until(lambda: has_moved(before, look()), self._tail, BACK_S)
         kill = Kill(what=what, healthy_s=healthy - died, moving_s=time.monotonic() - died)
         self.kills.append(kill)
         return kill
@@ -187,8 +190,8 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def until(is_so: Callable[[], bool], why: str, timeout_s: float = GONE_S) -> None:
+def until(is_so: Callable[[], bool], why: Callable[[], str], timeout_s: float = GONE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not is_so():
-        assert time.monotonic() < deadline, why
+        assert time.monotonic() < deadline, why()
         time.sleep(0.01)

@@ -110,6 +110,18 @@ def test_too_few_pairs_say_nothing(shift, size):
     assert analysis.difference(returns + shift, returns, periods_per_year=252) is None
 
 
+def test_a_bar_at_which_one_has_no_return_is_no_pair():
+    random = np.random.default_rng(3)
+    canary, baseline = random.normal(0, 0.01, (2, 60))
+    holed = np.insert(canary, [7, 30], np.nan)
+    longer = np.insert(baseline, [7, 30], 0.5)
+
+    assert analysis.difference(holed, longer, periods_per_year=252) == analysis.difference(
+        canary, baseline, periods_per_year=252
+    )
+    assert analysis.difference(np.full(60, np.nan), baseline, periods_per_year=252) is None
+
+
 @given(shift=st.floats(-0.01, 0.01), scale=st.floats(0.1, 10))
 def test_the_bounds_move_with_the_difference_and_scale_with_it(shift, scale):
     random = np.random.default_rng(3)

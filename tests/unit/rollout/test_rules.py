@@ -74,6 +74,14 @@ def test_a_missing_measurement_pauses_and_is_named(name):
     assert name in ruling.message
 
 
+@pytest.mark.parametrize("name", ["loss", "silence_s"])
+def test_a_measurement_that_is_no_number_is_a_missing_one(name):
+    ruling = decide(replace(SOUND, **{name: float("nan")}), GATE, Bounds())
+
+    assert (ruling.verdict, ruling.reason) == (PAUSE, Reason.UNMEASURED)
+    assert name in ruling.message
+
+
 @pytest.mark.parametrize("name", ["decisions", "orders", "mismatches", "silence_s"])
 def test_what_is_missing_hides_no_harm(name):
     ruling = decide(replace(SOUND, loss=0.5, **{name: None}), GATE, Bounds())
