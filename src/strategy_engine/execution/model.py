@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from strategy_engine.core.transitions import next_state
-from strategy_engine.venue.model import RiskState
+from strategy_engine.venue.model import RiskState, Tenure
 
 
 class ExecutionStatus(StrEnum):
@@ -51,6 +51,13 @@ class Role(StrEnum):
     BASELINE = "baseline"
     SHADOW = "shadow"
     VALIDATION = "validation"
+
+
+class Exits(StrEnum):
+    """Who closes what is held: the strategy itself, or the engine at the next price."""
+
+    OWN = "own"
+    FLATTEN = "flatten"
 
 
 _S, _T = ExecutionStatus, Trigger
@@ -163,7 +170,19 @@ class ExecutionConfig:
 class Execution:
     """One version at work in one role, or that was. Money in account currency.
 
-    `desired`, `desired_why` and `config` are control's; the rest is what the node observed.
+    `desired`, `desired_why`, `config`, `role`, `capital_target`, `serves` and `exits` are
+    control's; the rest is what the node observed.
+
+    Parameters
+    ----------
+    capital : Decimal
+        What it was given, and what was taken from it: P&L is what its equity is beyond that.
+    capital_target : Decimal or None
+        What `capital` is to be; None: as it is. The node moves cash between bars until it is.
+    serves : Tenure or None
+        When it may open positions; None: always.
+    failure : str or None
+        What its strategy did wrong, while the engine still closes what it holds.
     """
 
     execution_id: str
@@ -190,6 +209,10 @@ class Execution:
     error: str | None = None
     confinement: dict[str, Any] | None = None
     notices: tuple[str, ...] = ()  # what it wanted and does not get, each said once
+    capital_target: Decimal | None = None
+    serves: Tenure | None = None
+    exits: Exits = Exits.OWN
+    failure: str | None = None
 
     @property
     def is_settled(self) -> bool:

@@ -1,11 +1,12 @@
 """The executions' SQL."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,11 +17,12 @@ from strategy_engine.execution.model import (
     Execution,
     ExecutionConfig,
     ExecutionStatus,
+    Exits,
     Role,
 )
 from strategy_engine.infra import database
 from strategy_engine.registry import store as registry
-from strategy_engine.venue.model import RiskState
+from strategy_engine.venue.model import RiskState, Tenure
 
 TABLE = sa.Table(
     "executions",
@@ -49,6 +51,10 @@ TABLE = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("confinement", sa.JSON),
     sa.Column("notices", sa.JSON, nullable=False),
+    sa.Column("capital_target", database.ExactDecimal),
+    sa.Column("serves", sa.JSON(none_as_null=True)),
+    sa.Column("exits", sa.String(20), nullable=False),
+    sa.Column("failure", sa.Text),
     sa.Column("created_at", database.UtcDateTime, nullable=False),
     sa.Column("updated_at", database.UtcDateTime, nullable=False),
     sa.Index("ix_executions_strategy", "strategy_id", "status"),
@@ -231,6 +237,8 @@ _COPIED = (
     "end_reason",
     "error",
     "confinement",
+    "capital_target",
+    "failure",
     "created_at",
     "updated_at",
 )
@@ -244,6 +252,8 @@ def _row(execution: Execution) -> dict[str, Any]:
         "risk_state": execution.risk_state.value,
         "config": execution.config.to_plain(),
         "notices": list(execution.notices),
+        "serves": None if execution.serves is None else asdict(execution.serves),
+        "exits": execution.exits.value,
     }
 
 
@@ -256,4 +266,6 @@ def _execution(row: sa.Row[Any]) -> Execution:
         risk_state=RiskState(row.risk_state),
         config=ExecutionConfig.from_plain(row.config),
         notices=tuple(row.notices),
+        serves=None if row.serves is None else msgspec.convert(row.serves, Tenure),
+        exits=Exits(row.exits),
     )

@@ -19,6 +19,34 @@ class RiskState(StrEnum):
     HALTED = "HALTED"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The bar closes at which something may open: after the one, and no later than the other.
+
+    Nanoseconds since 1970; None: without end on that side.
+    """
+
+    from_ns: int | None = None
+    until_ns: int | None = None
+
+    def holds(self, close_ns: int) -> bool:
+        """Say whether a bar that closes then lies in it."""
+        is_begun = self.from_ns is None or close_ns > self.from_ns
+        return is_begun and (self.until_ns is None or close_ns <= self.until_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenure:
+    """When an execution may open positions: by instrument, and `others` for those not named."""
+
+    others: Span = Span()
+    by_symbol: Mapping[str, Span] = field(default_factory=dict)
+
+    def of(self, symbol: str) -> Span:
+        """Return an instrument's span."""
+        return self.by_symbol.get(symbol, self.others)
+
+
 class DenialCode(StrEnum):
     """Why the gate refused an order. The values are stable: clients and reports read them."""
 
