@@ -114,12 +114,7 @@ class Journal:
     async def observe(self, observations: Iterable[Observation]) -> None:
         """Store what executions have come to by now."""
         async with self._database.write() as connection:
-            for each in observations:
-                row = await store.get(connection, each.execution_id)
-                if row is None or row.epoch != each.epoch or row.status not in UNENDED:
-                    continue
-                seen = replace(row, updated_at=self._clock.now(), **_made(each))
-                await store.update(connection, seen)
+            await store.observe(connection, observations, at=self._clock.now())
 
     async def _move_in(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
+from datetime import datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -18,6 +19,7 @@ from strategy_engine.execution.model import (
     ExecutionConfig,
     ExecutionStatus,
     Exits,
+    Observation,
     Role,
 )
 from strategy_engine.infra import database
@@ -61,6 +63,11 @@ TABLE = sa.Table(
 )
 
 _UNENDED = [status.value for status in UNENDED]
+_OBSERVE = sa.update(TABLE).where(
+    TABLE.c.execution_id == sa.bindparam("b_execution_id"),
+    TABLE.c.epoch == sa.bindparam("b_epoch"),
+    sa.or_(*(TABLE.c.status == each for each in _UNENDED)),  # many rows at once take no IN
+)
 
 
 async def insert(connection: AsyncConnection, execution: Execution) -> None:
@@ -75,6 +82,27 @@ async def update(connection: AsyncConnection, execution: Execution) -> None:
         .where(TABLE.c.execution_id == execution.execution_id)
         .values(**_row(execution))
     )
+
+
+async def observe(
+    connection: AsyncConnection, observations: Iterable[Observation], *, at: datetime
+) -> None:
+    """Store what executions have come to; of one that has ended or has a newer epoch, nothing."""
+    rows = [
+        {
+            "b_execution_id": each.execution_id,
+            "b_epoch": each.epoch,
+            "trade_count": each.trade_count,
+            "fill_count": each.fill_count,
+            "pnl": each.pnl,
+            "performance_metrics": each.performance_metrics,
+            "notices": list(each.notices),
+            "updated_at": at,
+        }
+        for each in observations
+    ]
+    if rows:
+        await connection.execute(_OBSERVE, rows)
 
 
 async def get(connection: AsyncConnection, execution_id: str) -> Execution | None:
