@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -74,9 +75,34 @@ ENDED = frozenset({State.COMPLETED, State.FAILED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a deploy request may ask for. `handover_deadline_s` bounds a run-off, then flattens.
+    """What a deploy request may ask for.
 
-    `duration_days` are the most recent days that every stage judges by; None: all there are.
+    Parameters
+    ----------
+    handover_deadline_s : float
+        Bounds a run-off, which then flattens.
+    duration_days : int or None
+        The most recent days that every stage judges by; None: all there are.
+    steps : tuple of dict
+        A canary's, as the request wrote them; none: the default ones.
+    min_time : str
+        The least time of a step that does not say its own; a duration.
+    min_decisions : int
+        The fewest bars decided in such a step.
+    requires_analysis : bool
+        Such a step holds for a person where returns tell nothing.
+    loss_budget : float
+        Share of the capital it was given that the new version may lose; beyond it, it is undone.
+    bounds : dict
+        Other bounds of `rules.Bounds`, by name.
+    approve_switch : bool
+        A blue-green switch waits for a person.
+    keep_warm : str
+        How long a replaced version stays ready to take over again; a duration.
+    max_unavailable : int
+        Instruments of a rolling batch.
+    progress_deadline : str
+        How long a step may take beyond its least time without getting on; a duration.
     """
 
     deployment_type: DeploymentType = DeploymentType.DIRECT
@@ -87,6 +113,85 @@ class Options:
     validation_profile: str = "default"
     validation_criteria: dict[str, Any] = field(default_factory=dict)
     duration_days: int | None = None
+    steps: tuple[dict[str, Any], ...] = ()
+    min_time: str = "30s"
+    min_decisions: int = 20
+    requires_analysis: bool = False
+    loss_budget: float = 0.02
+    bounds: dict[str, float] = field(default_factory=dict)
+    approve_switch: bool = False
+    keep_warm: str = "10m"
+    max_unavailable: int = 1
+    progress_deadline: str = "10m"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """A rollout that is being undone.
+
+    Parameters
+    ----------
+    reason : str
+        One stable word, of `rules.Reason` or a verb.
+    why : str
+        The same with figures, for people.
+    decided_at, restored_at : datetime
+        When it was decided, and when the weights were back and what waited was cancelled.
+    """
+
+    reason: str
+    why: str
+    actor: str
+    decided_at: datetime
+    restored_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a rollout has come: what its controller knows after any crash.
+
+    Parameters
+    ----------
+    index : int
+        Of the step it is at.
+    began_at, reached_at : datetime or None
+        When the step began; and when what it sets up was in place, from which its time counts.
+    bars_at, orders_at : int
+        The candidate's bars and orders when it was.
+    candidate, baseline : str
+        Their executions; empty until they are started.
+    capital : Decimal
+        What the line's executions had been given when the rollout began.
+    held_by, held_why : str
+        Who or what holds it until it is resumed.
+    waived_by : str
+        Who let the step end without its gate.
+    approved : tuple of int
+        The steps that a person has approved.
+    switched : tuple of int
+        The switches that were made.
+    warm_until : datetime or None
+        Until when the replaced version stays ready, after the rollout's end.
+    message : str
+        What the step waits for.
+    """
+
+    index: int = 0
+    began_at: datetime | None = None
+    reached_at: datetime | None = None
+    bars_at: int = 0
+    orders_at: int = 0
+    candidate: str = ""
+    baseline: str = ""
+    capital: Decimal = Decimal(0)
+    held_by: str = ""
+    held_why: str = ""
+    waived_by: str = ""
+    approved: tuple[int, ...] = ()
+    switched: tuple[int, ...] = ()
+    warm_until: datetime | None = None
+    message: str = ""
+    undo: Undo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +214,8 @@ class Deployment:
 
     `node_id` is the node that validates it, from the moment it begins.
     `revalidates` is true for a version that was live already: its state and its capital stay
-    untouched. `replaces` are the executions whose capital it takes, `plan` the steps it does so by.
+    untouched. `replaces` are the executions whose capital it takes, `plan` the steps it does so by
+    as `plans.to_plain` wrote them.
     """
 
     pipeline_id: str
@@ -122,7 +228,8 @@ class Deployment:
     created_at: datetime
     node_id: str | None = None
     state: State = State.QUEUED
-    plan: tuple[str, ...] = ()
+    plan: tuple[Any, ...] = ()
+    progress: Progress = Progress()
     replaces: tuple[str, ...] = ()
     revalidates: bool = False
     outcome: Outcome | None = None

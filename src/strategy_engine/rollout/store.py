@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +18,7 @@ from strategy_engine.rollout.model import (
     Handover,
     Options,
     Outcome,
+    Progress,
     State,
 )
 
@@ -33,6 +35,7 @@ TABLE = sa.Table(
     sa.Column("node_id", sa.String(60)),
     sa.Column("state", sa.String(20), nullable=False, index=True),
     sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("progress", sa.JSON, nullable=False),
     sa.Column("replaces", sa.JSON, nullable=False),
     sa.Column("revalidates", sa.Boolean, nullable=False),
     sa.Column("outcome", sa.String(20)),
@@ -49,7 +52,7 @@ _LISTS = ("stages", "left_out", "plan", "replaces")
 _PLAIN = tuple(
     name
     for name in Deployment.__slots__
-    if name not in {"options", "state", "outcome", "approval", *_LISTS}
+    if name not in {"options", "progress", "state", "outcome", "approval", *_LISTS}
 )
 
 
@@ -179,6 +182,7 @@ def _row(deployment: Deployment) -> dict[str, Any]:
         | lists
         | {
             "options": options_to_plain(deployment.options),
+            "progress": msgspec.to_builtins(deployment.progress),
             "state": deployment.state.value,
             "outcome": deployment.outcome and deployment.outcome.value,
             "approval": approval and asdict(approval) | {"at": approval.at.isoformat()},
@@ -197,7 +201,9 @@ def _deployment(row: sa.Row[Any]) -> Deployment:
             options,
             deployment_type=DeploymentType(options.deployment_type),
             handover=Handover(options.handover),
+            steps=tuple(options.steps),
         ),
+        progress=msgspec.convert(row.progress, Progress),
         state=State(row.state),
         outcome=row.outcome and Outcome(row.outcome),
         approval=approval and Approval(**approval | {"at": datetime.fromisoformat(approval["at"])}),

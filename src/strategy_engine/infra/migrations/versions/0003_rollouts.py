@@ -20,10 +20,11 @@ def upgrade() -> None:
 
 def _control() -> None:
     _engagement()
+    _progress()
 
 
 def _ledger() -> None:
-    pass
+    _transcripts()
 
 
 def _engagement() -> None:
@@ -32,3 +33,22 @@ def _engagement() -> None:
         batch.add_column(sa.Column("serves", sa.JSON()))
         batch.add_column(sa.Column("exits", sa.String(20), nullable=False, server_default="own"))
         batch.add_column(sa.Column("failure", sa.Text()))
+
+
+def _progress() -> None:
+    with op.batch_alter_table("deployments") as batch:
+        batch.add_column(
+            sa.Column("progress", sa.JSON(), nullable=False, server_default=sa.text("'{}'"))
+        )
+
+
+def _transcripts() -> None:
+    op.create_table(
+        "transcripts",
+        sa.Column("execution_id", sa.String(40), nullable=False),
+        sa.Column("no", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("kind", sa.String(10), nullable=False),
+        sa.Column("asked", sa.LargeBinary(), nullable=False),
+        sa.Column("answered", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "no", name=op.f("pk_transcripts")),
+    )
