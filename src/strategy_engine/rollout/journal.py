@@ -1,5 +1,6 @@
 """How deployments are changed: by the table, with an audit row, in one transaction."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +66,44 @@ class Journal:
                     connection, moved, actor=actor, action=trigger.value, before=before.state
                 )
         return moved
+
+    async def revise(
+        self,
+        pipeline_id: str,
+        change: Callable[[Deployment], Deployment | None],
+        *,
+        actor: str = audit.ENGINE,
+        action: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> Deployment:
+        """Store what a decision makes of a deployment as it is at that instant, and who made it.
+
+        Whoever else writes the deployment does so before or after: nothing is overwritten unseen.
+        A change that comes to nothing is not written, and leaves no audit row.
+
+        Parameters
+        ----------
+        change : callable
+            Given the deployment as it is; returns it changed, or None to leave it. It may raise.
+        action : str or None
+            What the audit row says was done; None: no row, for what is only noted.
+        """
+        async with self.database.write() as connection:
+            before = await load(connection, pipeline_id)
+            after = change(before)
+            if after is None or after == before:
+                return before
+            await store.update(connection, after)
+            if action is not None:
+                await self.record(
+                    connection,
+                    after,
+                    actor=actor,
+                    action=action,
+                    before=before.state if after.state is not before.state else None,
+                    details=dict(details or {}),
+                )
+        return after
 
     async def move_both(
         self,
