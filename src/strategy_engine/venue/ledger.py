@@ -244,6 +244,7 @@ _INSERTS: tuple[tuple[sa.Table, Callable[[rows.Batch], list[rows.Row]]], ...] = 
     (store.ROUND_TRIPS, lambda batch: batch.round_trips),
     (store.DECISIONS, lambda batch: batch.decisions),
     (store.FLAG_READINGS, lambda batch: batch.flag_readings),
+    (store.TRANSCRIPTS, lambda batch: batch.transcripts),
 )
 _ORDERS = store.ORDERS.c
 _CHANGED = {

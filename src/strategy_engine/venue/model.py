@@ -214,6 +214,28 @@ class OrderChange:
     reason: str | None = None
 
 
+class TurnKind(StrEnum):
+    """What a turn of a conversation with a strategy's process is."""
+
+    START = "start"  # the first warm-up: what everything after it follows from
+    RESTART = "restart"  # the warm-up of a later process, which goes on from the ledger
+    ASKED = "asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a strategy's process was asked, and what it answered, as frames.
+
+    `no` counts from 1 over the execution. What its state was is in neither of them, but in the
+    first warm-up.
+    """
+
+    no: int
+    kind: TurnKind
+    asked: bytes
+    answered: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """The ledger's first entry of an execution, and of each time that it is taken over.
@@ -256,6 +278,8 @@ class BarProcessed:
         The feature flags that the decision was made with; None where there are none.
     are_flags_new : bool
         They are others than those of the instrument's decision before.
+    transcript : tuple of Turn
+        What was said with the strategy's process since the entry before, where that is kept.
     """
 
     execution_id: str
@@ -282,6 +306,7 @@ class BarProcessed:
     changes: tuple[OrderChange, ...] = ()
     flags: Mapping[str, Any] | None = None
     are_flags_new: bool = False
+    transcript: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from strategy_engine.core.clock import from_nanos
 from strategy_engine.core.errors import EngineError
 from strategy_engine.matching.model import Action, Cause, Fill, Order, Side, Terms
 from strategy_engine.matching.ticket import OrderType, TimeInForce
+from strategy_engine.venue import decision_rows
 from strategy_engine.venue.model import (
     BarProcessed,
     Closed,
@@ -46,6 +47,7 @@ class Batch:
     round_trips: list[Row] = field(default_factory=list)
     decisions: list[Row] = field(default_factory=list)
     flag_readings: list[Row] = field(default_factory=list)
+    transcripts: list[Row] = field(default_factory=list)
     positions: dict[tuple[str, str], Row] = field(default_factory=dict)
     equity: dict[tuple[str, int], Row] = field(default_factory=dict)
     openings: dict[str, Row] = field(default_factory=dict)
@@ -179,9 +181,11 @@ def _add_bar(batch: Batch, entry: BarProcessed) -> None:
 
 def _add_decision(batch: Batch, entry: BarProcessed) -> None:
     if entry.decision is not None and entry.decision.action is not Action.HOLD:
-        batch.decisions.append(_decision(entry))
+        batch.decisions.append(decision_rows.decision(entry))
     if entry.are_flags_new:
-        batch.flag_readings.append(_flag_reading(entry))
+        batch.flag_readings.append(decision_rows.flag_reading(entry))
+    if entry.transcript:
+        batch.transcripts += decision_rows.turns(entry)
 
 
 def _checkpoint(batch: Batch, execution_id: str) -> Row:
@@ -340,36 +344,6 @@ def _protection(entry: BarProcessed, fill: Fill) -> Row:
         "trigger_price": level if is_stop else None,
         "filled_lots": fill.lots,
     }
-
-
-def _decision(entry: BarProcessed) -> Row:
-    decision = entry.decision
-    if decision is None:
-        raise ValueError("an entry without a decision has no such row")
-    return {
-        "execution_id": entry.execution_id,
-        "close_ns": entry.close_ns,
-        "symbol": entry.symbol,
-        "action": int(decision.action),
-        "size_ppb": decision.size_ppb,
-        "stop_loss_ppb": decision.stop_loss_ppb,
-        "take_profit_ppb": decision.take_profit_ppb,
-        "reason": decision.reason,
-        "flags": _plain_flags(entry),
-    }
-
-
-def _flag_reading(entry: BarProcessed) -> Row:
-    return {
-        "execution_id": entry.execution_id,
-        "symbol": entry.symbol,
-        "close_ns": entry.close_ns,
-        "flags": _plain_flags(entry) or {},
-    }
-
-
-def _plain_flags(entry: BarProcessed) -> Row | None:
-    return None if entry.flags is None else dict(entry.flags)
 
 
 def _equity(entry: BarProcessed) -> Row:

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from strategy_engine.core import money
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.infra.database import Bytewise, Database
-from strategy_engine.venue import standings, store
-from strategy_engine.venue.model import Checkpoint
+from strategy_engine.venue import standings, store, transcripts
+from strategy_engine.venue.model import Checkpoint, Turn
 from strategy_engine.venue.standings import Standing
 
 _NANO = Decimal("1e-9")
@@ -245,6 +245,16 @@ class Records:
                 connection, table, execution_id, Bytewise(table.c.symbol), table.c.close_ns
             )
         return _all(FlagReading, found)
+
+    async def transcript(self, execution_id: str, after_no: int, limit: int) -> list[Turn]:
+        """Return what was said with an execution's processes after a turn, oldest first."""
+        async with self._database.read() as connection:
+            return await transcripts.after(connection, execution_id, after_no, limit)
+
+    async def last_turn(self, execution_id: str) -> int:
+        """Return the number of the last turn that is kept of an execution; 0 for none."""
+        async with self._database.read() as connection:
+            return await transcripts.last_no(connection, execution_id)
 
     async def equity(
         self,

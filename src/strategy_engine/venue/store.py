@@ -115,6 +115,17 @@ FLAG_READINGS = sa.Table(
     sa.Column("flags", sa.JSON, nullable=False),
 )
 
+# What was said with a strategy's process while its decisions are compared with a fresh one's.
+TRANSCRIPTS = sa.Table(
+    "transcripts",
+    database.ledger,
+    sa.Column("execution_id", _EXECUTION, primary_key=True),
+    sa.Column("no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("asked", sa.LargeBinary, nullable=False),
+    sa.Column("answered", sa.LargeBinary, nullable=False),
+)
+
 CHECKPOINTS = sa.Table(
     "checkpoints",
     database.ledger,
