@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import signal
@@ -30,13 +31,14 @@ class Demo:
         self.folder = folder
         self.seen: set[int] = set()
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "strategy_engine.cli.main", "demo", *options],
-            env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with _as_in_a_terminal():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "strategy_engine.cli.main", "demo", *options],
+                env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
     def until(self, pattern: str | re.Pattern[str]) -> None:
         """Read on to the first line that matches."""
@@ -71,6 +73,16 @@ class Demo:
         ):
             time.sleep(0.01)
         return left + [each.name for each in self.folder.iterdir()]
+
+
+@contextlib.contextmanager
+def _as_in_a_terminal() -> Iterator[None]:
+    # A shell starts what it puts in the background deaf to Ctrl-C, and all of its children are so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_alive(pid: int) -> bool:
