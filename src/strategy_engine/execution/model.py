@@ -1,5 +1,6 @@
 """An execution, its states, and the one table that moves it between them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -229,6 +230,54 @@ class Execution:
     def on(self, trigger: Trigger) -> "Execution":
         """Return the execution as it stands after `trigger`."""
         return replace(self, status=next_state(ARROWS, self.status, trigger))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What control wants otherwise of an execution; None leaves a field as it is."""
+
+    role: Role | None = None
+    desired: Desired | None = None
+    capital_target: Decimal | None = None
+    serves: Tenure | None = None
+    exits: Exits | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return what it changes, by field."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """One fenced change of who may open positions: before it some do, after it others.
+
+    Parameters
+    ----------
+    key : str
+        What it is known by: it happens once.
+    gives, takes : sequence of str
+        The executions that open until it, and from it on.
+    symbols : sequence of str or None
+        The instruments that change hands; None: all.
+    changes : mapping
+        What else is wanted of executions from that instant on, in the same transaction.
+    at_ns : int or None
+        The bar close after which the takers serve, once it is done.
+    """
+
+    key: str
+    gives: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    symbols: tuple[str, ...] | None = None
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    at_ns: int | None = None
+    done_at: datetime | None = None
+
+    @property
+    def execution_ids(self) -> tuple[str, ...]:
+        """Every execution that it is about, each once."""
+        return tuple(dict.fromkeys((*self.gives, *self.takes, *self.changes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

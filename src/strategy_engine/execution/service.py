@@ -1,7 +1,7 @@
 """Control's side: say what should run, wait until the node has made it so, tell what is."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -10,19 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import ConflictError, InvalidError, NotFoundError
-from strategy_engine.execution import interruptions, rules, store
+from strategy_engine.execution import interruptions, rules, store, switching, wishes
 from strategy_engine.execution.model import (
     ACTIVE,
     REPLACED,
     UNENDED,
     Answered,
+    Change,
     Desired,
     Execution,
     ExecutionConfig,
     ExecutionStatus,
     Role,
+    Switch,
 )
-from strategy_engine.infra import audit
 from strategy_engine.infra.database import Database
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.settings import Settings
@@ -30,7 +31,6 @@ from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.model import Status, Strategy, Trigger
 from strategy_engine.registry.service import Registry
 
-SUBJECT = "execution"
 CONFIRM_S = 5.0
 _FIRST_LOOK_S = 0.005
 _LONGEST_LOOK_S = 0.1
@@ -83,9 +83,9 @@ class Executions:
     ) -> Execution:
         """Start a version; one that is running or starting answers its execution.
 
-        In a role other than stable, a running version gets an execution beside those it has.
-        What was started for a key is started once: asked again, it answers that execution,
-        ended or not.
+        In a role other than stable, a running version gets an execution beside those it has; with
+        a key it gets one even where it has one in that role. What was started for a key is started
+        once: asked again, it answers that execution, ended or not.
 
         Raises
         ------
@@ -104,21 +104,22 @@ class Executions:
             return earlier
         strategy = await self._registry.get(strategy_id)
         settings = await self._checked(strategy, config)
-        if strategy.status is not Status.RUNNING:
+        is_beside = key is not None and role is not Role.STABLE
+        if is_beside or strategy.status is not Status.RUNNING:
             await asyncio.to_thread(self._admit)
         execution = self._new(strategy_id, config, settings, role, key)
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
             is_running = strategy.status is Status.RUNNING
-            existing = await self._running(connection, strategy, role) if is_running else None
-            if existing is not None:
-                return existing
+            if is_running and not is_beside:
+                existing = await _running(connection, strategy, role)
+                if existing is not None:
+                    return existing
             if role is Role.STABLE:
                 await _refuse_second_of_line(connection, strategy_id)
             if not is_running:
                 await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
-            await store.insert(connection, execution)
-            await self._audit(connection, execution, actor=actor, action="start")
+            await wishes.begin(connection, execution, self._by(actor), action="start")
         self._poke()
         (execution,) = await self._settled([execution.execution_id])
         return execution
@@ -199,10 +200,46 @@ class Executions:
         self, execution_ids: Iterable[str], desired: Desired, *, actor: str, why: str
     ) -> None:
         """Let executions that another takes over from drain, flatten, or run again."""
+        by = self._by(actor, why)
         async with self._database.write() as connection:
             for each in await store.get_many(connection, execution_ids):
-                await self._desire(connection, each, desired, actor=actor, why=why)
+                await wishes.change(connection, each, Change(desired=desired), by)
         self._poke()
+
+    async def instruct(self, changes: Mapping[str, Change], *, actor: str, why: str) -> None:
+        """Want something else of executions, all at once; what has ended stays as it is.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such execution; nothing is written.
+        """
+        async with self._database.write() as connection:
+            await wishes.instruct(connection, changes, self._by(actor, why))
+        self._poke()
+
+    async def switch(self, asked: Switch, *, actor: str, why: str) -> None:
+        """Ask the node for a fenced change of who serves; once for its key, whatever it says then.
+
+        Raises
+        ------
+        NotFoundError
+            If it names an execution that there is none of; nothing is written.
+        """
+        async with self._database.write() as connection:
+            await switching.ask(connection, asked, self._by(actor, why))
+        self._poke()
+
+    async def switched(self, key: str) -> Switch | None:
+        """Return a switch as it stands: done once it has `done_at`; None if none was asked for."""
+        async with self._database.read() as connection:
+            return await switching.get(connection, key)
+
+    async def take_back_switch(self, key: str) -> Switch | None:
+        """Want a switch no more; return it if it is done all the same."""
+        async with self._database.write() as connection:
+            await switching.take_back(connection, key)
+            return await switching.get(connection, key)
 
     async def start_validation(
         self, strategy_id: str, config: ExecutionConfig, *, actor: str, key: str | None = None
@@ -221,8 +258,8 @@ class Executions:
                 execution, is_known = await store.attempt(connection, execution, key)
                 if is_known:
                     return execution.execution_id
-            await store.insert(connection, execution)
-            await self._audit(connection, execution, actor=actor, action="start_validation")
+            by = self._by(actor)
+            await wishes.begin(connection, execution, by, action="start_validation")
         self._poke()
         return execution.execution_id
 
@@ -242,10 +279,11 @@ class Executions:
         self, execution_ids: Iterable[str], *, actor: str, why: str = REPLACED
     ) -> Answered:
         """Stop executions that another takes over from; the caller moves the registry."""
+        by = self._by(actor, why)
         async with self._database.write() as connection:
             found = await store.get_many(connection, execution_ids)
             for each in found:
-                await self._desire(connection, each, Desired.STOP, actor=actor, why=why)
+                await wishes.change(connection, each, Change(desired=Desired.STOP), by)
         self._poke()
         return await self._answer([each.execution_id for each in found])
 
@@ -260,24 +298,9 @@ class Executions:
             await self._registry.move_in(connection, strategy_id, trigger, actor=actor)
             found = await store.unended_of(connection, strategy_id)
             for each in found:
-                await self._desire(connection, each, desired, actor=actor)
+                await wishes.change(connection, each, Change(desired=desired), self._by(actor))
         self._poke()
         return await self._answer([each.execution_id for each in found])
-
-    async def _desire(
-        self,
-        connection: AsyncConnection,
-        execution: Execution,
-        desired: Desired,
-        *,
-        actor: str,
-        why: str = "",
-    ) -> None:
-        if execution.status not in UNENDED or execution.desired is desired:
-            return
-        wanted = replace(execution, desired=desired, desired_why=why, updated_at=self._clock.now())
-        await store.update(connection, wanted)
-        await self._audit(connection, wanted, actor=actor, action=f"desire_{desired.value}")
 
     async def _answer(self, execution_ids: Sequence[str]) -> Answered:
         executions = await self._settled(execution_ids)
@@ -301,21 +324,6 @@ class Executions:
                 return sorted(found, key=lambda each: each.role is not Role.STABLE)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
-
-    async def _running(
-        self, connection: AsyncConnection, strategy: Strategy, role: Role
-    ) -> Execution | None:
-        found = await store.unended_of(connection, strategy.strategy_id)
-        if not found:
-            raise ConflictError(
-                f"{strategy.strategy_id} is running but has no execution;"
-                " stop it, then start it again",
-                state=strategy.status.value,
-                accepted=[Trigger.STOP.value],
-            )
-        if role is Role.STABLE:
-            return found[0]
-        return next((each for each in found if each.role is role), None)
 
     async def _checked(self, strategy: Strategy, config: ExecutionConfig) -> Settings:
         settings = rules.settings_of(strategy.content, config)
@@ -358,24 +366,21 @@ class Executions:
             updated_at=now,
         )
 
-    async def _audit(
-        self, connection: AsyncConnection, execution: Execution, *, actor: str, action: str
-    ) -> None:
-        details = {"strategy_id": execution.strategy_id, "role": execution.role.value}
-        if execution.config.risk_override:
-            details["risk_override"] = "the daily loss limit does not stop entries"
-        await audit.record(
-            connection,
-            audit.Entry(
-                at=execution.updated_at,
-                actor=actor,
-                subject_type=SUBJECT,
-                subject_id=execution.execution_id,
-                action=action,
-                to_state=execution.status.value,
-                details=details | ({"why": execution.desired_why} if execution.desired_why else {}),
-            ),
+    def _by(self, actor: str, why: str = "") -> switching.By:
+        return switching.By(actor=actor, at=self._clock.now(), why=why)
+
+
+async def _running(connection: AsyncConnection, strategy: Strategy, role: Role) -> Execution | None:
+    found = await store.unended_of(connection, strategy.strategy_id)
+    if not found:
+        raise ConflictError(
+            f"{strategy.strategy_id} is running but has no execution; stop it, then start it again",
+            state=strategy.status.value,
+            accepted=[Trigger.STOP.value],
         )
+    if role is Role.STABLE:
+        return found[0]
+    return next((each for each in found if each.role is role), None)
 
 
 async def _refuse_second_of_line(connection: AsyncConnection, strategy_id: str) -> None:

@@ -20,6 +20,7 @@ def upgrade() -> None:
 
 def _control() -> None:
     _engagement()
+    _switches()
     _progress()
 
 
@@ -33,6 +34,25 @@ def _engagement() -> None:
         batch.add_column(sa.Column("serves", sa.JSON()))
         batch.add_column(sa.Column("exits", sa.String(20), nullable=False, server_default="own"))
         batch.add_column(sa.Column("failure", sa.Text()))
+
+
+def _switches() -> None:
+    op.create_table(
+        "switches",
+        sa.Column("key", sa.String(200), nullable=False),
+        sa.Column("gives", sa.JSON(), nullable=False),
+        sa.Column("takes", sa.JSON(), nullable=False),
+        sa.Column("symbols", sa.JSON()),
+        sa.Column("changes", sa.JSON(), nullable=False),
+        sa.Column("actor", sa.String(100), nullable=False),
+        sa.Column("why", sa.String(200), nullable=False),
+        sa.Column("asked_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("node_id", sa.String(60)),
+        sa.Column("at_ns", sa.BigInteger()),
+        sa.Column("done_at", database.UtcDateTime(length=32)),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_switches")),
+    )
+    op.create_index(op.f("ix_switches_done_at"), "switches", ["done_at"])
 
 
 def _progress() -> None:
