@@ -13,6 +13,7 @@ from strategy_engine.core.errors import InvalidError
 
 SWEEP = Decimal(-(10**12))  # as a target: everything, as it becomes free
 NANO = Decimal("1e-9")  # what a ledger counts in
+_CENT = Decimal("0.01")
 _ZERO = Decimal(0)
 _ENOUGH_DIGITS = 60
 
@@ -84,6 +85,8 @@ class Move:
         The contributed capital by execution, where it is another than is asked for already.
     waiting : Decimal
         What some are still to be given, and the pool does not have yet.
+    spare : Decimal
+        What the pool has that nobody is promised.
     is_done : bool
         Whether everyone has what is wanted. One that gives everything is never done by itself:
         whoever moves it knows when it holds nothing.
@@ -91,6 +94,7 @@ class Move:
 
     targets: Mapping[str, Decimal]
     waiting: Decimal
+    spare: Decimal
     is_done: bool
 
 
@@ -195,7 +199,7 @@ def move(account: Account, goal: Mapping[str, Decimal]) -> Move:
         goal.get(each.execution_id, each.contributed) in {each.contributed, SWEEP}
         for each in account.stakes
     )
-    return Move(targets=targets, waiting=waiting, is_done=is_done and not targets)
+    return Move(targets=targets, waiting=waiting, spare=spare, is_done=is_done and not targets)
 
 
 def _taken_back(account: Account, goal: Mapping[str, Decimal]) -> Decimal:
@@ -210,6 +214,21 @@ def _taken_back(account: Account, goal: Mapping[str, Decimal]) -> Decimal:
 
 def _end(stake: Stake, goal: Mapping[str, Decimal]) -> Decimal:
     return goal.get(stake.execution_id, stake.contributed)
+
+
+def affordable(spare: Decimal, wishes: Mapping[str, Decimal]) -> tuple[str, ...]:
+    """Return who of those that wait with a whole capital of their own can have it now, in order."""
+    found = []
+    for name, wish in wishes.items():
+        if wish <= spare:
+            spare = total((spare, -wish))
+            found.append(name)
+    return tuple(found)
+
+
+def opening(worth: Decimal, weight: Decimal) -> Decimal:
+    """Return the capital that a new execution opens with for its weight: whole cents, no more."""
+    return share(worth, weight).quantize(_CENT, rounding=ROUND_DOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

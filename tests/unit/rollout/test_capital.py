@@ -198,3 +198,19 @@ def test_a_step_below_one_lot_is_refused_with_the_arithmetic():
         capital.check_step("step 1", D("0.005"), D(100_000), lots)
     assert "0.005 of 100000 = 500.000000000" in str(refused.value)
     assert "one lot of GOOGL.SIM costs 1 × 812.5 = 812.5" in str(refused.value)
+
+
+@given(AMOUNT, st.lists(AMOUNT, max_size=5))
+def test_who_waits_with_a_whole_capital_gets_it_only_where_there_is_that_much(spare, wishes):
+    named = {f"exec_{n}": wish for n, wish in enumerate(wishes)}
+    let_in = capital.affordable(spare, named)
+    given = sum((named[name] for name in let_in), D(0))
+    assert given <= spare
+    assert all(named[name] > spare - given for name in named.keys() - set(let_in))
+
+
+@given(AMOUNT, st.decimals(min_value=0, max_value=1, places=6))
+def test_a_new_execution_opens_with_whole_cents_and_no_more_than_its_share(worth, weight):
+    opened = capital.opening(worth, weight)
+    assert 0 <= capital.share(worth, weight) - opened < D("0.01")
+    assert D(str(float(opened))) == opened  # a config's float keeps it
