@@ -31,6 +31,12 @@ from strategy_engine.infra import urls
 settings.register_profile("engine", deadline=None)
 settings.load_profile("engine")
 
+# Where no bytecode is kept, every process that a test starts compiles all that it imports.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    _bytecode = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    sys.pycache_prefix = os.environ.setdefault("PYTHONPYCACHEPREFIX", _bytecode)
+    sys.dont_write_bytecode = False
+
 # Workers that run side by side are told a terminal's width; a pipe, which tests read, has none.
 os.environ.pop("COLUMNS", None)
 
