@@ -411,7 +411,6 @@ async def test_a_child_sees_nothing_of_the_engine(open_zygote: launcher.Zygote) 
         "OMP_NUM_THREADS": "1",
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     assert facts["cwd"] == "/"
     assert "" not in facts["path"]

@@ -51,7 +51,7 @@ def _ask(mode: ConfinementMode) -> ConfinementReport:
     with ours:
         with theirs:
             ended = subprocess.run(  # noqa: S603  (this interpreter, our own module, no shell)
-                [sys.executable, "-P", "-s", "-m", _MODULE, str(mode), str(theirs.fileno())],
+                [*spawn.interpreter(_MODULE), str(mode), str(theirs.fileno())],
                 env=spawn.ENVIRONMENT,
                 cwd="/",
                 stdin=subprocess.DEVNULL,

@@ -156,6 +156,7 @@ def main(argv: Sequence[str]) -> None:
     gc.disable()  # garbage collected while warming up leaves holes between what stays
     warmth.warm(arguments.modules)
     runner = _find_runner(arguments.runner)
+    sys.dont_write_bytecode = True  # from here on it forks what is not ours
     walls = confinement.prepare()
     share.keep_shared()
     descriptors.raise_soft_limit()  # one pidfd a child

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +18,12 @@ def test_a_zygotes_environment_is_a_fixed_list() -> None:
         "OMP_NUM_THREADS",
         "JE_ARROW_MALLOC_CONF",
         "PYTHONHASHSEED",
-        "PYTHONDONTWRITEBYTECODE",
     }
 
 
-def test_a_zygotes_command_isolates_its_interpreter() -> None:
+def test_a_zygotes_command_isolates_its_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
     recipe = spawn.Recipe(
         kind="lean", modules=("numpy", "talib"), runner="child:main", extra_path=("/somewhere",)
     )
@@ -31,6 +33,22 @@ def test_a_zygotes_command_isolates_its_interpreter() -> None:
         *("-P", "-s", "-m", "strategy_engine.sandbox.zygote"),
         *("7", "lean", "numpy,talib", "child:main", str(os.getpid()), "/somewhere"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("keeps_none", "prefix", "options"),
+    [
+        (True, None, ["-B"]),
+        (False, "/var/cache/bytecode", ["-X", "pycache_prefix=/var/cache/bytecode"]),
+    ],
+)
+def test_a_zygote_keeps_bytecode_where_the_engine_does(
+    monkeypatch: pytest.MonkeyPatch, *, keeps_none: bool, prefix: str | None, options: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", keeps_none)
+    monkeypatch.setattr(sys, "pycache_prefix", prefix)
+
+    assert spawn.interpreter("module") == [sys.executable, "-P", "-s", *options, "-m", "module"]
 
 
 def test_what_the_child_imports_of_the_protocol_is_light() -> None:
