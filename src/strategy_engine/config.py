@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     api_key: str | None = Field(
         default=None, min_length=16, repr=False, validation_alias="STRATEGY_API_KEY"
     )
+    webhook_private: bool = Field(default=False, validation_alias="STRATEGY_WEBHOOK_PRIVATE")
     node_id: str = Field(
         default="local", pattern=r"^[A-Za-z0-9._-]{1,60}$", validation_alias="STRATEGY_NODE_ID"
     )

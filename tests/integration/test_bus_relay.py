@@ -16,6 +16,8 @@ from strategy_engine.infra.bus import codec, links
 from strategy_engine.infra.bus.local import LocalBus
 from strategy_engine.infra.bus.model import BEGINNING
 from strategy_engine.infra.database import Database
+from strategy_engine.infra.webhooks.service import Webhooks
+from strategy_engine.infra.webhooks.targets import Targets
 
 RUNNERS = Path(__file__).parent / "runners"
 _spec = importlib.util.spec_from_file_location("relay_world", RUNNERS / "relay_world.py")
@@ -182,3 +184,42 @@ async def test_the_same_event_written_twice_is_told_once(files):
     await publisher.drain()
 
     assert bus.ids() == ["exec_a-1.trade", "exec_a-2.trade"]
+
+
+async def test_a_webhook_is_queued_all_that_happens_after_it_was_made(files):
+    clock = SteppedClock(world.NOW)
+    publisher = world.make(files, world.Recorder(), clock=clock)
+    webhooks = Webhooks(database=files[0], clock=clock, targets=Targets(private=True))
+    await publisher._report()
+    await world.live(files, "exec_before", 2)
+    await publisher.drain()
+
+    hook = await webhooks.create("http://127.0.0.1:9/", [], actor="a")
+    happened = await world.live(files, "exec_after", 3)
+    await publisher.drain()
+
+    found, _ = await webhooks.deliveries(hook.webhook_id)
+    assert [each.event_id for each in reversed(found)] == happened
+
+
+async def test_webhooks_cost_a_relay_no_transaction_unless_one_wants_what_happened(files):
+    clock = SteppedClock(world.NOW)
+    publisher = world.make(files, world.Recorder(), clock=clock)
+    webhooks = Webhooks(database=files[0], clock=clock, targets=Targets(private=True))
+    await publisher._report()
+    await webhooks.create("http://127.0.0.1:9/", ["pipeline.failed"], actor="a")
+    counted: list[sa.Connection] = []
+    sa.event.listen(files[0].engine.sync_engine, "begin", counted.append)
+
+    async def pass_with_a_trade(number: int) -> int:
+        await world.tell(files[1], outbox.LEDGER, world.traded("exec_a", number))
+        counted.clear()
+        await publisher._pass()
+        return len(counted)
+
+    unwanted = await pass_with_a_trade(1)
+    await webhooks.create("http://127.0.0.1:9/", ["strategy.trade"], actor="a")
+    wanted = await pass_with_a_trade(2)
+
+    assert unwanted == len(("the beginnings, with the webhooks", "the ends"))
+    assert wanted == unwanted + 1

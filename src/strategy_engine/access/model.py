@@ -27,6 +27,7 @@ class Permission(StrEnum):
     APPROVE = "approve"
     OVERRIDE_RISK = "override_risk"
     MANAGE_KEYS = "manage_keys"
+    MANAGE_WEBHOOKS = "manage_webhooks"
 
 
 _P = Permission

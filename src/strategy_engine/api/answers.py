@@ -315,6 +315,64 @@ class Flags(shapes.Answer):
     count: int
 
 
+class Webhook(shapes.Answer):
+    """Where events are sent, without the secret; no `topics`: all of them."""
+
+    model_config = shapes.example(examples.WEBHOOK)
+
+    webhook_id: str
+    url: shapes.Line
+    topics: list[str]
+    created_at: shapes.Time
+    created_by: shapes.Line
+
+
+class CreatedWebhook(Webhook):
+    """A new webhook with its secret, which nobody can show again."""
+
+    model_config = shapes.example(examples.CREATED_WEBHOOK)
+
+    secret: str
+
+
+class Webhooks(shapes.Answer):
+    """The webhooks that there are."""
+
+    model_config = shapes.example(examples.WEBHOOKS)
+
+    webhooks: list[Webhook]
+    count: int
+
+
+class Delivery(shapes.Answer):
+    """An event on its way to a webhook; `state` is pending, delivered or failed.
+
+    `status_code`, `error` and `took_ms` are the last attempt's; `next_at` is when the next one is
+    made, while it is pending.
+    """
+
+    delivery_id: int
+    event_id: shapes.Line
+    topic: str
+    state: str
+    attempts: int
+    status_code: int | None
+    error: shapes.Line
+    took_ms: shapes.MaybeNumber
+    created_at: shapes.Time
+    next_at: shapes.Time
+    ended_at: shapes.Time | None
+
+
+class Deliveries(shapes.Page):
+    """What was sent to a webhook, newest first."""
+
+    model_config = shapes.example(examples.DELIVERIES)
+
+    webhook_id: str
+    deliveries: list[Delivery]
+
+
 class Answered(shapes.Answer):
     """A deployment that was approved or rejected, and the state it is in now."""
 

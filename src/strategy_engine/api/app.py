@@ -21,6 +21,7 @@ from strategy_engine.api import (
     problems,
     strategies,
     streams,
+    webhooks,
 )
 from strategy_engine.api.services import Services
 
@@ -32,6 +33,7 @@ ROUTERS = (
     market.router,
     imports.router,
     keys.router,
+    webhooks.router,
     flags.router,
     monitoring.router,
     monitoring.index_router,

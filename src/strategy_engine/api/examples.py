@@ -508,3 +508,40 @@ WHOLE_FLAG: dict[str, Any] = FLAG | {
         }
     ]
 }
+
+CREATE_WEBHOOK: dict[str, Any] = {
+    "url": "https://ops.example/hooks/strategies",
+    "topics": ["strategy.deployed", "pipeline.failed"],
+}
+WEBHOOK: dict[str, Any] = {
+    "webhook_id": "hook_1f3870be274f6c49b3e31a0c",
+    **CREATE_WEBHOOK,
+    "created_at": _CREATED_AT,
+    "created_by": "local",
+}
+CREATED_WEBHOOK: dict[str, Any] = WEBHOOK | {
+    "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDw5+Ff4hKeC8="
+}
+WEBHOOKS: dict[str, Any] = {"webhooks": [WEBHOOK], "count": 1}
+DELIVERIES: dict[str, Any] = {
+    "webhook_id": WEBHOOK["webhook_id"],
+    "deliveries": [
+        {
+            "delivery_id": 1,
+            "event_id": f"{_PIPELINE_ID}.failed",
+            "topic": "pipeline.failed",
+            "state": "pending",
+            "attempts": 2,
+            "status_code": 503,
+            "error": "answered 503",
+            "took_ms": 41.2,
+            "created_at": _STARTED_AT,
+            "next_at": "2025-08-24T10:00:35Z",
+            "ended_at": None,
+        }
+    ],
+    "count": 1,
+    "total": 1,
+    "limit": 50,
+    "offset": 0,
+}

@@ -248,6 +248,19 @@ class UpdateFlag(Request):
     rules: list[FlagRule] | None = Field(default=None, max_length=50)
 
 
+class CreateWebhook(Request):
+    """Where events are sent, and which."""
+
+    model_config = _example(examples.CREATE_WEBHOOK)
+
+    url: str = Field(max_length=2_000, description="An http or https URL of a public host.")
+    topics: list[str] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Those of `GET /asyncapi.json`, such as pipeline.failed; none: all of them.",
+    )
+
+
 class CreateKey(Request):
     """Whose key, and what it may."""
 

@@ -26,6 +26,7 @@ TAGS = [
     {"name": "flags", "description": "Feature flags that strategies read for each decision."},
     {"name": "keys", "description": "Who may: keys with roles, made and revoked."},
     {"name": "market", "description": "Instruments, their bars, quotes and trades."},
+    {"name": "webhooks", "description": "Events sent to URLs of yours, signed."},
     {"name": "monitoring", "description": "How the engine is. Needs no key."},
 ]
 

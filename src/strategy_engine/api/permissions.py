@@ -25,6 +25,10 @@ NEEDED: dict[str, Permission] = {
     "GET /keys": Permission.MANAGE_KEYS,
     "POST /keys": Permission.MANAGE_KEYS,
     "DELETE /keys/{key_id}": Permission.MANAGE_KEYS,
+    "GET /webhooks": Permission.MANAGE_WEBHOOKS,  # a URL may hold its receiver's token
+    "GET /webhooks/{webhook_id}/deliveries": Permission.MANAGE_WEBHOOKS,
+    "POST /webhooks": Permission.MANAGE_WEBHOOKS,
+    "DELETE /webhooks/{webhook_id}": Permission.MANAGE_WEBHOOKS,
 }
 
 

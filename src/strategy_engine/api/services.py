@@ -15,6 +15,8 @@ from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra.bus.broker import BusSettings
+from strategy_engine.infra.webhooks.model import Delivery, Webhook
+from strategy_engine.infra.webhooks.model import State as DeliveryState
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
 from strategy_engine.performance.rollups import Resolution, Span
@@ -213,6 +215,33 @@ class Keys(Protocol):
         ...
 
 
+class Webhooks(Protocol):
+    """Where events are sent."""
+
+    async def create(self, url: str, topics: Sequence[str], *, actor: str) -> Webhook:
+        """Make a webhook; its secret is shown once."""
+        ...
+
+    async def list(self) -> list[Webhook]:
+        """Return those that are not removed, oldest first."""
+        ...
+
+    async def remove(self, webhook_id: str, *, actor: str) -> Webhook:
+        """Send a webhook nothing any more."""
+        ...
+
+    async def deliveries(
+        self,
+        webhook_id: str,
+        *,
+        state: DeliveryState | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[Sequence[Delivery], int]:
+        """Return what was sent to a webhook, newest first, and how much there is in all."""
+        ...
+
+
 class Catalogue(Protocol):
     """Instruments and their data; its methods may read files: the door calls them in a thread."""
 
@@ -364,6 +393,7 @@ class Services:
     """Every service that the door calls."""
 
     keys: Keys
+    webhooks: Webhooks
     flags: Flags
     registry: Registry
     rollouts: Rollouts

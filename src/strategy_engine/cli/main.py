@@ -18,6 +18,7 @@ from strategy_engine.cli import (
     keys,
     serving,
     ticks,
+    webhooks,
 )
 
 _HELP = """Take a trading strategy from a file to live paper trading, and back, safely.
@@ -175,6 +176,24 @@ DATABASE_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] 
     ("backup", database.backup, ("db backup", "db backup /mnt/backups")),
 )
 
+WEBHOOK_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    (
+        "create",
+        webhooks.create,
+        (
+            "webhooks create https://ops.example/hooks",
+            "webhooks create https://ops.example/hooks --topic pipeline.failed",
+        ),
+    ),
+    ("list", webhooks.list_, ("webhooks list",)),
+    ("remove", webhooks.remove, ("webhooks remove WEBHOOK_ID",)),
+    (
+        "deliveries",
+        webhooks.deliveries,
+        ("webhooks deliveries WEBHOOK_ID --state pending",),
+    ),
+)
+
 app = _group(_HELP, COMMANDS, add_completion=True)
 app.callback()(_root)
 app.add_typer(
@@ -192,6 +211,10 @@ app.add_typer(
 app.add_typer(
     _group("Set the feature flags that strategies read for each decision.", FLAG_COMMANDS),
     name="flags",
+)
+app.add_typer(
+    _group("Send what happens to URLs of yours, signed.", WEBHOOK_COMMANDS),
+    name="webhooks",
 )
 
 if __name__ == "__main__":

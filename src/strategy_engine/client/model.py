@@ -227,6 +227,54 @@ class CreatedKey(Key):
     key: str
 
 
+class Webhook(TypedDict):
+    """Where events are sent, without the secret."""
+
+    webhook_id: str
+    url: str
+    topics: list[str]
+    created_at: str
+    created_by: str
+
+
+class CreatedWebhook(Webhook):
+    """A new webhook with its secret."""
+
+    secret: str
+
+
+class Webhooks(TypedDict):
+    """`GET /webhooks`."""
+
+    webhooks: list[Webhook]
+    count: int
+
+
+class Delivery(TypedDict):
+    """An event on its way to a webhook; the last attempt's status, error and duration."""
+
+    delivery_id: int
+    event_id: str
+    topic: str
+    state: str
+    attempts: int
+    status_code: int | None
+    error: str
+    took_ms: float | None
+    created_at: str
+    next_at: str
+    ended_at: str | None
+
+
+class Deliveries(TypedDict):
+    """`GET /webhooks/{id}/deliveries`, newest first."""
+
+    webhook_id: str
+    deliveries: list[Delivery]
+    count: int
+    total: int
+
+
 class Keys(TypedDict):
     """`GET /keys`."""
 

@@ -1,6 +1,6 @@
 """A synchronous client of one engine: a method a request, problems raised as one-line errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -213,6 +213,31 @@ class Client:
         """Return flags by key; the archived ones too if asked."""
         query = {"archived": "true" if archived else None}
         answer: model.Flags = self._ask("GET", "/flags", query=query)
+        return answer
+
+    def create_webhook(self, url: str, topics: Sequence[str] = ()) -> model.CreatedWebhook:
+        """Send events to a URL; the secret that signs them is in this answer only."""
+        body = {"url": url, "topics": list(topics)}
+        answer: model.CreatedWebhook = self._ask("POST", "/webhooks", body=body)
+        return answer
+
+    def webhooks(self) -> model.Webhooks:
+        """Return the webhooks that there are, without secrets."""
+        answer: model.Webhooks = self._ask("GET", "/webhooks")
+        return answer
+
+    def remove_webhook(self, webhook_id: str) -> model.Webhook:
+        """Send a webhook nothing any more."""
+        answer: model.Webhook = self._ask("DELETE", f"/webhooks/{_part(webhook_id)}")
+        return answer
+
+    def deliveries(
+        self, webhook_id: str, *, state: str | None = None, limit: int = 50
+    ) -> model.Deliveries:
+        """Return what was sent to a webhook, newest first."""
+        path = f"/webhooks/{_part(webhook_id)}/deliveries"
+        query = {"state": state, "limit": limit}
+        answer: model.Deliveries = self._ask("GET", path, query=query)
         return answer
 
     def instruments(self) -> list[model.Instrument]:

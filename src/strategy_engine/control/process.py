@@ -29,6 +29,9 @@ from strategy_engine.infra import database, durable, lease, logs, memory, outage
 from strategy_engine.infra.bus import broker
 from strategy_engine.infra.lease import Lease, LeaseLostError
 from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.infra.webhooks.delivery import Deliverer
+from strategy_engine.infra.webhooks.service import Webhooks
+from strategy_engine.infra.webhooks.targets import Targets
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching import settings as matching
 from strategy_engine.performance.service import Snapshots
@@ -138,6 +141,7 @@ class Control:
     def __init__(self, settings: Settings, birth: Birth) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        self._targets = Targets(private=settings.webhook_private)
         self._zygotes = Zygotes(confinement=settings.sandbox)
         self._lease = birth.lease
         self._adopting: asyncio.Task[None] | None = None
@@ -154,6 +158,7 @@ class Control:
         pipeline = self._make_pipeline()
         self.rollouts, self._workflows = self._make_rollouts(pipeline)
         self.services = Services(
+            webhooks=Webhooks(database=self._database, clock=self._clock, targets=self._targets),
             keys=Keys(self._database, self._clock, engine_key=settings.api_key),
             flags=self._flags,
             registry=self._registry,
@@ -242,9 +247,11 @@ class Control:
         warming = asyncio.create_task(self._warm())
         ringing = asyncio.create_task(self._bell.run())
         telling = asyncio.create_task(self._relay().run())
+        sending = asyncio.create_task(self._deliverer().run())
         _log.info("control serves")
         yield
         telling.cancel()
+        sending.cancel()
         ringing.cancel()
         warming.cancel()
         launching.cancel()
@@ -293,6 +300,9 @@ class Control:
             except SQLAlchemyError as error:
                 _log.warning("workflows not adopted", why=str(error))
             await asyncio.sleep(ADOPT_S)
+
+    def _deliverer(self) -> Deliverer:
+        return Deliverer(database=self._database, clock=self._clock, targets=self._targets)
 
     def _relay(self) -> relay.Relay:
         return relay.Relay(

@@ -50,6 +50,7 @@ class Waiting:
     event_id: str
     topic: str
     payload: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

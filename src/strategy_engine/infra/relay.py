@@ -21,6 +21,8 @@ from strategy_engine.infra.bus.links import Link
 from strategy_engine.infra.bus.model import Bus, Encoding, Message
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.outbox import Waiting
+from strategy_engine.infra.webhooks import service as webhooks
+from strategy_engine.infra.webhooks.model import Webhook
 
 AT_ONCE = 500
 BUSY_S = 0.0
@@ -117,6 +119,7 @@ class _State:
     reported_s: float = float("-inf")
     trimmed_s: float = float("-inf")
     ripe: set[str] = field(default_factory=set)
+    webhooks: Sequence[Webhook] = ()  # that may want what is published
 
 
 class Relay:
@@ -195,7 +198,7 @@ class Relay:
         # What is in the middle is read first: its beginning was committed before it, so it is
         # found by the later read; and an ending waits for a read that began after it was seen.
         middle = await self._waiting(self._route.middle)
-        first = await self._waiting(self._route.first)
+        first = await self._beginning(is_busy=bool(middle or self._state.ripe))
         last = await self._waiting(self._route.last)
         await self._publish(self._route.first, first)
         if len(first) == AT_ONCE:
@@ -208,6 +211,16 @@ class Relay:
         self._state.ripe = {each.event_id for each in last} - {each.event_id for each in ripe}
         return bool(self._state.ripe) or len(ripe) == AT_ONCE
 
+    async def _beginning(self, *, is_busy: bool) -> list[Waiting]:
+        # A webhook is known here before anything is published that happened after it was made:
+        # the middle was read before it, and what is ripe was seen in an earlier pass.
+        queue = self._route.first
+        async with queue.database.read() as connection:
+            found = await outbox.waiting(connection, queue.table, queue.topics, limit=AT_ONCE)
+            if found or is_busy:
+                self._state.webhooks = await webhooks.active(connection)
+        return found
+
     async def _waiting(self, queue: Queue | None) -> list[Waiting]:
         if queue is None:
             return []
@@ -217,8 +230,10 @@ class Relay:
     async def _publish(self, queue: Queue | None, found: Sequence[Waiting]) -> None:
         if queue is None or not found:
             return
+        messages = [message_of(each, self._keeping.encoding) for each in found]
+        await webhooks.queue(self._home, self._state.webhooks, found, at=self._clock.now())
         try:
-            await self._bus.publish([message_of(each, self._keeping.encoding) for each in found])
+            await self._bus.publish(messages)
         except EngineError as error:
             self._connected(str(error))
             raise

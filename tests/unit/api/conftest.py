@@ -29,6 +29,8 @@ from strategy_engine.execution.model import (
 )
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra import database
+from strategy_engine.infra.webhooks.service import Webhooks
+from strategy_engine.infra.webhooks.targets import Targets
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
 from strategy_engine.market.service import Catalogue as RealCatalogue
@@ -437,6 +439,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
         registry = Registry(store, clock)
         given = services.Services(
             keys=Keys(store, clock),
+            webhooks=Webhooks(database=store, clock=clock, targets=Targets(private=True)),
             flags=Flags(store, clock),
             registry=registry,
             rollouts=Rollouts(registry, clock),

@@ -67,7 +67,9 @@ def door(make_world: Callable[[], Any], content: dict[str, Any]) -> Iterator[Doo
         client.post(f"/strategies/{strategy_id}/deploy")
         client.post(f"/strategies/{strategy_id}/start")
         flag = client.post("/flags", json=examples.CREATE_FLAG).json()
+        hook = client.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()
         known = {
+            "webhook_id": hook["webhook_id"],
             "key": flag["key"],
             "strategy_id": strategy_id,
             "pipeline_id": "pipe_0",

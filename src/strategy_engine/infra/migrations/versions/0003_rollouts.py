@@ -22,6 +22,7 @@ def _control() -> None:
     _engagement()
     _switches()
     _progress()
+    _webhooks()
 
 
 def _ledger() -> None:
@@ -53,6 +54,44 @@ def _switches() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_switches")),
     )
     op.create_index(op.f("ix_switches_done_at"), "switches", ["done_at"])
+
+
+def _webhooks() -> None:
+    op.create_table(
+        "webhooks",
+        sa.Column("webhook_id", sa.String(length=40), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("topics", sa.JSON(), nullable=False),
+        sa.Column("secret", sa.String(length=100), nullable=False),
+        sa.Column("created_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.Column("removed_at", database.UtcDateTime(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("webhook_id", name=op.f("pk_webhooks")),
+    )
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("delivery_id", number, autoincrement=True, nullable=False),
+        sa.Column("webhook_id", sa.String(length=40), nullable=False),
+        sa.Column("event_id", sa.String(length=160), nullable=False),
+        sa.Column("topic", sa.String(length=60), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("created_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("status_code", sa.Integer(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("took_ms", sa.Float(), nullable=True),
+        sa.Column("ended_at", database.UtcDateTime(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("delivery_id", name=op.f("pk_webhook_deliveries")),
+        sa.UniqueConstraint(
+            "webhook_id", "event_id", name=op.f("uq_webhook_deliveries_webhook_id_event_id")
+        ),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_due", "webhook_deliveries", ["state", "next_at"], unique=False
+    )
 
 
 def _progress() -> None:

@@ -1,0 +1,186 @@
+"""Sends what is queued: one request at a time for a webhook, many webhooks at once.
+
+A delivery is claimed in a transaction before it is sent and settled in one afterwards. Who dies in
+between leaves a claim that runs out: the event is sent again, so it arrives at least once.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import InvalidError
+from strategy_engine.infra import logs
+from strategy_engine.infra.database import Database
+from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.infra.webhooks import rules, store
+from strategy_engine.infra.webhooks.model import Attempt, Delivery, State, Webhook
+from strategy_engine.infra.webhooks.targets import Targets
+
+if TYPE_CHECKING:
+    import httpx
+
+LOOK_S = 0.5
+TIMEOUT_S = 10.0
+CLAIM_S = 20.0
+REST_S = 5.0  # after a failure a webhook gets nothing else for so long
+MOST_AT_ONCE = 16
+KEPT_DAYS = 30
+TRIM_S = 3_600.0
+_LONGEST_ERROR = 300
+
+_log = logs.get("webhooks")
+
+
+@dataclass(slots=True, kw_only=True)
+class Deliverer:
+    """Sends events until it is cancelled. As many processes as like may do so on one database."""
+
+    database: Database
+    clock: Clock
+    targets: Targets
+    look_s: float = LOOK_S
+    timeout_s: float = TIMEOUT_S
+    _busy: set[str] = field(default_factory=set)
+    _rests: dict[str, float] = field(default_factory=dict)
+    _trimmed_s: float = float("-inf")
+
+    async def run(self) -> None:
+        """Send what is due, without end."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    await self._begin(group)
+                except Exception as error:  # noqa: BLE001 - the task's edge: it must go on
+                    _waits(error)
+                await asyncio.sleep(self.look_s)
+
+    async def _begin(self, group: asyncio.TaskGroup) -> None:
+        now_s = self.clock.monotonic_s()
+        async with self.database.read() as connection:
+            due = await store.due(connection, self.clock.now())
+        for webhook_id in due:
+            is_resting = self._rests.get(webhook_id, 0.0) > now_s
+            if webhook_id in self._busy or is_resting or len(self._busy) >= MOST_AT_ONCE:
+                continue
+            self._busy.add(webhook_id)
+            group.create_task(self._serve(webhook_id))
+        if now_s - self._trimmed_s >= TRIM_S:
+            self._trimmed_s = now_s
+            async with self.database.write() as connection:
+                await store.trim(connection, self.clock.now() - timedelta(days=KEPT_DAYS))
+
+    async def _serve(self, webhook_id: str) -> None:
+        # Here, because it costs a start longer than most of the engine's own modules.
+        import httpx  # noqa: PLC0415
+
+        try:
+            # A proxy of the environment would look the name up for itself.
+            async with httpx.AsyncClient(trust_env=False, timeout=self.timeout_s) as client:
+                while await self._send_next(client, webhook_id):
+                    pass
+        except Exception as error:  # noqa: BLE001 - the task's edge: one webhook stops no other
+            self._rests[webhook_id] = self.clock.monotonic_s() + REST_S
+            _waits(error)
+        finally:
+            self._busy.discard(webhook_id)
+
+    async def _send_next(self, client: "httpx.AsyncClient", webhook_id: str) -> bool:
+        """Send a webhook's next event; say whether to go on with it at once."""
+        webhook, delivery = await self._claim(webhook_id)
+        if webhook is None or delivery is None:
+            return False
+        attempt = await self._attempt(client, webhook, delivery)
+        settled = self._settled(delivery, attempt)
+        async with self.database.write() as connection:
+            await store.settle(connection, settled)
+        if settled.state is State.DELIVERED:
+            return True
+        self._rests[webhook_id] = self.clock.monotonic_s() + REST_S
+        _log.warning(
+            "webhook not delivered",
+            webhook_id=webhook_id,
+            event_id=delivery.event_id,
+            attempts=delivery.attempts,
+            state=settled.state.value,
+            why=settled.error,
+        )
+        return False
+
+    async def _claim(self, webhook_id: str) -> tuple[Webhook | None, Delivery | None]:
+        now = self.clock.now()
+        async with self.database.write() as connection:
+            webhook = await store.get(connection, webhook_id)
+            if webhook is None or webhook.removed_at is not None:
+                # Queued by who had read the webhooks before it was removed.
+                await store.drop(connection, webhook_id, now)
+                return None, None
+            until = now + timedelta(seconds=CLAIM_S)
+            return webhook, await store.claim(connection, webhook_id, now, until)
+
+    async def _attempt(
+        self, client: "httpx.AsyncClient", webhook: Webhook, delivery: Delivery
+    ) -> Attempt:
+        began_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                attempt = await self._post(client, webhook, delivery)
+        except TimeoutError:
+            attempt = Attempt(error=f"no answer within {self.timeout_s:g} s")
+        except InvalidError as error:
+            attempt = Attempt(error=str(error)[:_LONGEST_ERROR])
+        return replace(attempt, took_ms=(time.perf_counter() - began_s) * 1_000)
+
+    async def _post(
+        self, client: "httpx.AsyncClient", webhook: Webhook, delivery: Delivery
+    ) -> Attempt:
+        import httpx  # noqa: PLC0415 - as above
+
+        address = await self.targets.address(webhook.url)
+        try:
+            request = self._request(client, webhook, delivery, address)
+            answer = await client.send(request, stream=True, follow_redirects=False)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return Attempt(error=f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
+        await answer.aclose()  # what it says is not read: it may be endless
+        error_text = "" if answer.is_success else f"answered {answer.status_code}"
+        return Attempt(status_code=answer.status_code, error=error_text)
+
+    def _request(
+        self, client: "httpx.AsyncClient", webhook: Webhook, delivery: Delivery, address: str
+    ) -> "httpx.Request":
+        import httpx  # noqa: PLC0415 - as above
+
+        url = httpx.URL(webhook.url)
+        body = delivery.body.encode()
+        signed = rules.headers(
+            webhook.secret, delivery.event_id, int(self.clock.now().timestamp()), body
+        )
+        return client.build_request(
+            "POST",
+            url.copy_with(host=address),
+            content=body,
+            headers=signed | {"host": url.netloc.decode(), "user-agent": "strategy-engine"},
+            extensions={"sni_hostname": url.host},  # a certificate names no address
+        )
+
+    def _settled(self, delivery: Delivery, attempt: Attempt) -> Delivery:
+        now = self.clock.now()
+        state = attempt.moved(delivery.state, delivery.attempts, rules.MOST_ATTEMPTS)
+        is_open = state is State.PENDING
+        return replace(
+            delivery,
+            state=state,
+            next_at=now + rules.delay(delivery.attempts) if is_open else now,
+            ended_at=None if is_open else now,
+            status_code=attempt.status_code,
+            error=attempt.error,
+            took_ms=attempt.took_ms,
+        )
+
+
+def _waits(error: Exception) -> None:
+    why = str(error) if isinstance(error, DatabaseAwayError) else repr(error)
+    _log.warning("webhooks wait", why=why)
