@@ -31,7 +31,7 @@ class Duration:
         for unit in ("w", "d", "h", "m"):
             if self.seconds and self.seconds % _SECONDS[unit] == 0:
                 return f"{self.seconds / _SECONDS[unit]:.0f}{unit}"
-        return f"{self.seconds:g}s"
+        return f"{self.seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 NONE = Duration()
@@ -52,6 +52,26 @@ def parse(given: Any, field: str) -> Duration:
             field=field,
             value=str(given),
             accepted=ACCEPTED,
+        )
+    return found
+
+
+def parse_time(given: Any, field: str) -> Duration:
+    """Return the duration that was written, by the clock: what it bounds may see no bars at all.
+
+    Raises
+    ------
+    InvalidError
+        If it is none, longer than a year, or told in bars.
+    """
+    found = parse(given, field)
+    if found.bars:
+        raise InvalidError(
+            f"{field} is {given!r}; it goes by the clock, so that bars do not measure it:"
+            " write such as 10s, 30m, 4h or 5d",
+            field=field,
+            value=str(given),
+            accepted="such as 10s, 30m, 4h or 5d",
         )
     return found
 

@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from strategy_engine.core.errors import InvalidError
-from strategy_engine.rollout import durations
+from strategy_engine.rollout import durations, limits
 from strategy_engine.rollout.durations import Duration
 from strategy_engine.rollout.model import DeploymentType, Options
 
@@ -17,6 +17,7 @@ MOST_BESIDE_A_BASELINE = 0.5  # a candidate, its baseline and the stable version
 CANARY_WEIGHTS = (0.05, 0.10, 0.25, 0.50)
 SHADOW_BARS = 20
 MOST_STEPS = 50
+LONGEST_NAME = 40  # what the column takes
 
 
 class Kind(StrEnum):
@@ -34,6 +35,10 @@ class Kind(StrEnum):
     FINISH = "finish"
 
 
+# Steps in which the capital is as a weight has shared it out.
+_SHARED = frozenset({Kind.WEIGHT, Kind.PAUSE, Kind.ANALYSIS, Kind.APPROVAL})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One step of a plan.
@@ -43,7 +48,7 @@ class Step:
     weight : float
         Share of the line's capital that the new version has from here on.
     symbols : tuple of str
-        The instruments that a switch or a handover is about; none: all of them.
+        The instruments that it is about; none: all of them.
     lasts : Duration
         The least that it takes once it is in place.
     min_decisions : int
@@ -64,12 +69,14 @@ class Step:
         """What `current_stage` says of it."""
         if self.kind is Kind.WEIGHT:
             return f"{self.kind}_{self.weight * 100:g}"
-        return "_".join((self.kind.value, *self.symbols))
+        named = "_".join((self.kind.value, *self.symbols))
+        return named if len(named) <= LONGEST_NAME else f"{self.kind}_{len(self.symbols)}_symbols"
 
     @property
     def has_baseline(self) -> bool:
         """Whether a fresh copy of the stable version stands beside it at the same weight."""
-        return self.kind is Kind.WEIGHT and self.weight <= MOST_BESIDE_A_BASELINE
+        is_shared = self.kind in _SHARED and not self.symbols
+        return is_shared and 0 < self.weight <= MOST_BESIDE_A_BASELINE
 
 
 def plan(options: Options, symbols: Sequence[str], *, replaces: bool) -> tuple[Step, ...]:
@@ -85,8 +92,7 @@ def plan(options: Options, symbols: Sequence[str], *, replaces: bool) -> tuple[S
     InvalidError
         If an option makes no sense; it is named.
     """
-    durations.parse(options.keep_warm, "keep_warm")
-    durations.parse(options.progress_deadline, "progress_deadline")
+    _check(options)
     middle = _MIDDLES[options.deployment_type](options, symbols)
     if not replaces:
         return (Step(kind=Kind.DEPLOY),)
@@ -138,19 +144,34 @@ def _canary(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
             field="steps",
             value=len(options.steps),
         )
-    steps: list[Step] = []
+    before: list[Step] = []
+    after: list[Step] = []  # of those written after the whole was given
+    weight = 0.0
     for number, given in enumerate(options.steps):
         step = _given(options, given, f"steps.{number}")
-        weight = max((each.weight for each in steps), default=0.0)
-        if step.kind is Kind.WEIGHT and step.weight <= weight:
-            raise InvalidError(
-                f"steps.{number} gives a share of {step.weight:g}, and one before it gave"
-                f" {weight:g}; weights must rise",
-                field=f"steps.{number}.weight",
-                value=step.weight,
-            )
-        steps.append(step)
-    return (*(each for each in steps if each.weight < FULL), *_switch_all())
+        _check_order(step, weight, f"steps.{number}")
+        weight = max(weight, step.weight)
+        if step.weight == FULL and {"min_time", "min_decisions"} & given.keys():
+            after.append(replace(step, kind=Kind.PAUSE))
+        elif step.weight < FULL:
+            (before if weight < FULL else after).append(replace(step, weight=weight))
+    return (*before, *_switch_all(), *after)
+
+
+def _check_order(step: Step, weight: float, at: str) -> None:
+    if step.kind is Kind.WEIGHT and step.weight <= weight:
+        raise InvalidError(
+            f"{at} gives a share of {step.weight:g}, and one before it gave {weight:g}; weights"
+            " must rise",
+            field=f"{at}.weight",
+            value=step.weight,
+        )
+    if step.kind is Kind.SHADOW and weight > 0:
+        raise InvalidError(
+            f"{at} is a shadow after a share of {weight:g} was given; watch it with a pause",
+            field=f"{at}.shadow",
+            value=weight,
+        )
 
 
 def _rolling(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
@@ -161,6 +182,8 @@ def _rolling(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
             field="max_unavailable",
             value=at_once,
         )
+    if not symbols:
+        return _switch_all()
     steps: list[Step] = []
     for first in range(0, len(symbols), at_once):
         batch = tuple(symbols[first : first + at_once])
@@ -168,9 +191,30 @@ def _rolling(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
         steps += [
             Step(kind=Kind.SWITCH, symbols=batch, weight=weight),
             Step(kind=Kind.HAND_OVER, symbols=batch, weight=weight),
-            _watched(options, Kind.PAUSE, {"weight": weight}),
+            replace(_watched(options, Kind.PAUSE, {"weight": weight}), symbols=batch),
         ]
     return tuple(steps)
+
+
+def _check(options: Options) -> None:
+    """Refuse what no step may look at, but a later rollout would."""
+    durations.parse(options.min_time, "min_time")
+    _count(options.min_decisions, "")
+    durations.parse_time(options.keep_warm, "keep_warm")
+    if durations.parse(options.progress_deadline, "progress_deadline") == durations.NONE:
+        raise InvalidError(
+            "progress_deadline is nothing, and every step takes some time; give it one",
+            field="progress_deadline",
+            value=str(options.progress_deadline),
+            accepted=durations.ACCEPTED,
+        )
+    if options.steps and options.deployment_type is not DeploymentType.CANARY:
+        raise InvalidError(
+            f"steps are a canary's, and deployment_type is {options.deployment_type}",
+            field="steps",
+            value=len(options.steps),
+        )
+    limits.bounds(options)
 
 
 _MIDDLES: dict[DeploymentType, Callable[[Options, Sequence[str]], tuple[Step, ...]]] = {
@@ -198,7 +242,7 @@ def _watched(options: Options, kind: Kind, given: Mapping[str, Any], at: str = "
     weight = given.get("weight", FULL if kind is Kind.PAUSE else 0.0)
     return Step(
         kind=kind,
-        weight=weight,
+        weight=float(weight),
         lasts=durations.parse(lasts, f"{at}min_time"),
         min_decisions=_count(given.get("min_decisions", options.min_decisions), at),
         requires_analysis=bool(given.get("required", options.requires_analysis)),
@@ -208,11 +252,12 @@ def _watched(options: Options, kind: Kind, given: Mapping[str, Any], at: str = "
 def _given(options: Options, given: Mapping[str, Any], at: str) -> Step:
     """Return one of the steps that a request wrote: a weight, pause, analysis, approval, shadow."""
     kinds = [name for name in _ACCEPTED if name in given]
-    unknown = sorted(set(given) - {*kinds, "min_time", "min_decisions"})
+    takes = _TAKES.get(kinds[0], _WATCH) if kinds else _WATCH
+    unknown = sorted(set(given) - {*kinds, *takes})
     if len(kinds) != 1 or unknown:
         raise InvalidError(
             f"{at} is {dict(given)!r}; it must have one of {', '.join(_ACCEPTED)}, and may have"
-            " min_time and min_decisions",
+            f" {' and '.join(takes) or 'nothing'} beside it",
             field=at,
             value=str(dict(given))[:200],
             accepted=list(_ACCEPTED),
@@ -235,7 +280,13 @@ def _weight(options: Options, given: Mapping[str, Any], at: str) -> Step:
 
 def _analysis(options: Options, given: Mapping[str, Any], at: str) -> Step:
     asked = given["analysis"]
-    wanted = dict(asked) if isinstance(asked, Mapping) else {"required": bool(asked)}
+    wanted = dict(asked) if isinstance(asked, Mapping) else {"required": asked}
+    if not isinstance(wanted.get("required", True), bool):
+        raise InvalidError(
+            f"{at}analysis is {asked!r}; it must be true, false, or say required so",
+            field=f"{at}analysis",
+            value=str(asked)[:200],
+        )
     unknown = sorted(set(wanted) - {"required", "min_time", "min_decisions"})
     if unknown:
         raise InvalidError(
@@ -264,7 +315,14 @@ def _shadow(options: Options, given: Mapping[str, Any], at: str) -> Step:
 
 
 def _approval(options: Options, given: Mapping[str, Any], at: str) -> Step:
-    del options, given, at
+    del options
+    if given["approval"] is not True:
+        raise InvalidError(
+            f"{at}approval is {given['approval']!r}; it must be true, or leave the step out",
+            field=f"{at}approval",
+            value=str(given["approval"])[:200],
+            accepted=[True],
+        )
     return Step(kind=Kind.APPROVAL)
 
 
@@ -275,6 +333,10 @@ _ACCEPTED: dict[str, Callable[[Options, Mapping[str, Any], str], Step]] = {
     "approval": _approval,
     "shadow": _shadow,
 }
+
+
+_WATCH = ("min_time", "min_decisions")
+_TAKES = {"pause": ("min_decisions",), "shadow": ("min_decisions",), "approval": ()}
 
 
 def _count(given: Any, at: str) -> int:
