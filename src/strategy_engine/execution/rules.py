@@ -90,14 +90,13 @@ def not_set_up(feed: str, feeds: Collection[str]) -> InvalidError:
     )
 
 
-def limits_of(settings: matching.Settings, config: ExecutionConfig, role: Role) -> Limits:
+def limits_of(settings: matching.Settings, config: ExecutionConfig) -> Limits:
     """Return what the gate holds an execution to."""
     return Limits(
         symbols=frozenset(settings.symbols),
         fee_ppm=settings.rules.fee_ppm,
         max_position_nanos=settings.rules.max_position_nanos,
         daily_loss_limit_nanos=None if config.risk_override else settings.daily_loss_limit_nanos,
-        is_shadow=role is Role.SHADOW,
     )
 
 

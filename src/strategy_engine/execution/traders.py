@@ -16,7 +16,7 @@ from strategy_engine.flags.live import LiveFlags
 from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
-from strategy_engine.venue.model import BarProcessed, Closed, RiskState
+from strategy_engine.venue.model import BarProcessed, Closed, RiskState, Tenure
 from strategy_engine.venue.native import NativeVenue
 from strategy_engine.venue.paper import PaperVenue
 
@@ -27,6 +27,7 @@ class Gate(Protocol):
     epoch: int
     highest_epoch: int
     risk_state: RiskState
+    serves: Tenure
 
 
 class AnyDesk(Protocol):
@@ -165,7 +166,7 @@ class SignalTrader:
             capital_nanos=settings.capital_nanos,
             terms=[each.terms for each in past.series.values()],
             how=settings.rules,
-            limits=rules.limits_of(settings, mine.config, mine.role),
+            limits=rules.limits_of(settings, mine.config),
             epoch=mine.epoch,
         )
         flags = shown.flags_of(mine, self._content, self._flags)
@@ -250,7 +251,7 @@ class NativeTrader:
             terms=[each.terms for each in past.series.values()],
             how=settings.rules,
             conditions=settings.conditions,
-            limits=rules.limits_of(settings, mine.config, mine.role),
+            limits=rules.limits_of(settings, mine.config),
             epoch=mine.epoch,
         )
         self._desk = NativeDesk(venue, past, settings.capital_nanos)

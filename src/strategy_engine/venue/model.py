@@ -23,16 +23,26 @@ class RiskState(StrEnum):
 class Span:
     """The bar closes at which something may open: after the one, and no later than the other.
 
-    Nanoseconds since 1970; None: without end on that side.
+    Nanoseconds since 1970; None: without end on that side. In `gaps`, each after the one and no
+    later than the other too, somebody else served meanwhile.
     """
 
     from_ns: int | None = None
     until_ns: int | None = None
+    gaps: tuple[tuple[int, int], ...] = ()
 
     def holds(self, close_ns: int) -> bool:
         """Say whether a bar that closes then lies in it."""
-        is_begun = self.from_ns is None or close_ns > self.from_ns
-        return is_begun and (self.until_ns is None or close_ns <= self.until_ns)
+        if self.is_before(close_ns) or (self.until_ns is not None and close_ns > self.until_ns):
+            return False
+        return not any(after < close_ns <= last for after, last in self.gaps)
+
+    def is_before(self, close_ns: int) -> bool:
+        """Say whether it begins later than a bar that closes then."""
+        return self.from_ns is not None and close_ns <= self.from_ns
+
+
+NEVER = Span(from_ns=(1 << 63) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +57,9 @@ class Tenure:
         return self.by_symbol.get(symbol, self.others)
 
 
+ALWAYS = Tenure()
+
+
 class DenialCode(StrEnum):
     """Why the gate refused an order. The values are stable: clients and reports read them."""
 
@@ -54,6 +67,7 @@ class DenialCode(StrEnum):
     HALTED = "halted"
     REDUCING = "reducing"
     SHADOW = "shadow"
+    REPLACED = "replaced"
     STALE_EPOCH = "stale_epoch"
     SYMBOL_NOT_ALLOWED = "symbol_not_allowed"
     TOO_FEW_LOTS = "too_few_lots"
@@ -88,15 +102,13 @@ class OrderStatus(StrEnum):
 class Limits:
     """What an execution may never go beyond. Money in billionths of the account currency.
 
-    `daily_loss_limit_nanos` is negative: the day's P&L at which entries stop. A shadow decides on
-    live bars, and none of its orders may go.
+    `daily_loss_limit_nanos` is negative: the day's P&L at which entries stop.
     """
 
     symbols: frozenset[str]
     fee_ppm: int
     max_position_nanos: int | None = None
     daily_loss_limit_nanos: int | None = None
-    is_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +125,8 @@ class GateRequest:
         Change of equity since the feed's day began.
     highest_epoch : int
         The newest epoch of this execution that the node has heard of.
+    serves : Tenure
+        The bar closes whose decisions may open something.
     """
 
     order: Order
@@ -126,6 +140,7 @@ class GateRequest:
     lots_before: int
     free_nanos: int
     day_pnl_nanos: int
+    serves: Tenure = ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

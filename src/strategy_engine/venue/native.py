@@ -3,7 +3,7 @@
 Nothing here decides a price: `matching` does, by the same `Exchange` as in a backtest.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,11 @@ from strategy_engine.matching.ticket import (
     Ticket,
 )
 from strategy_engine.venue import rules
-from strategy_engine.venue.model import GateRequest, Limits, RiskState, TicketRequest
+from strategy_engine.venue.model import ALWAYS, GateRequest, Limits, RiskState, TicketRequest
 from strategy_engine.venue.tape import Tape
 
 DAILY_LOSS = "the day's loss limit is used up"
+REPLACED = "another execution serves the instrument now"
 
 type Given = Iterable[tuple[int, Instruction]]
 
@@ -88,6 +89,7 @@ class NativeVenue:
         self.highest_epoch = epoch
         self.is_running = True
         self.risk_state = RiskState.ACTIVE
+        self.serves = ALWAYS
         self.tape = Tape(execution_id)
         self._exchange = Exchange(capital_nanos, self.terms.values(), how, conditions)
         self._most_entries = how.max_trades_per_day
@@ -163,11 +165,11 @@ class NativeVenue:
             events = self.book.cancel(Cancel(client_order_id=name), now_ns)
             self._hear(_because(events, name, why))
 
-    def cancel_entries(self, now_ns: int, why: str) -> None:
-        """Take back every order that could open a position; exits go on."""
-        for order, leaves in tuple(self._open_orders()):
-            if self._may_open(order, leaves) and self._find(order.client_order_id) is not None:
-                self.cancel(order.client_order_id, now_ns, why)
+    def cancel_entries(
+        self, now_ns: int, why: str, *, symbols: Container[str] | None = None
+    ) -> None:
+        """Take back every order that could open a position, or those of some; exits go on."""
+        self._cancel_entries(tuple(self._open_orders()), now_ns, why, symbols)
 
     def cancel_all(self, now_ns: int, why: str) -> None:
         """Take back every order, and forget what was asked of them."""
@@ -253,6 +255,28 @@ class NativeVenue:
         if limit is not None and self.day_pnl_nanos <= limit:
             self.cancel_entries(now_ns, DAILY_LOSS)
 
+        self._end_tenures(now_ns)
+
+    def _end_tenures(self, now_ns: int) -> None:
+        """Take back entries that work where others serve; what was decided last meets a price."""
+        over = {each for each in self.terms if not self.serves.of(each).holds(now_ns + 1)}
+        if over:
+            working = [(each.ticket, each.leaves) for each in self.book.working]
+            self._cancel_entries(working, now_ns, REPLACED, over)
+
+    def _cancel_entries(
+        self,
+        orders: Iterable[tuple[Ticket, int]],
+        now_ns: int,
+        why: str,
+        symbols: Container[str] | None,
+    ) -> None:
+        for order, leaves in orders:
+            is_meant = symbols is None or order.symbol in symbols
+            is_entry = is_meant and self._may_open(order, leaves)
+            if is_entry and self._find(order.client_order_id) is not None:
+                self.cancel(order.client_order_id, now_ns, why)
+
     def _ask(self, order: Ticket, now_ns: int, *, is_restart: bool) -> None:
         self.tape.count(order.client_order_id)
         asked = self._request(order, now_ns)
@@ -271,7 +295,7 @@ class NativeVenue:
         denial = None
         if found is not None:  # of what does not work the book says so
             asked = self._request(
-                _changed(*found, change, self._filled(change.client_order_id)), now_ns
+                rules.changed(*found, change, self._filled(change.client_order_id)), now_ns
             )
             denial = rules.judge_change(asked)
         if denial is None:
@@ -309,6 +333,7 @@ class NativeVenue:
             lots_before=held + (beside if order.side is Side.BUY else -beside),
             free_nanos=0,  # money is the venue's to judge
             day_pnl_nanos=self.day_pnl_nanos,
+            serves=self.serves,
         )
         return TicketRequest(
             request=request,
@@ -368,12 +393,3 @@ def _because(events: list[OrderEvent], name: str, why: str) -> list[OrderEvent]:
         else each
         for each in events
     ]
-
-
-def _changed(order: Ticket, leaves: int, change: Modify, filled: int) -> Ticket:
-    prices = {
-        name: value
-        for name in ("limit_ticks", "trigger_ticks")
-        if (value := getattr(change, name)) is not None
-    }
-    return replace(order, lots=leaves if change.lots is None else change.lots - filled, **prices)

@@ -3,7 +3,7 @@
 Nothing here decides a price: `matching` does, by the same code as in a backtest.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ from strategy_engine.matching.model import (
 )
 from strategy_engine.venue import rules
 from strategy_engine.venue.model import (
+    ALWAYS,
     Denied,
     GateRequest,
     Happened,
@@ -63,6 +64,7 @@ class PaperVenue:
         self.highest_epoch = epoch
         self.is_running = True
         self.risk_state = RiskState.ACTIVE
+        self.serves = ALWAYS
         self._day = -1
         self._day_start_nanos = capital_nanos
 
@@ -114,10 +116,14 @@ class PaperVenue:
         """Order out of a position, on the engine's own behalf."""
         return self._place(self.account.flatten(symbol, now_ns, Cause.HANDOVER))
 
-    def cancel(self, *, only_entries: bool = False) -> tuple[str, ...]:
-        """Take back orders that wait to fill, and return their ids."""
+    def cancel(
+        self, *, only_entries: bool = False, symbols: Container[str] | None = None
+    ) -> tuple[str, ...]:
+        """Take back orders that wait to fill, of all instruments or some; return their ids."""
         gone: list[str] = []
-        for book in self.account.books.values():
+        for symbol, book in self.account.books.items():
+            if symbols is not None and symbol not in symbols:
+                continue
             keep = [order for order in book.pending if only_entries and not order.opens]
             gone += [order.order_id for order in book.pending if order not in keep]
             book.pending = keep
@@ -165,6 +171,7 @@ class PaperVenue:
             lots_before=lots,
             free_nanos=free,
             day_pnl_nanos=self.day_pnl_nanos,
+            serves=self.serves,
         )
 
     def _order_id(self, order: Order, number: int) -> str:

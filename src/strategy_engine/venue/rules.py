@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from strategy_engine.core import money
 from strategy_engine.matching import rules as matching
 from strategy_engine.matching.model import Cause, Side
-from strategy_engine.matching.ticket import Ticket
+from strategy_engine.matching.ticket import Modify, Ticket
 from strategy_engine.venue.model import (
     Denial,
     DenialCode,
@@ -45,15 +47,29 @@ def _is_running(request: GateRequest) -> Verdict:
         )
     if not request.is_running:
         return _deny(DenialCode.NOT_RUNNING, "the execution is not running; resume or start it")
-    if order.opens and request.risk_state is RiskState.REDUCING:
-        return _deny(DenialCode.REDUCING, "the execution is REDUCING: only exits may go")
     return None
 
 
-def _is_for_real(request: GateRequest) -> Verdict:
-    if not request.limits.is_shadow:
+def _is_its_turn(request: GateRequest) -> Verdict:
+    order = request.order
+    is_exit = not order.opens and request.lots_before
+    span = request.serves.of(order.symbol)
+    if is_exit or order.cause is Cause.HANDOVER or span.holds(order.decided_ns):
         return None
-    return _deny(DenialCode.SHADOW, "the execution is a shadow: it decides, and nothing is traded")
+    if span.is_before(order.decided_ns):
+        return _deny(
+            DenialCode.SHADOW, "the execution is a shadow: it decides, and nothing is traded"
+        )
+    return _deny(
+        DenialCode.REPLACED,
+        f"another execution serves {order.symbol} on this bar; this one may only exit",
+    )
+
+
+def _may_open_at_all(request: GateRequest) -> Verdict:
+    if not request.order.opens or request.risk_state is not RiskState.REDUCING:
+        return None
+    return _deny(DenialCode.REDUCING, "the execution is REDUCING: only exits may go")
 
 
 def _is_current(request: GateRequest) -> Verdict:
@@ -122,7 +138,8 @@ def _has_cash(request: GateRequest) -> Verdict:
 
 CHECKS: tuple[Callable[[GateRequest], Verdict], ...] = (
     _is_running,
-    _is_for_real,
+    _is_its_turn,
+    _may_open_at_all,
     _is_current,
     _is_listed,
     _is_something,
@@ -182,6 +199,16 @@ def price_at_most(ticket: Ticket, mark_ticks: int) -> int:
     return max(mark_ticks, ticket.limit_ticks or 0, ticket.trigger_ticks or 0)
 
 
+def changed(order: Ticket, leaves: int, change: Modify, filled: int) -> Ticket:
+    """Return what is left of a working order, as a change of it would have it."""
+    prices = {
+        name: value
+        for name in ("limit_ticks", "trigger_ticks")
+        if (value := getattr(change, name)) is not None
+    }
+    return replace(order, lots=leaves if change.lots is None else change.lots - filled, **prices)
+
+
 def _has_a_name(asked: TicketRequest) -> Verdict:
     name = asked.request.order.order_id
     if 0 < len(name) <= LONGEST_ORDER_ID and name.isprintable() and not _is_engines(name):
@@ -231,7 +258,8 @@ def _of_any(check: Callable[[GateRequest], Verdict]) -> Callable[[TicketRequest]
 
 CHANGE_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _of_any(_is_running),
-    _of_any(_is_for_real),
+    _of_any(_is_its_turn),
+    _of_any(_may_open_at_all),
     _of_any(_is_current),
     _of_any(_fits_position),
     _of_any(_has_loss_left),
@@ -240,7 +268,8 @@ TICKET_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _has_a_name,
     _has_a_name_of_its_own,
     _of_any(_is_running),
-    _of_any(_is_for_real),
+    _of_any(_is_its_turn),
+    _of_any(_may_open_at_all),
     _of_any(_is_current),
     _of_any(_is_listed),
     _of_any(_is_something),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.execution import rules
-from strategy_engine.execution.model import ExecutionConfig, Role
+from strategy_engine.execution.model import ExecutionConfig
 from strategy_engine.execution.rules import ContractBrokenError
 from strategy_engine.matching.model import BUY, HOLD, PPB, SELL, Action
 from strategy_engine.registry.model import Content
@@ -95,8 +95,8 @@ def test_an_override_lifts_the_daily_loss_limit_and_nothing_else():
     version = content(risk_limits={"daily_loss_limit": -100, "max_position_size": 1_000})
     settings = rules.settings_of(version, ExecutionConfig())
 
-    held = rules.limits_of(settings, ExecutionConfig(), Role.STABLE)
-    lifted = rules.limits_of(settings, ExecutionConfig(risk_override=True), Role.STABLE)
+    held = rules.limits_of(settings, ExecutionConfig())
+    lifted = rules.limits_of(settings, ExecutionConfig(risk_override=True))
 
     assert held.daily_loss_limit_nanos == -100 * 10**9
     assert lifted.daily_loss_limit_nanos is None

@@ -26,8 +26,16 @@ from strategy_engine.matching.ticket import (
     TimeInForce,
 )
 from strategy_engine.venue import rules
-from strategy_engine.venue.model import DenialCode, Limits, OrderStatus, RiskState
-from strategy_engine.venue.native import DAILY_LOSS, NativeVenue
+from strategy_engine.venue.model import (
+    NEVER,
+    DenialCode,
+    Limits,
+    OrderStatus,
+    RiskState,
+    Span,
+    Tenure,
+)
+from strategy_engine.venue.native import DAILY_LOSS, REPLACED, NativeVenue
 from strategy_engine.venue.tape import RESTARTED
 
 SYMBOL = "EUR/USD.SIM"
@@ -123,6 +131,14 @@ def stale(how: NativeVenue) -> None:
     how.highest_epoch = 2
 
 
+def shadowed(how: NativeVenue) -> None:
+    how.serves = Tenure(others=NEVER)
+
+
+def replaced(how: NativeVenue) -> None:
+    how.serves = Tenure(others=Span(until_ns=HOUR_NS - 1))
+
+
 def nothing(_how: NativeVenue) -> None:
     pass
 
@@ -131,7 +147,8 @@ GATES = [
     ("not running", {}, paused, {}, DenialCode.NOT_RUNNING),
     ("halted", {}, halted, {}, DenialCode.HALTED),
     ("reducing", {}, reducing, {}, DenialCode.REDUCING),
-    ("shadow", {"is_shadow": True}, nothing, {}, DenialCode.SHADOW),
+    ("shadow", {}, shadowed, {}, DenialCode.SHADOW),
+    ("replaced", {}, replaced, {}, DenialCode.REPLACED),
     ("stale epoch", {}, stale, {}, DenialCode.STALE_EPOCH),
     ("unlisted", {}, nothing, {"symbol": "GOLD.SIM"}, DenialCode.SYMBOL_NOT_ALLOWED),
     ("nothing", {}, nothing, {"lots": 0}, DenialCode.TOO_FEW_LOTS),
@@ -519,3 +536,42 @@ def test_the_feeds_day_begins_with_the_first_bar_that_opens_in_it() -> None:
     how.tape.tell()
     how.ask([(DAY_NS + HOUR_NS, order("O-3"))], since_ns=DAY_NS, now_ns=DAY_NS + HOUR_NS)
     assert refused(how) == []
+
+
+def test_an_entry_that_works_is_taken_back_when_others_serve_and_an_exit_goes_on() -> None:
+    how = venue()
+    bought(how)
+    exit_ = order("O-exit", OrderType.LIMIT, side=Side.SELL, limit_ticks=120_000, reduce_only=True)
+    ask(how, order("O-more", OrderType.LIMIT, limit_ticks=100_000), exit_, hour=2)
+    bar(how, 2)
+    how.serves = Tenure(others=Span(until_ns=3 * HOUR_NS))
+
+    bar(how, 3)
+
+    gone = [each for each in how.tape.untold if isinstance(each, Cancelled)]
+    assert [(each.client_order_id, each.why) for each in gone] == [("O-more", REPLACED)]
+    assert [each.order_id for each in how.book.working] == ["O-exit"]
+
+
+def test_what_was_decided_on_the_last_bar_of_a_tenure_meets_the_next_price() -> None:
+    how = venue()
+    how.serves = Tenure(others=Span(until_ns=HOUR_NS))
+    ask(how, order(), order("O-rests", OrderType.LIMIT, limit_ticks=100_000))
+
+    bar(how, 1)
+    assert how.book.positions[SYMBOL].lots == 1_000
+    assert [each.order_id for each in how.book.working] == ["O-rests"]
+
+    bar(how, 2)
+    assert how.book.working == ()
+
+
+def test_of_another_instrument_entries_work_on() -> None:
+    how = venue()
+    how.serves = Tenure(others=NEVER, by_symbol={SYMBOL: Span()})
+    ask(how, order(kind=OrderType.LIMIT, limit_ticks=100_000))
+
+    for number in (1, 2, 3):
+        bar(how, number)
+
+    assert [each.order_id for each in how.book.working] == ["O-1"]

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from strategy_engine.core import money
 from strategy_engine.matching.model import Cause, Order, Side, Terms
 from strategy_engine.venue import rules
-from strategy_engine.venue.model import DenialCode, GateRequest, Limits, RiskState
+from strategy_engine.venue.model import (
+    NEVER,
+    DenialCode,
+    GateRequest,
+    Limits,
+    RiskState,
+    Span,
+    Tenure,
+)
 
 EURUSD = Terms(symbol="EUR/USD.SIM", tick_nanos=10_000, lot_nanos=money.NANOS)  # 0.00001, 1 unit
 ENTRY: dict[str, Any] = {
@@ -59,9 +67,14 @@ def test_an_order_within_every_limit_may_go():
         (request(risk_state=RiskState.HALTED), DenialCode.HALTED, "HALTED"),
         (request(risk_state=RiskState.REDUCING), DenialCode.REDUCING, "only exits"),
         (
-            request(limits=Limits(**LIMITS, is_shadow=True)),
+            request(serves=Tenure(others=NEVER)),
             DenialCode.SHADOW,
             "nothing is traded",
+        ),
+        (
+            request({"decided_ns": 8}, serves=Tenure(others=Span(until_ns=7))),
+            DenialCode.REPLACED,
+            "another execution serves EUR/USD.SIM",
         ),
         (request(highest_epoch=2), DenialCode.STALE_EPOCH, "epoch 1 is stale.* 2"),
         (
@@ -122,6 +135,57 @@ def test_no_limit_of_size_or_money_holds_back_an_order_that_only_reduces(pnl, fr
     )
 
     assert rules.judge(exit_) is None
+
+
+@pytest.mark.parametrize(
+    ("decided_ns", "code"),
+    [
+        (3, DenialCode.SHADOW),
+        (4, None),
+        (5, None),
+        (6, DenialCode.REPLACED),
+        (8, DenialCode.REPLACED),
+        (9, None),
+        (10, None),
+        (11, DenialCode.REPLACED),
+    ],
+)
+def test_an_entry_may_go_when_its_bar_closes_in_the_tenure_and_in_none_of_its_gaps(
+    decided_ns, code
+):
+    span = Span(from_ns=3, until_ns=10, gaps=((5, 8),))
+
+    asked = request({"decided_ns": decided_ns}, serves=Tenure(others=span))
+
+    assert code_of(asked) is code
+
+
+def test_an_instruments_own_tenure_counts_and_not_that_of_the_others():
+    serves = Tenure(others=NEVER, by_symbol={"EUR/USD.SIM": Span(from_ns=3)})
+
+    assert code_of(request({"decided_ns": 4}, serves=serves)) is None
+    others = Tenure(others=Span(), by_symbol={"EUR/USD.SIM": NEVER})
+    assert code_of(request({"decided_ns": 4}, serves=others)) is DenialCode.SHADOW
+
+
+@given(
+    held=st.integers(-1_000, 1_000).filter(bool),
+    from_ns=st.none() | st.integers(0, 100),
+    until_ns=st.none() | st.integers(0, 100),
+    decided_ns=st.integers(0, 100),
+)
+def test_an_exit_passes_whoever_serves(held, from_ns, until_ns, decided_ns):
+    side = Side.SELL if held > 0 else Side.BUY
+    exit_ = {"side": side, "lots": abs(held), "opens": False, "decided_ns": decided_ns}
+    serves = Tenure(others=Span(from_ns=from_ns, until_ns=until_ns))
+
+    assert rules.judge(request(exit_, lots_before=held, serves=serves)) is None
+
+
+def test_where_others_serve_an_order_that_reduces_nothing_is_no_exit():
+    nothing_held = request({"opens": False}, lots_before=0, serves=Tenure(others=NEVER))
+
+    assert code_of(nothing_held) is DenialCode.SHADOW
 
 
 def test_the_engines_own_exit_passes_while_the_execution_is_halted_or_stopped():
