@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from strategy_engine.api import doors, examples, openapi, readings
+from strategy_engine.api import doors, example_readings, openapi, readings
 from strategy_engine.api.market import Symbol
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.market.model import Calendar
@@ -36,7 +36,7 @@ def _body(example: str) -> dict[str, Any]:
     "/{symbol:path}/bars",
     summary="Import bars",
     responses=openapi.errors(404, 409, body=True),
-    openapi_extra=_body(examples.BARS_CSV),
+    openapi_extra=_body(example_readings.BARS_CSV),
 )
 async def import_bars(  # noqa: PLR0913 - each is one optional fact of the instrument
     *,
@@ -78,7 +78,7 @@ async def import_bars(  # noqa: PLR0913 - each is one optional fact of the instr
     "/{symbol:path}/quotes",
     summary="Import quotes",
     responses=openapi.errors(404, 409, body=True),
-    openapi_extra=_body(examples.QUOTES_CSV),
+    openapi_extra=_body(example_readings.QUOTES_CSV),
 )
 async def import_quotes(
     *, symbol: Symbol, request: Request, given: doors.Given, replace: Replace = False
@@ -91,7 +91,7 @@ async def import_quotes(
     "/{symbol:path}/trades",
     summary="Import trades",
     responses=openapi.errors(404, 409, body=True),
-    openapi_extra=_body(examples.TRADES_CSV),
+    openapi_extra=_body(example_readings.TRADES_CSV),
 )
 async def import_trades(
     *, symbol: Symbol, request: Request, given: doors.Given, replace: Replace = False

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from strategy_engine.api import doors, examples, exposition, openapi, readings, views
+from strategy_engine.api import doors, example_readings, exposition, openapi, readings, views
 
 router = APIRouter(tags=["monitoring"])
 index_router = APIRouter(tags=["monitoring"], dependencies=[doors.bearer])
@@ -13,7 +13,7 @@ index_router = APIRouter(tags=["monitoring"], dependencies=[doors.bearer])
 _UNAVAILABLE: openapi.Responses = {
     503: {"model": readings.Health, "description": "Control itself cannot serve."}
 }
-_TEXT: dict[str, Any] = {"schema": {"type": "string"}, "example": examples.METRICS_TEXT}
+_TEXT: dict[str, Any] = {"schema": {"type": "string"}, "example": example_readings.METRICS_TEXT}
 _TEXTS: openapi.Responses = {
     200: {"content": {exposition.TEXT: _TEXT, exposition.OPENMETRICS: _TEXT}}
 }

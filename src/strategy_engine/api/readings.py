@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from strategy_engine.api import examples, shapes
+from strategy_engine.api import example_readings, shapes
 
 
 class Started(shapes.Answer):
     """An execution that starts, or runs already; `start_time` is null until it runs."""
 
-    model_config = shapes.example(examples.STARTED)
+    model_config = shapes.example(example_readings.STARTED)
 
     status: Literal["execution_started"]
     execution_id: str
@@ -25,7 +25,7 @@ class Moved(shapes.Answer):
     `execution_id` is the stable role's, null if there was nothing to stop.
     """
 
-    model_config = shapes.example(examples.STOPPED)
+    model_config = shapes.example(example_readings.STOPPED)
 
     status: str
     execution_id: str | None
@@ -56,7 +56,7 @@ class PerformanceMetrics(shapes.Answer):
 class Execution(shapes.Answer):
     """One version at work, or that was. Money in account currency, ratios as fractions."""
 
-    model_config = shapes.example(examples.EXECUTION)
+    model_config = shapes.example(example_readings.EXECUTION)
 
     execution_id: str
     strategy_id: str
@@ -99,7 +99,7 @@ class Interruption(shapes.Answer):
 class WholeExecution(Execution):
     """An execution with its interruptions; `restart_count` is how often its process crashed."""
 
-    model_config = shapes.example(examples.WHOLE_EXECUTION)
+    model_config = shapes.example(example_readings.WHOLE_EXECUTION)
 
     restart_count: int
     interruptions: list[Interruption]
@@ -108,7 +108,7 @@ class WholeExecution(Execution):
 class Executions(shapes.Page):
     """A page of executions, newest first."""
 
-    model_config = shapes.example(examples.EXECUTIONS)
+    model_config = shapes.example(example_readings.EXECUTIONS)
 
     executions: list[Execution]
 
@@ -135,7 +135,7 @@ class Trade(shapes.Answer):
 class Trades(shapes.Page):
     """A page of fills, oldest first."""
 
-    model_config = shapes.example(examples.TRADES)
+    model_config = shapes.example(example_readings.TRADES)
 
     trades: list[Trade]
 
@@ -167,7 +167,7 @@ class Order(shapes.Answer):
 class Orders(shapes.Page):
     """A page of orders, oldest first."""
 
-    model_config = shapes.example(examples.ORDERS)
+    model_config = shapes.example(example_readings.ORDERS)
 
     orders: list[Order]
 
@@ -183,7 +183,7 @@ class EquityPoint(shapes.Answer):
 class Equity(shapes.Answer):
     """An equity curve, oldest first."""
 
-    model_config = shapes.example(examples.EQUITY)
+    model_config = shapes.example(example_readings.EQUITY)
 
     execution_id: str
     equity: list[EquityPoint]
@@ -209,7 +209,7 @@ class MetricsHistory(shapes.Answer):
     `10s` are the snapshots themselves, whatever their interval is set to.
     """
 
-    model_config = shapes.example(examples.METRICS_HISTORY)
+    model_config = shapes.example(example_readings.METRICS_HISTORY)
 
     execution_id: str
     resolution: Literal["10s", "1m", "1h"]
@@ -241,7 +241,7 @@ class Instruments(shapes.Answer):
     `native_class` is the class that NautilusTrader's catalogue gives it, if it is from one.
     """
 
-    model_config = shapes.example(examples.INSTRUMENTS)
+    model_config = shapes.example(example_readings.INSTRUMENTS)
 
     instruments: list[Instrument]
     count: int
@@ -262,7 +262,7 @@ class Bar(shapes.Answer):
 class Bars(shapes.Answer):
     """Bars of one instrument, oldest first."""
 
-    model_config = shapes.example(examples.BARS)
+    model_config = shapes.example(example_readings.BARS)
 
     symbol: str
     timeframe: str
@@ -283,7 +283,7 @@ class Quote(shapes.Answer):
 class Quotes(shapes.Answer):
     """Quotes of one instrument, oldest first."""
 
-    model_config = shapes.example(examples.QUOTES)
+    model_config = shapes.example(example_readings.QUOTES)
 
     symbol: str
     quotes: list[Quote]
@@ -301,7 +301,7 @@ class MarketTrade(shapes.Answer):
 class MarketTrades(shapes.Answer):
     """Trades of one instrument on its market, oldest first."""
 
-    model_config = shapes.example(examples.MARKET_TRADES)
+    model_config = shapes.example(example_readings.MARKET_TRADES)
 
     symbol: str
     trades: list[MarketTrade]
@@ -311,7 +311,7 @@ class MarketTrades(shapes.Answer):
 class Imported(shapes.Answer):
     """What an import stored; `lines` are its report: the verdict, warnings, and what to know."""
 
-    model_config = shapes.example(examples.IMPORTED)
+    model_config = shapes.example(example_readings.IMPORTED)
 
     symbol: str
     what: str
@@ -333,7 +333,7 @@ class Part(shapes.Answer):
 class Health(shapes.Answer):
     """How the engine is, and what it has done. The counters survive restarts."""
 
-    model_config = shapes.example(examples.HEALTH)
+    model_config = shapes.example(example_readings.HEALTH)
 
     status: Literal["healthy", "degraded", "unavailable"]
     strategies_deployed: int
@@ -349,7 +349,7 @@ class Health(shapes.Answer):
 class Metrics(shapes.Answer):
     """Counters and rates; `success_rate` is completed deployments over ended ones."""
 
-    model_config = shapes.example(examples.METRICS)
+    model_config = shapes.example(example_readings.METRICS)
 
     deployments_per_hour: shapes.Number
     pipelines_per_hour: shapes.Number
@@ -366,7 +366,7 @@ class Metrics(shapes.Answer):
 class Index(shapes.Answer):
     """Where to go from here."""
 
-    model_config = shapes.example(examples.INDEX)
+    model_config = shapes.example(example_readings.INDEX)
 
     name: str
     version: str

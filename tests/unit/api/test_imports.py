@@ -8,7 +8,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from strategy_engine.api import edges, examples
+from strategy_engine.api import edges, example_readings
 
 QUOTES = """ts_utc,bid,ask,bid_size,ask_size
 2024-01-01T00:00:00Z,1.1,1.2,5,6
@@ -135,5 +135,7 @@ async def test_the_examples_are_accepted(client: httpx.AsyncClient, example: str
     what = example.partition("_")[0].lower()
     params: dict[str, Any] = {"timeframe": "1h", "tick_size": "0.01"} if what == "bars" else {}
     symbol = "/instruments/NEW.SIM" if what == "bars" else PAIR
-    told = await client.post(f"{symbol}/{what}", content=getattr(examples, example), params=params)
+    told = await client.post(
+        f"{symbol}/{what}", content=getattr(example_readings, example), params=params
+    )
     assert told.status_code == 200, told.text
