@@ -170,6 +170,8 @@ class Progress:
         The steps that a person has approved.
     switched : tuple of int
         The switches that were made.
+    skipped : tuple of int
+        The steps that a person left out.
     warm_until : datetime or None
         Until when the replaced version stays ready, after the rollout's end.
     message : str
@@ -189,6 +191,7 @@ class Progress:
     waived_by: str = ""
     approved: tuple[int, ...] = ()
     switched: tuple[int, ...] = ()
+    skipped: tuple[int, ...] = ()
     warm_until: datetime | None = None
     message: str = ""
     undo: Undo | None = None
