@@ -17,6 +17,7 @@ from strategy_engine.execution.bus import NodeBus
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
+from strategy_engine.execution.transcript_upkeep import TranscriptUpkeep
 from strategy_engine.flags.live import LiveFlags
 from strategy_engine.infra import audit, database, lease, logs, presence, wakeup
 from strategy_engine.infra.outages import DatabaseAwayError
@@ -114,6 +115,7 @@ class Node:
             _warm(self._zygotes),
             self._wake.listen(self._settings.server),
             _while_held(Upkeep(self._kept, self._clock).run()),
+            _while_held(TranscriptUpkeep(self._opened, self._kept, self._clock).run()),
             _while_held(self._bus.run()),
             self._flags.run(),
         )

@@ -10,6 +10,7 @@ from strategy_engine.execution import history as histories
 from strategy_engine.execution import rules
 from strategy_engine.execution.history import Series
 from strategy_engine.execution.rules import ContractBrokenError
+from strategy_engine.execution.transcript import Transcript
 from strategy_engine.matching.model import Terms
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
@@ -21,6 +22,17 @@ WARM_UP_S = 30.0
 type Happening = (
     messages.NativeBar | messages.NativeQuote | messages.NativeTrade | messages.OrderEvents
 )
+
+
+_ANSWERS: dict[type, type[messages.FromChild]] = {
+    messages.WarmUp: messages.WarmedUp,
+    messages.Bar: messages.Decided,
+    messages.NativeWarmUp: messages.NativeActed,
+    messages.NativeBar: messages.NativeActed,
+    messages.NativeQuote: messages.NativeActed,
+    messages.NativeTrade: messages.NativeActed,
+    messages.OrderEvents: messages.NativeActed,
+}
 
 
 class StrategyFailedError(EngineError):
@@ -68,6 +80,7 @@ class Conversation:
 
     def __init__(self, process: Process, *, decision_timeout_s: float) -> None:
         self.process = process
+        self.transcript: Transcript | None = None  # where what follows is kept, if it is
         self._timeout_s = decision_timeout_s
 
     async def load(
@@ -132,10 +145,22 @@ class Conversation:
         """Let a native strategy end by its own hook."""
         return await self._ask(messages.Stop(), messages.NativeStopped, self._timeout_s)
 
+    async def repeat(self, asked: bytes) -> messages.FromChild:
+        """Ask what another process of the version was asked; return what this one answers."""
+        message = messages.decode_for_child(asked)
+        is_warm_up = isinstance(message, messages.WarmUp | messages.NativeWarmUp)
+        timeout_s = WARM_UP_S if is_warm_up else self._timeout_s
+        return _expect(await self.process.request(asked, timeout_s), _ANSWERS[type(message)])
+
     async def _ask[M: messages.FromChild](
         self, message: messages.ToChild, expected: type[M], timeout_s: float
     ) -> M:
-        return _expect(await self.process.request(messages.encode(message), timeout_s), expected)
+        asked = messages.encode(message)
+        answered = await self.process.request(asked, timeout_s)
+        answer = _expect(answered, expected)
+        if self.transcript is not None:
+            self.transcript.hear(message, answer, (asked, answered))
+        return answer
 
 
 def _expect[M: messages.FromChild](body: bytes, expected: type[M]) -> M:

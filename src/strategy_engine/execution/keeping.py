@@ -1,10 +1,12 @@
 """One execution's way into the ledger, what is waited for or only queued; and out of it again."""
 
 import asyncio
+from dataclasses import replace
 
 from strategy_engine.execution.tally import Kept
+from strategy_engine.execution.transcript import Transcript
 from strategy_engine.venue.ledger import Ledger
-from strategy_engine.venue.model import Entry
+from strategy_engine.venue.model import BarProcessed, Entry
 from strategy_engine.venue.service import Records
 
 _UNKEPT_BARS = 512  # how far an execution may run ahead of the ledger's disk
@@ -16,17 +18,18 @@ class Keeping:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._last: asyncio.Future[None] | None = None
+        self.transcript: Transcript | None = None  # what goes with the bars that it is of
 
     async def keep(self, entry: Entry) -> None:
         """Wait until an entry is on the disk."""
-        self._last = self._ledger.append(entry)
+        self._last = self._ledger.append(self._with_turns(entry))
         await self._last
 
     async def post(self, entry: Entry) -> None:
         """Queue an entry without waiting for the disk, unless it is far behind or has failed."""
         if self._last is not None and self._last.done():
             self._last.result()
-        self._last = self._ledger.post(entry)
+        self._last = self._ledger.post(self._with_turns(entry))
         if self._ledger.waiting > _UNKEPT_BARS:
             await self._last
 
@@ -34,6 +37,12 @@ class Keeping:
         """Wait until everything queued is on the disk."""
         if self._last is not None:
             await self._last
+
+    def _with_turns(self, entry: Entry) -> Entry:
+        if self.transcript is None or not isinstance(entry, BarProcessed):
+            return entry
+        turns = self.transcript.take()
+        return replace(entry, transcript=turns) if turns else entry
 
 
 async def kept(records: Records, execution_id: str) -> Kept | None:

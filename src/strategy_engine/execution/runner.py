@@ -7,7 +7,7 @@ from enum import Enum, auto
 from strategy_engine.core import money
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution import faults, keeping, rules, sources, traders
+from strategy_engine.execution import faults, keeping, rules, sources, traders, transcript
 from strategy_engine.execution import history as histories
 from strategy_engine.execution import ticks as histories_of_ticks
 from strategy_engine.execution.conversation import (
@@ -252,6 +252,8 @@ class Runner:
         lookback = await trader.load(talk, source.series, source.ticks)
         past = histories.begin(source.series, source.config, lookback, source.ticks)
         await self._open(mine, trader, past)
+        talk.transcript = await transcript.begin(self._tools.records, mine)
+        self._keeping.transcript = talk.transcript
         self._seen = trader.desk.tally.known
         await trader.warm_up()
         if not await self._report_ready(mine, process.report, trader.desk.tally):

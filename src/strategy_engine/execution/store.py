@@ -62,6 +62,7 @@ TABLE = sa.Table(
     sa.Index("ix_executions_strategy", "strategy_id", "status"),
 )
 
+_MOST_NAMES = 500  # in one statement
 _UNENDED = [status.value for status in UNENDED]
 _OBSERVE = sa.update(TABLE).where(
     TABLE.c.execution_id == sa.bindparam("b_execution_id"),
@@ -168,6 +169,22 @@ async def unended_in_line(
         .order_by(TABLE.c.created_at)
     )
     return [(_execution(row), row.version) for row in rows]
+
+
+async def ended_before(
+    connection: AsyncConnection, execution_ids: Iterable[str], before: datetime
+) -> list[str]:
+    """Return which of some executions ended before a time."""
+    wanted, found = list(execution_ids), list[str]()
+    for part in (wanted[at : at + _MOST_NAMES] for at in range(0, len(wanted), _MOST_NAMES)):
+        found += await connection.scalars(
+            sa.select(TABLE.c.execution_id).where(
+                TABLE.c.execution_id.in_(part),
+                TABLE.c.status.not_in(_UNENDED),
+                TABLE.c.end_time < before,
+            )
+        )
+    return found
 
 
 async def unended_for(connection: AsyncConnection, node_id: str) -> list[Execution]:

@@ -1,7 +1,5 @@
 """What was said with strategies' processes: the SQL that reads it, and forgets it in time."""
 
-from collections.abc import Collection
-
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -44,12 +42,9 @@ async def execution_ids(connection: AsyncConnection) -> list[str]:
     return list(await connection.scalars(found))
 
 
-async def forget(connection: AsyncConnection, execution_ids: Collection[str], *, limit: int) -> int:
-    """Delete the oldest turns of the first of these executions that has any; return how many."""
-    for execution_id in sorted(execution_ids):
-        mine = _ROWS.execution_id == execution_id
-        oldest = sa.select(_ROWS.no).where(mine).order_by(_ROWS.no).limit(limit)
-        done = await connection.execute(sa.delete(TRANSCRIPTS).where(mine, _ROWS.no.in_(oldest)))
-        if done.rowcount:
-            return int(done.rowcount)
-    return 0
+async def forget(connection: AsyncConnection, execution_id: str, *, limit: int) -> int:
+    """Delete an execution's oldest turns; return how many those were."""
+    mine = _ROWS.execution_id == execution_id
+    oldest = sa.select(_ROWS.no).where(mine).order_by(_ROWS.no).limit(limit)
+    done = await connection.execute(sa.delete(TRANSCRIPTS).where(mine, _ROWS.no.in_(oldest)))
+    return int(done.rowcount)
