@@ -15,8 +15,7 @@ from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra.bus.broker import BusSettings
-from strategy_engine.infra.webhooks.model import Delivery, Webhook
-from strategy_engine.infra.webhooks.model import State as DeliveryState
+from strategy_engine.infra.webhooks.service import Webhooks
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
 from strategy_engine.performance.rollups import Resolution, Span
@@ -212,33 +211,6 @@ class Keys(Protocol):
 
     async def list(self) -> list[Key]:
         """Return every key there ever was, without secrets."""
-        ...
-
-
-class Webhooks(Protocol):
-    """Where events are sent."""
-
-    async def create(self, url: str, topics: Sequence[str], *, actor: str) -> Webhook:
-        """Make a webhook; its secret is shown once."""
-        ...
-
-    async def list(self) -> list[Webhook]:
-        """Return those that are not removed, oldest first."""
-        ...
-
-    async def remove(self, webhook_id: str, *, actor: str) -> Webhook:
-        """Send a webhook nothing any more."""
-        ...
-
-    async def deliveries(
-        self,
-        webhook_id: str,
-        *,
-        state: DeliveryState | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> tuple[Sequence[Delivery], int]:
-        """Return what was sent to a webhook, newest first, and how much there is in all."""
         ...
 
 
