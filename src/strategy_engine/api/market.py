@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from strategy_engine.api import doors, openapi, readings, views
 from strategy_engine.api.services import Catalogue
 from strategy_engine.core.errors import NotFoundError
-from strategy_engine.market.model import Timeframe
+from strategy_engine.market.model import Quotes, Timeframe, Trades
 
 router = APIRouter(prefix="/instruments", tags=["market"], dependencies=[doors.bearer])
 
@@ -77,9 +77,7 @@ async def quotes(
     """Return the last quotes known in [start, end), oldest first."""
     span = doors.nanos(start), doors.nanos(end)
     found = await asyncio.to_thread(given.catalogue.quotes, symbol, *span)
-    if found is None:
-        raise _none(symbol, "quotes")
-    return views.quotes(symbol, found.slice(max(0, len(found) - limit)))
+    return views.quotes(symbol, _last(symbol, "quotes", found, limit))
 
 
 @router.get("/{symbol:path}/trades", summary="Read trades", responses=openapi.errors(404, 422))
@@ -94,15 +92,15 @@ async def trades(
     """Return the last trades of the market known in [start, end), oldest first."""
     span = doors.nanos(start), doors.nanos(end)
     found = await asyncio.to_thread(given.catalogue.trades, symbol, *span)
+    return views.market_trades(symbol, _last(symbol, "trades", found, limit))
+
+
+def _last[T: (Quotes, Trades)](symbol: str, what: str, found: T | None, limit: int) -> T:
     if found is None:
-        raise _none(symbol, "trades")
-    return views.market_trades(symbol, found.slice(max(0, len(found) - limit)))
-
-
-def _none(symbol: str, what: str) -> NotFoundError:
-    return NotFoundError(
-        f"there are no {what} of {symbol}; import a file of them", field="symbol", value=symbol
-    )
+        raise NotFoundError(
+            f"there are no {what} of {symbol}; import a file of them", field="symbol", value=symbol
+        )
+    return found.slice(max(0, len(found) - limit))
 
 
 def _instruments(catalogue: Catalogue) -> list[readings.Instrument]:
