@@ -48,36 +48,45 @@ def executions(
     return console.print(views.executions(answer["executions"]))
 
 
+_Capital = Annotated[
+    float | None,
+    typer.Option(
+        callback=options.finite, help="Paper money to trade with.", show_default="100,000"
+    ),
+]
+_Size = Annotated[
+    float | None,
+    typer.Option(callback=options.finite, help="Share of the equity a position takes."),
+]
+_Entries = Annotated[int | None, typer.Option(help="New entries a day.")]
+_Symbols = Annotated[
+    list[str] | None, typer.Option("--symbol", help="What to trade; repeat for more.")
+]
+_Timeframe = Annotated[str | None, typer.Option(help="Length of a bar, such as 1h.")]
+_Feed = Annotated[
+    str | None,
+    typer.Option(
+        help="Where bars come from: replay, or bus (see docs/bus.md).", show_default="replay"
+    ),
+]
+_Speed = Annotated[
+    float | None,
+    typer.Option(
+        callback=options.finite, help="Bars a second of the replay feed; 0 for all it can."
+    ),
+]
+
+
 def start(
     strategy_id: _Strategy,
     *,
-    capital: Annotated[
-        float | None,
-        typer.Option(
-            callback=options.finite, help="Paper money to trade with.", show_default="100,000"
-        ),
-    ] = None,
-    position_size: Annotated[
-        float | None,
-        typer.Option(callback=options.finite, help="Share of the equity a position takes."),
-    ] = None,
-    max_trades_per_day: Annotated[int | None, typer.Option(help="New entries a day.")] = None,
-    symbol: Annotated[
-        list[str] | None, typer.Option("--symbol", help="What to trade; repeat for more.")
-    ] = None,
-    timeframe: Annotated[str | None, typer.Option(help="Length of a bar, such as 1h.")] = None,
-    feed: Annotated[
-        str | None,
-        typer.Option(
-            help="Where bars come from: replay, or bus (see docs/bus.md).", show_default="replay"
-        ),
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(
-            callback=options.finite, help="Bars a second of the replay feed; 0 for all it can."
-        ),
-    ] = None,
+    capital: _Capital = None,
+    position_size: _Size = None,
+    max_trades_per_day: _Entries = None,
+    symbol: _Symbols = None,
+    timeframe: _Timeframe = None,
+    feed: _Feed = None,
+    speed: _Speed = None,
     url: options.Url = options.DEFAULT_URL,
     as_json: options.AsJson = False,
 ) -> None:
