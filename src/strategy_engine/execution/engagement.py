@@ -94,13 +94,13 @@ def switch_point(switch: Switch, parties: Sequence[Party]) -> int:
     """
     named = {*switch.gives, *switch.takes}
     involved = [each for each in parties if each.row.execution_id in named]
-    bounds = [each.place_ns for each in involved]
-    for each in involved:
-        for span in _spans(each.serves, switch.symbols):
-            bounds += [
-                ns for ns in (span.from_ns, span.until_ns) if ns is not None and span != NEVER
-            ]
-    return max(bounds, default=BEFORE_ALL_NS)
+    earlier = [
+        bound
+        for each in involved
+        for span in _spans(each.serves, switch.symbols)
+        for bound in _bounds(span)
+    ]
+    return max((*earlier, *(each.place_ns for each in involved)), default=BEFORE_ALL_NS)
 
 
 def switched(switch: Switch, party: Party, at_ns: int) -> Change:
@@ -129,6 +129,13 @@ def _begun(span: Span, party: Party, at_ns: int) -> Span:
         return Span(from_ns=at_ns)
     gaps = (*span.gaps, (span.until_ns, at_ns))  # it has still to serve what is before them
     return replace(span, until_ns=None, gaps=tuple(each for each in gaps if each[0] < each[1]))
+
+
+def _bounds(span: Span) -> list[int]:
+    if span == NEVER:
+        return []
+    given = (span.from_ns, span.until_ns, *(last for _, last in span.gaps))
+    return [each for each in given if each is not None]
 
 
 def _each(tenure: Tenure, symbols: Iterable[str] | None, change: Callable[[Span], Span]) -> Tenure:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategy_engine.execution import engagement
@@ -175,10 +175,12 @@ STEPS = st.lists(
             st.booleans(),
         ),
     ),
-    max_size=30,
+    min_size=12,
+    max_size=40,
 )
 
 
+@settings(max_examples=400)
 @given(STEPS)
 def test_every_bar_close_is_served_by_exactly_one_whatever_switches_and_crashes(steps):
     line = Line(NAMES)
