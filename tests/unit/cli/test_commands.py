@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from strategy_engine.api import examples
+from strategy_engine.api import example_readings, examples
 from strategy_engine.cli import edge, main
 from strategy_engine.core.errors import EngineError
 
@@ -199,12 +199,12 @@ def test_a_deployment_that_waits_for_approval_says_once_how_to_give_it(
 
 def test_deploy_can_start_what_it_deployed(run: Any, fake: Any, source: str) -> None:
     prepare_deployment(fake, completed())
-    fake.answers_to(START, examples.STARTED)
+    fake.answers_to(START, example_readings.STARTED)
 
     told = run("deploy", source, "--start")
 
     assert told.exit_code == 0
-    assert f"execution started: {examples.STARTED['execution_id']}" in told.stdout
+    assert f"execution started: {example_readings.STARTED['execution_id']}" in told.stdout
 
 
 def test_a_failed_deployment_is_not_started(run: Any, fake: Any, source: str) -> None:
@@ -265,13 +265,23 @@ def test_a_file_that_is_no_utf_8_is_refused(run: Any, tmp_path: Path) -> None:
 ROWS: list[tuple[list[str], str, dict[str, Any], str]] = [
     (["status", PIPELINE], FOLLOW, examples.DEPLOYMENT_STATUS, "syntax_check"),
     (["strategies"], "GET /strategies", examples.STRATEGIES, STRATEGY),
-    (["executions"], "GET /executions", examples.EXECUTIONS, "+127.50"),
+    (["executions"], "GET /executions", example_readings.EXECUTIONS, "+127.50"),
     (["approve", PIPELINE], f"POST /deployments/{PIPELINE}/approve", examples.ANSWERED, "approved"),
     (["reject", PIPELINE], f"POST /deployments/{PIPELINE}/reject", examples.ANSWERED, "rejected"),
-    (["start", STRATEGY], START, examples.STARTED, "execution started: exec_"),
-    (["stop", STRATEGY], f"POST /strategies/{STRATEGY}/stop", examples.STOPPED, "125.5 minutes"),
-    (["pause", STRATEGY], f"POST /strategies/{STRATEGY}/pause", examples.STOPPED, "exec_"),
-    (["resume", STRATEGY], f"POST /strategies/{STRATEGY}/resume", examples.STOPPED, "exec_"),
+    (["start", STRATEGY], START, example_readings.STARTED, "execution started: exec_"),
+    (
+        ["stop", STRATEGY],
+        f"POST /strategies/{STRATEGY}/stop",
+        example_readings.STOPPED,
+        "125.5 minutes",
+    ),
+    (["pause", STRATEGY], f"POST /strategies/{STRATEGY}/pause", example_readings.STOPPED, "exec_"),
+    (
+        ["resume", STRATEGY],
+        f"POST /strategies/{STRATEGY}/resume",
+        example_readings.STOPPED,
+        "exec_",
+    ),
 ]
 
 
@@ -322,7 +332,7 @@ def test_without_an_engine_a_command_says_how_to_start_one(run: Any, words: list
 
 
 def test_status_shows_health_and_the_latest_deployments(run: Any, fake: Any) -> None:
-    fake.answers_to("GET /health", examples.HEALTH)
+    fake.answers_to("GET /health", example_readings.HEALTH)
     fake.answers_to("GET /deployments", examples.DEPLOYMENTS)
 
     told = run("status")
@@ -332,18 +342,18 @@ def test_status_shows_health_and_the_latest_deployments(run: Any, fake: Any) -> 
 
 
 def test_status_as_json_is_one_object(run: Any, fake: Any) -> None:
-    fake.answers_to("GET /health", examples.HEALTH)
+    fake.answers_to("GET /health", example_readings.HEALTH)
     fake.answers_to("GET /deployments", examples.DEPLOYMENTS)
 
     answer = json.loads(run("status", "--json").stdout)
 
-    assert answer == {"health": examples.HEALTH, **examples.DEPLOYMENTS}
+    assert answer == {"health": example_readings.HEALTH, **examples.DEPLOYMENTS}
 
 
 def test_an_execution_is_shown_with_its_trades(run: Any, fake: Any) -> None:
-    execution_id = examples.EXECUTION["execution_id"]
-    fake.answers_to(f"GET /executions/{execution_id}", examples.EXECUTION)
-    fake.answers_to(f"GET /executions/{execution_id}/trades", examples.TRADES)
+    execution_id = example_readings.EXECUTION["execution_id"]
+    fake.answers_to(f"GET /executions/{execution_id}", example_readings.EXECUTION)
+    fake.answers_to(f"GET /executions/{execution_id}/trades", example_readings.TRADES)
 
     told = run("executions", execution_id)
 
@@ -355,7 +365,7 @@ def test_an_execution_is_shown_with_its_trades(run: Any, fake: Any) -> None:
     ("words", "route", "empty", "hint"),
     [
         ("strategies", "GET /strategies", examples.STRATEGIES, "strategy-engine deploy FILE"),
-        ("executions", "GET /executions", examples.EXECUTIONS, "strategy-engine start"),
+        ("executions", "GET /executions", example_readings.EXECUTIONS, "strategy-engine start"),
     ],
 )
 def test_an_empty_list_says_what_to_do(
@@ -367,7 +377,7 @@ def test_an_empty_list_says_what_to_do(
 
 
 def test_start_sends_only_the_settings_that_were_given(run: Any, fake: Any) -> None:
-    fake.answers_to(START, examples.STARTED)
+    fake.answers_to(START, example_readings.STARTED)
 
     run(
         "start",
@@ -422,14 +432,19 @@ def test_a_number_that_json_cannot_carry_is_asked_wrongly(
 
 
 def test_a_stop_of_what_did_not_run_says_so(run: Any, fake: Any) -> None:
-    answer = {**examples.STOPPED, "execution_id": None, "executions": [], "duration_minutes": 0.0}
+    answer = {
+        **example_readings.STOPPED,
+        "execution_id": None,
+        "executions": [],
+        "duration_minutes": 0.0,
+    }
     fake.answers_to(f"POST /strategies/{STRATEGY}/stop", answer)
 
     assert run("stop", STRATEGY).stdout == "execution stopped: no execution\n"
 
 
 def test_a_stop_that_is_not_confirmed_yet_says_so(run: Any, fake: Any) -> None:
-    answer = {**examples.STOPPED, "message": "the node has not confirmed it yet"}
+    answer = {**example_readings.STOPPED, "message": "the node has not confirmed it yet"}
     fake.answers_to(f"POST /strategies/{STRATEGY}/stop", answer)
 
     assert "not confirmed" in run("stop", STRATEGY).stdout
@@ -438,7 +453,7 @@ def test_a_stop_that_is_not_confirmed_yet_says_so(run: Any, fake: Any) -> None:
 def test_the_key_of_the_environment_is_sent(
     run: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake.answers_to("GET /executions", examples.EXECUTIONS)
+    fake.answers_to("GET /executions", example_readings.EXECUTIONS)
     monkeypatch.setenv("STRATEGY_API_KEY", "0123456789abcdef")
 
     run("executions")

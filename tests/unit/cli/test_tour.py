@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from strategy_engine.api import examples
+from strategy_engine.api import example_readings, examples
 from strategy_engine.cli import tour
 from strategy_engine.client.service import Client
 from strategy_engine.core.errors import EngineError, UnavailableError
 
 STRATEGY = examples.CREATED["strategy_id"]
-EXECUTION = examples.STARTED["execution_id"]
+EXECUTION = example_readings.STARTED["execution_id"]
 PASSED = {"passed": True, "duration_ms": 5.0, "verdict": "passed", "message": "", "findings": []}
 FOLLOW = f"GET /deployments/{examples.ACCEPTED['pipeline_id']}/status"
 TRADES = f"GET /executions/{EXECUTION}/trades"
@@ -33,11 +33,11 @@ class Alive:
 
 
 def execution(**given: Any) -> dict[str, Any]:
-    return {**examples.EXECUTION, **given}
+    return {**example_readings.EXECUTION, **given}
 
 
 def fill(number: int, **given: Any) -> dict[str, Any]:
-    return {**examples.TRADES["trades"][0], "trade_id": f"{EXECUTION}-{number}", **given}
+    return {**example_readings.TRADES["trades"][0], "trade_id": f"{EXECUTION}-{number}", **given}
 
 
 def deployed(**given: Any) -> dict[str, Any]:
@@ -47,13 +47,15 @@ def deployed(**given: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def prepared(fake: Any) -> Any:
-    fake.answers_to("GET /health", {**examples.HEALTH, "status": "degraded"}, examples.HEALTH)
+    fake.answers_to(
+        "GET /health", {**example_readings.HEALTH, "status": "degraded"}, example_readings.HEALTH
+    )
     fake.answers_to("POST /strategies", examples.CREATED, status=201)
     fake.answers_to(f"POST /strategies/{STRATEGY}/deploy", examples.ACCEPTED, status=202)
     fake.answers_to(FOLLOW, deployed())
-    fake.answers_to(f"POST /strategies/{STRATEGY}/start", examples.STARTED)
-    fake.answers_to(f"POST /strategies/{STRATEGY}/stop", examples.STOPPED)
-    note = {**examples.INSTRUMENTS["instruments"][0], "note": "One good year is luck."}
+    fake.answers_to(f"POST /strategies/{STRATEGY}/start", example_readings.STARTED)
+    fake.answers_to(f"POST /strategies/{STRATEGY}/stop", example_readings.STOPPED)
+    note = {**example_readings.INSTRUMENTS["instruments"][0], "note": "One good year is luck."}
     fake.answers_to("GET /instruments", {"instruments": [note], "count": 1})
     fake.answers_to(
         f"GET /executions/{EXECUTION}",
@@ -63,7 +65,7 @@ def prepared(fake: Any) -> Any:
         execution(trade_count=4, status="stopped", pnl=-4.2, end_reason="stopped"),
     )
     pages = [[fill(1), fill(2, side="SELL", pnl=2.5, closes_round_trip=True)], [], [fill(3)], []]
-    fake.answers_to(TRADES, *({**examples.TRADES, "trades": page} for page in pages))
+    fake.answers_to(TRADES, *({**example_readings.TRADES, "trades": page} for page in pages))
     return fake
 
 

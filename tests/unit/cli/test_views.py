@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from strategy_engine.api import examples
+from strategy_engine.api import example_readings, examples
 from strategy_engine.cli import board, views
 
 
@@ -65,7 +65,7 @@ def test_neither_markup_nor_escape_codes_of_a_strategy_reach_the_terminal() -> N
 
 
 def test_a_fill_shows_what_it_realised_only_where_it_closed_something() -> None:
-    opening: Any = {**examples.TRADES["trades"][0], "closes_round_trip": False, "pnl": 0.0}
+    opening: Any = {**example_readings.TRADES["trades"][0], "closes_round_trip": False, "pnl": 0.0}
     closing: Any = {**opening, "closes_round_trip": True, "pnl": -3.25, "cause": "stop_loss"}
 
     assert "P&L" not in shown(views.trade(opening))
@@ -156,7 +156,7 @@ def test_health_names_only_the_parts_that_are_not_well() -> None:
         {"name": "database", "status": "healthy", "reason": ""},
         {"name": "node", "status": "degraded", "reason": "no sign of life for 7 s"},
     ]
-    told = shown(views.health({**examples.HEALTH, "parts": parts}, "http://x"))  # type: ignore[typeddict-item]
+    told = shown(views.health({**example_readings.HEALTH, "parts": parts}, "http://x"))  # type: ignore[typeddict-item]
 
     assert "no sign of life for 7 s" in told
     assert "database" not in told
