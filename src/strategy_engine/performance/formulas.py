@@ -36,6 +36,62 @@ def simple_returns(values: Floats, *, start: float) -> Floats:
     return returns[: ruined[0] + 1] if ruined.size else returns
 
 
+def carried(
+    worth: float, scale: float | None, *, made: float, equity: float
+) -> tuple[float, float | None]:
+    """Carry what a first capital would have become over one bar of an account with flows.
+
+    Parameters
+    ----------
+    worth : float, account currency
+        What it would have become by the bar before.
+    scale : float or None
+        That over the account's equity then; None while nothing is left to measure.
+    made : float, account currency
+        The account's equity without what flowed since the bar before.
+    equity : float, account currency
+        The account's equity.
+    """
+    if scale is not None:
+        worth = made * scale
+    if made == equity and scale is not None:
+        return worth, scale
+    return worth, worth / equity if worth > 0.0 and equity > 0.0 else None
+
+
+def without_flows(equity: Floats, flow: Floats, *, start: float) -> Floats:
+    """Return what `start` would have become with the returns of an account that cash flows through.
+
+    A bar's return is (equity - flow) / previous equity - 1, so that no flow is a gain or a loss.
+
+    Parameters
+    ----------
+    equity : array of float64, shape (n,), account currency
+        With everything that has flowed.
+    flow : array of float64, shape (n,), account currency
+        What flowed in (+) or out (-) since the bar before.
+    start : float, account currency
+        Equity before the first bar, > 0.
+
+    Returns
+    -------
+    array of float64, shape (n,), account currency
+        `equity` itself up to the first flow. It stays as it is while the account is empty, and
+        from the first flow after ruin on.
+
+    References
+    ----------
+    Dietz (1966), Pension Funds: Measuring Investment Performance: time-weighted returns.
+    """
+    worth = np.empty_like(equity)
+    now = start
+    scale: float | None = 1.0
+    for place, (value, moved) in enumerate(zip(equity.tolist(), flow.tolist(), strict=True)):
+        now, scale = carried(now, scale, made=value - moved, equity=value)
+        worth[place] = now
+    return worth
+
+
 def day_ends(day: Ints) -> NDArray[np.intp]:
     """Return the position of the last bar of each day; `day` never falls."""
     if day.size == 0:

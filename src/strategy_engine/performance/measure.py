@@ -23,6 +23,7 @@ def measure(  # noqa: PLR0913 - a history is these columns; a class of them woul
     periods: float,
     benchmark_start: float | None = None,
     risk_free: float = 0.0,
+    flow: Floats | None = None,
 ) -> model.Metrics:
     """Measure a history by its daily returns, flat days included.
 
@@ -46,6 +47,8 @@ def measure(  # noqa: PLR0913 - a history is these columns; a class of them woul
         The first open; by default the first price.
     risk_free : float
         The yearly risk-free rate; a period has its `periods`-th part.
+    flow : array of float64, shape (n,), optional, account currency
+        What flowed in (+) or out (-) since the bar before: neither gain nor loss.
 
     Raises
     ------
@@ -55,6 +58,7 @@ def measure(  # noqa: PLR0913 - a history is these columns; a class of them woul
     """
     _check(equity, ts_ns=ts_ns, capital=capital, benchmark=benchmark_price, start=benchmark_start)
     _check_column(day, n=equity.size, field="day")
+    equity = _without_flows(equity, flow, capital=capital)
     ends = formulas.day_ends(day)
     return _measure(
         equity,
@@ -79,12 +83,14 @@ def measure_bars(  # noqa: PLR0913 - as in measure
     periods_per_year: float,
     benchmark_start: float | None = None,
     risk_free: float = 0.0,
+    flow: Floats | None = None,
 ) -> model.Metrics:
     """Measure a live history by its bar returns, annualised by `periods_per_year` bars.
 
     Everything else is as in `measure`; `day_count` counts the UTC days in which a bar closed.
     """
     _check(equity, ts_ns=ts_ns, capital=capital, benchmark=benchmark_price, start=benchmark_start)
+    equity = _without_flows(equity, flow, capital=capital)
     every = np.arange(equity.size)
     return _measure(
         equity,
@@ -215,6 +221,16 @@ def _measure(  # noqa: PLR0913 - the common end of both forms
         line=None if market is None else regression.regress(excess, market - risk_free / periods),
     )
     return conclude(evidence, periods=periods)
+
+
+def _without_flows(equity: Floats, flow: Floats | None, *, capital: float) -> Floats:
+    if flow is None:
+        return equity
+    if flow.shape != equity.shape or not np.all(np.isfinite(flow)):
+        raise errors.InvalidError(
+            f"flow has shape {flow.shape}; give {equity.size} finite amounts", field="flow"
+        )
+    return formulas.without_flows(equity, flow, start=capital)
 
 
 def _benchmark(

@@ -186,7 +186,8 @@ class Running:
         measure.check_positive(capital, field="capital")
         self._periods = periods_per_year
         self._risk_free = risk_free / periods_per_year
-        self._capital = self._equity = self._peak = capital
+        self._capital = self._equity = self._peak = self._worth = capital
+        self._scale: float | None = 1.0
         self._price = benchmark_start
         self._drawdown = self._downside = 0.0
         self._bars = self._days = self._first_ns = self._last_ns = 0
@@ -194,7 +195,14 @@ class Running:
         self._line, self._trips = Line(), TradeTally()
         self._is_ruined = False
 
-    def add_bar(self, equity: float, *, ts_ns: int, benchmark_price: float | None = None) -> None:
+    def add_bar(
+        self,
+        equity: float,
+        *,
+        ts_ns: int,
+        benchmark_price: float | None = None,
+        before_flows: float | None = None,
+    ) -> None:
         """Take the close of one more bar in.
 
         Parameters
@@ -205,6 +213,8 @@ class Running:
             Close of the bar, nanoseconds since 1970; never falls.
         benchmark_price : float, optional
             With every bar, or with none.
+        before_flows : float, optional, account currency
+            Equity without what flowed in or out since the last bar; by default nothing did.
 
         Raises
         ------
@@ -213,11 +223,16 @@ class Running:
         """
         self._check(equity, ts_ns=ts_ns, price=benchmark_price)
         self._count(ts_ns)
-        self._peak = max(self._peak, equity)
-        self._drawdown = min(self._drawdown, equity / self._peak - 1.0)
+        made = equity if before_flows is None else before_flows
+        self._worth, self._scale = formulas.carried(
+            self._worth, self._scale, made=made, equity=equity
+        )
+        self._peak = max(self._peak, self._worth)
+        self._drawdown = min(self._drawdown, self._worth / self._peak - 1.0)
         if not self._is_ruined:
-            self._add_return(equity / self._equity - 1.0, price=benchmark_price)
-        self._is_ruined = self._is_ruined or equity <= 0.0
+            value = made / self._equity - 1.0 if self._equity > 0.0 else 0.0
+            self._add_return(value, price=benchmark_price)
+        self._is_ruined = self._is_ruined or self._worth <= 0.0
         self._equity = equity
 
     def add_round_trip(self, trip: model.RoundTrip) -> None:
@@ -232,7 +247,7 @@ class Running:
             days=self._days,
             first_ns=self._first_ns,
             last_ns=self._last_ns,
-            growth=self._equity / self._capital - 1.0 if self._bars else None,
+            growth=self._worth / self._capital - 1.0 if self._bars else None,
             max_drawdown=self._drawdown if self._bars else None,
             excess=self._excess.moments(),
             downside=self._downside,

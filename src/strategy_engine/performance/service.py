@@ -32,15 +32,25 @@ class LiveMetrics:
         self._running = Running(
             capital=capital, periods_per_year=periods_per_year, benchmark_start=1.0
         )
-        self._open: tuple[int, float, float] | None = None
+        self._open: tuple[int, float, float, float] | None = None
         self._last_exit_ns = 0
         self.trade_count = 0
 
-    def add_close(self, close_ns: int, *, equity: float, benchmark: float) -> None:
-        """Take the equity after a bar in; `benchmark` is an index that starts at 1."""
+    def add_close(
+        self, close_ns: int, *, equity: float, benchmark: float, before_flows: float | None = None
+    ) -> None:
+        """Take the equity after a bar in.
+
+        Parameters
+        ----------
+        benchmark : float
+            An index that starts at 1.
+        before_flows : float, optional
+            Equity without what flowed since the last instant; by default, as nothing flowed.
+        """
         if self._open is not None and self._open[0] != close_ns:
             self._settle(self._open)
-        self._open = close_ns, equity, benchmark
+        self._open = close_ns, equity, benchmark, equity if before_flows is None else before_flows
 
     def add_round_trip(self, trip: RoundTrip) -> None:
         """Take a closed round trip in.
@@ -65,9 +75,11 @@ class LiveMetrics:
             self._open = None
         return self._running.metrics()
 
-    def _settle(self, instant: tuple[int, float, float]) -> None:
-        close_ns, equity, benchmark = instant
-        self._running.add_bar(equity, ts_ns=close_ns, benchmark_price=benchmark)
+    def _settle(self, instant: tuple[int, float, float, float]) -> None:
+        close_ns, equity, benchmark, before_flows = instant
+        self._running.add_bar(
+            equity, ts_ns=close_ns, benchmark_price=benchmark, before_flows=before_flows
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
