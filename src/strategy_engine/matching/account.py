@@ -46,12 +46,16 @@ class Book(Position):
 
 
 class Account:
-    """Cash and books of one execution. Every amount is an exact integer."""
+    """Cash and books of one execution. Every amount is an exact integer.
 
-    __slots__ = ("books", "cash", "entries_day", "entries_today", "rules")
+    `reserve_nanos` is still to leave: nothing is opened with it.
+    """
+
+    __slots__ = ("books", "cash", "entries_day", "entries_today", "reserve_nanos", "rules")
 
     def __init__(self, capital_nanos: int, terms: Iterable[Terms], how: Rules) -> None:
         self.cash = capital_nanos
+        self.reserve_nanos = 0
         self.books = {each.symbol: Book(each) for each in terms}
         self.rules = how
         self.entries_day = -1
@@ -61,9 +65,13 @@ class Account:
         """Return cash and positions at their marks, in billionths."""
         return positions.equity(self.cash, self.books.values())
 
-    def free(self) -> int:
-        """Return the cash that may open positions: none of it pledged to a short."""
+    def unpledged(self) -> int:
+        """Return the cash that is not pledged to a short; below 0 where a short has lost more."""
         return positions.free(self.cash, self.books.values())
+
+    def free(self) -> int:
+        """Return the cash that may open positions: neither pledged to a short nor reserved."""
+        return rules.spendable(self.unpledged(), self.reserve_nanos)
 
     def on_bar(
         self, symbol: str, times: tuple[int, int], bar: tuple[int, int, int, int]
@@ -178,7 +186,8 @@ class Account:
         return True
 
     def _lots_for(self, book: Book, share_ppb: int) -> int:
-        return rules.lots_for(share_ppb, self.equity(), book.mark, book.terms, self.rules)
+        equity = rules.spendable(self.equity(), self.reserve_nanos)
+        return rules.lots_for(share_ppb, equity, book.mark, book.terms, self.rules)
 
     def _order(
         self,
@@ -265,7 +274,10 @@ _BOOK_FIELDS = tuple(sorted({*Position.__slots__, *Book.__slots__} - {"terms", "
 
 
 def dump(account: Account) -> dict[str, Any]:
-    """Return everything that changes in an account as plain values, to be kept and loaded again."""
+    """Return everything that changes in an account as plain values, to be kept and loaded again.
+
+    The reserve is not in it: it follows from what is wanted of the account.
+    """
     return {
         "cash": account.cash,
         "entries": [account.entries_day, account.entries_today],

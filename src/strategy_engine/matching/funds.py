@@ -9,19 +9,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from strategy_engine.matching import position as positions
+from strategy_engine.matching import rules
 from strategy_engine.matching.model import PPM, Rules, Terms
 from strategy_engine.matching.position import Position
 
 
 class Funds:
-    """The money of one execution, and what is held in each instrument."""
+    """The money of one execution, and what is held in each instrument.
 
-    __slots__ = ("cash", "leverage_ppm", "positions", "rules")
+    `reserve_nanos` is still to leave: nothing is opened with it.
+    """
+
+    __slots__ = ("cash", "leverage_ppm", "positions", "reserve_nanos", "rules")
 
     def __init__(
         self, capital_nanos: int, terms: Iterable[Terms], how: Rules, leverage_ppm: int | None
     ) -> None:
         self.cash = capital_nanos
+        self.reserve_nanos = 0
         self.positions: Mapping[str, Position] = {each.symbol: Position(each) for each in terms}
         self.rules = how
         self.leverage_ppm = leverage_ppm
@@ -38,11 +43,15 @@ class Funds:
         held = (each for each in self.positions.values() if each.lots)
         return sum(-(-abs(each.value_nanos()) * PPM // leverage) for each in held)
 
-    def free(self) -> int:
-        """Return what may open positions: cash not pledged to a short, or free margin."""
+    def unpledged(self) -> int:
+        """Return the cash not pledged to a short, or the equity beyond the margin; both signed."""
         if self.leverage_ppm is None:
             return positions.free(self.cash, self.positions.values())
         return self.equity() - self.margin()
+
+    def free(self) -> int:
+        """Return what may open positions: what is neither pledged, nor margin, nor reserved."""
+        return rules.spendable(self.unpledged(), self.reserve_nanos)
 
     def room_for(self, position: Position, signed_lots: int, price_ticks: int) -> int:
         """Return how many of the lots may be opened: no short where none is allowed."""
@@ -92,10 +101,11 @@ class Funds:
         trial, tried = self._trial(position)
         tried.mark = price_ticks
         trial.enlarge(tried, signed_lots, price_ticks, ts_ns=0)
-        return trial.free() >= 0
+        return trial.unpledged() >= trial.reserve_nanos
 
     def _trial(self, position: Position) -> tuple["Funds", Position]:
         trial = Funds(self.cash, (), self.rules, self.leverage_ppm)
+        trial.reserve_nanos = self.reserve_nanos
         tried = copy.copy(position)
         trial.positions = {**self.positions, position.terms.symbol: tried}
         return trial, tried

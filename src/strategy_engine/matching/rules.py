@@ -80,6 +80,11 @@ def lots_for(share_ppb: int, equity_nanos: int, mark_ticks: int, terms: Terms, r
     return terms.lots_within(budget, mark_ticks)
 
 
+def spendable(nanos: int, reserve_nanos: int) -> int:
+    """Return what is left of an amount beside a reserve, never below 0; without a reserve all."""
+    return max(0, nanos - reserve_nanos) if reserve_nanos else nanos
+
+
 def affordable(lots: int, price_ticks: int, free_nanos: int, terms: Terms, rules: Rules) -> int:
     """Return how many of `lots` an opening fill may have: never beyond free cash or the limit."""
     payable = free_nanos * PPM // (PPM + rules.fee_ppm)
