@@ -63,6 +63,7 @@ def seen(name, *, epoch=2):
         epoch=epoch,
         trade_count=3,
         fill_count=7,
+        capital=Decimal("2500.5"),
         pnl=Decimal("12.34"),
         performance_metrics={"sharpe_ratio": 1.5},
         notices=("no bars for a while",),
@@ -70,7 +71,7 @@ def seen(name, *, epoch=2):
 
 
 def result(execution):
-    return execution.trade_count, execution.fill_count, execution.pnl
+    return execution.trade_count, execution.fill_count, execution.capital, execution.pnl
 
 
 @pytest.fixture
@@ -109,6 +110,7 @@ async def test_what_was_seen_is_kept_and_nothing_else_of_an_execution_changes(ro
         before,
         trade_count=3,
         fill_count=7,
+        capital=Decimal("2500.5"),
         pnl=Decimal("12.34"),
         performance_metrics={"sharpe_ratio": 1.5},
         notices=("no bars for a while",),
@@ -133,7 +135,7 @@ async def test_a_copy_of_another_epoch_changes_nothing_and_stops_no_other(rows, 
     await journal.observe([seen("nobody's")])
 
     assert await kept(rows, "theirs") == theirs
-    assert result(await kept(rows, "ours")) == (3, 7, Decimal("12.34"))
+    assert result(await kept(rows, "ours")) == (3, 7, Decimal("2500.5"), Decimal("12.34"))
 
 
 async def test_a_node_that_has_seen_nothing_writes_nothing(rows, journal):

@@ -1,6 +1,7 @@
 """The desk of a signal strategy: its venue, and the ledger entry of every bar."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from strategy_engine.core.money import NANOS
@@ -14,6 +15,7 @@ from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.model import (
     BarProcessed,
     Closed,
+    Flowed,
     Happened,
     Placed,
 )
@@ -122,6 +124,23 @@ class Desk:
         entry = self._entry(is_decided=True, placed=placed, decision=decision, state=state)
         self.tally.leave(entry.equity_nanos)
         return entry
+
+    def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
+        """Let capital enter or leave until what was contributed is the target; None: nothing moves.
+
+        What cannot leave yet is reserved. Between two bars, or when a bar's fills are in the
+        ledger and the strategy has not been asked about it; never in between.
+        """
+        amount = self.tally.settle(self.venue.purse, target_nanos)
+        if not amount:
+            return None
+        return Flowed(
+            **self.tally.flow(amount, at),
+            equity_nanos=self.venue.account.equity(),
+            cash_nanos=self.venue.account.cash,
+            account=self.dump(),
+            undelivered=tuple(_plain(each) for each in self._untold),
+        )
 
     def close(self) -> Closed:
         """Take back every order that waits, and return the entry that ends the execution."""

@@ -229,6 +229,7 @@ def _made(seen: Observation) -> dict[str, Any]:
     return {
         "trade_count": seen.trade_count,
         "fill_count": seen.fill_count,
+        "capital": seen.capital,
         "pnl": seen.pnl,
         "performance_metrics": seen.performance_metrics,
         "notices": seen.notices,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from strategy_engine.execution.tally import Kept
 from strategy_engine.execution.transcript import Transcript
 from strategy_engine.venue.ledger import Ledger
-from strategy_engine.venue.model import BarProcessed, Entry
+from strategy_engine.venue.model import BarProcessed, Entry, Flowed
 from strategy_engine.venue.service import Records
 
 _UNKEPT_BARS = 512  # how far an execution may run ahead of the ledger's disk
@@ -39,7 +39,7 @@ class Keeping:
             await self._last
 
     def _with_turns(self, entry: Entry) -> Entry:
-        if self.transcript is None or not isinstance(entry, BarProcessed):
+        if self.transcript is None or not isinstance(entry, BarProcessed | Flowed):
             return entry
         turns = self.transcript.take()
         return replace(entry, transcript=turns) if turns else entry
@@ -48,7 +48,7 @@ class Keeping:
 async def kept(records: Records, execution_id: str) -> Kept | None:
     """Return what the ledger has of an execution that goes on; None if it has not begun."""
     checkpoint = await records.checkpoint(execution_id)
-    if checkpoint is None or checkpoint.close_ns is None:
+    if checkpoint is None or not checkpoint.entry_no:
         return None
     return Kept(
         checkpoint=checkpoint,

@@ -291,12 +291,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What an execution has come to by now."""
+    """What an execution has come to by now; `capital` is what it was given in all."""
 
     execution_id: str
     epoch: int
     trade_count: int
     fill_count: int
+    capital: Decimal
     pnl: Decimal
     performance_metrics: dict[str, Any]
     notices: tuple[str, ...] = ()

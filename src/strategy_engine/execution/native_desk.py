@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, assert_never
 
 import msgspec
@@ -23,7 +24,7 @@ from strategy_engine.matching.ticket import (
     Updated,
 )
 from strategy_engine.sandbox.protocol import messages
-from strategy_engine.venue.model import BarProcessed, Closed
+from strategy_engine.venue.model import BarProcessed, Closed, Flowed
 from strategy_engine.venue.native import NativeVenue, View
 from strategy_engine.venue.tape import Taken
 
@@ -49,6 +50,7 @@ class NativeDesk:
         self._view = venue.view()
         self._filled: dict[str, int] = {}  # of orders that its process knows by what was left
         self._news: bytes | None = None
+        self._untold_nanos = 0  # that flowed since it was told last
 
     def restore(self, kept: Kept) -> None:
         """Go on where the ledger stands."""
@@ -60,6 +62,7 @@ class NativeDesk:
         self.tally.restore(kept)
         self.tally.denials = self.venue.tape.denials
         self._view = msgspec.convert(checkpoint.account["view"], View)
+        self._untold_nanos = checkpoint.account.get("untold", 0)
         self._told_ns = self._known_ns
         self._is_restart = True
 
@@ -72,6 +75,7 @@ class NativeDesk:
         """Return the account as the ledger keeps it, with what the strategy knows of it."""
         return self.venue.dump() | {
             "view": msgspec.to_builtins(self._view),
+            "untold": self._untold_nanos,
             "place": list(self.tally.place),
         }
 
@@ -111,15 +115,18 @@ class NativeDesk:
 
     def events_message(self) -> messages.OrderEvents | None:
         """Return what it has not heard, at the time of what it was shown last; None for nothing."""
-        if not self.venue.tape.untold:
+        if not self.venue.tape.untold and not self._untold_nanos:
             return None
-        return messages.OrderEvents(now_ns=self._told_ns, events=self._untold())
+        return messages.OrderEvents(
+            now_ns=self._told_ns, events=self._untold(), flowed_nanos=self._untold_nanos
+        )
 
     def message(self, event: MarketEvent) -> Happening:
         """Return what the strategy is shown of a bar or tick, after what became of its orders."""
         told: dict[str, Any] = {
             "symbol": event.symbol,
             "events": self._untold(),
+            "flowed_nanos": self._untold_nanos,
             "is_last": self.tally.history.is_last(place_of(event)),
         }
         match event:
@@ -152,7 +159,7 @@ class NativeDesk:
 
     def answered(self, acted: messages.NativeActed) -> None:
         """Take what a strategy asks for that has heard everything, between two bars."""
-        self.venue.tape.tell()
+        self._tell()
         self._hear(acted, self._told_ns, self._told_ns)
 
     def caught_up(self, acted: messages.NativeActed) -> None:
@@ -199,13 +206,14 @@ class NativeDesk:
         A tick that changes nothing has none: who starts again meets it again. Without an answer
         (the execution is paused) the strategy has not heard of anything.
         """
-        is_quiet = not self.venue.tape.untold
+        is_quiet = not self.venue.tape.untold and not self._untold_nanos
         if acted is not None:
-            self.venue.tape.tell()
+            self._tell()
             since_ns, self._told_ns = self._told_ns, place_of(event)[0]
             self._hear(acted, since_ns, self._told_ns)
             is_quiet = is_quiet and not acted.asked and self._news is None
         if is_quiet and not isinstance(event, BarEvent) and not self.tally.is_mid_bar:
+            self.tally.pass_by()
             return None
         entry = self._entry(is_decided=True)
         self.tally.leave(entry.equity_nanos)
@@ -221,6 +229,31 @@ class NativeDesk:
         entry = self._entry(is_decided=True)
         self.tally.leave(entry.equity_nanos)
         return entry
+
+    def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
+        """Let capital enter or leave until what was contributed is the target; None: nothing moves.
+
+        What cannot leave yet is reserved. Between two bars, or when a bar's fills are in the
+        ledger and the strategy has not been asked about it; never in between.
+        """
+        amount = self.tally.settle(self.venue.purse, target_nanos)
+        if not amount:
+            return None
+        self._untold_nanos += amount
+        numbered = self.tally.flow(amount, at)
+        taken, news = self.venue.tape.take(), self._news
+        self._news = None
+        return Flowed(
+            **numbered,
+            equity_nanos=self.venue.book.equity(),
+            cash_nanos=self.venue.book.cash,
+            terms=self.venue.terms,
+            account=self.dump(),
+            undelivered=self._undelivered(),
+            state=news,
+            placings=taken.placings,
+            changes=taken.changes,
+        )
 
     def close(self) -> Closed:
         """Take back every order, and return the entry that ends the execution."""
@@ -269,7 +302,7 @@ class NativeDesk:
             cash_nanos=venue.book.cash,
             terms=venue.terms,
             account=self.dump(),
-            undelivered=tuple(msgspec.to_builtins(each) for each in venue.tape.untold),
+            undelivered=self._undelivered(),
             state=news,
             placings=taken.placings,
             changes=taken.changes,
@@ -290,6 +323,13 @@ class NativeDesk:
         self.tally.notice(acted.notices)
         if acted.state is not None:
             self.tally.state = self._news = acted.state
+
+    def _tell(self) -> None:
+        self.venue.tape.tell()
+        self._untold_nanos = 0
+
+    def _undelivered(self) -> tuple[Any, ...]:
+        return tuple(msgspec.to_builtins(each) for each in self.venue.tape.untold)
 
     def _untold(self) -> msgspec.Raw:
         return msgspec.Raw(_encode([self._left(each) for each in self.venue.tape.untold]))

@@ -95,6 +95,7 @@ async def observe(
             "b_epoch": each.epoch,
             "trade_count": each.trade_count,
             "fill_count": each.fill_count,
+            "capital": each.capital,
             "pnl": each.pnl,
             "performance_metrics": each.performance_metrics,
             "notices": list(each.notices),

@@ -4,6 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from strategy_engine.matching.model import Fill
 from strategy_engine.performance.model import RoundTrip
 from strategy_engine.performance.service import LiveMetrics
 from strategy_engine.venue.model import Checkpoint
+from strategy_engine.venue.purse import Purse
 from strategy_engine.venue.service import EquityPoint, Trip
 
 _KEPT_TIMES = 8_192  # decisions whose times the median and the 99th percentile are taken of
@@ -37,6 +39,25 @@ class Kept:
     orders: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What was given until an instant that is measured, and until the one before."""
+
+    at_ns: int
+    nanos: int
+    before_nanos: int
+
+    @property
+    def flowed_nanos(self) -> int:
+        """What flowed since the instant before."""
+        return self.nanos - self.before_nanos
+
+    def at(self, now_ns: int, nanos: int) -> "Given":
+        """Return what was given until `now_ns`, the same instant or a later one."""
+        before_nanos = self.before_nanos if now_ns == self.at_ns else self.nanos
+        return Given(at_ns=now_ns, nanos=nanos, before_nanos=before_nanos)
+
+
 class Tally:
     """The place in the feed, the ledger's numbers, metrics, times and notices. No I/O."""
 
@@ -50,11 +71,13 @@ class Tally:
         self.notices: dict[str, None] = {}  # in the order that they were given
         self._execution_id = execution_id
         self._epoch = epoch
-        self._capital_nanos = capital_nanos
+        self.contributed_nanos = capital_nanos
         self._entry_no = 0
         self._fill_count = 0
         self._bar_no = 0
         self._measured_ns = -1
+        self._given = Given(at_ns=-1, nanos=capital_nanos, before_nanos=capital_nanos)
+        self._is_ahead = False
         self._opens = history.first_opens()
         self._growth = dict.fromkeys(history.series, 1.0)
         self._metrics = LiveMetrics(
@@ -67,6 +90,7 @@ class Tally:
         """Go on where the ledger stands."""
         checkpoint = kept.checkpoint
         self.state = checkpoint.state
+        self.contributed_nanos = checkpoint.capital_nanos
         self._entry_no = checkpoint.entry_no
         self._fill_count = checkpoint.fill_count
         self._bar_no = checkpoint.bar_no
@@ -85,8 +109,10 @@ class Tally:
             point = next(points)  # what follows it was known between two bars
             if point.bar_index >= 0:
                 self._measured_ns = point.close_ns
-                self._metrics.add_close(
-                    point.close_ns, equity=float(point.equity), benchmark=point.benchmark
+                self._measure(
+                    money.to_nanos(point.equity),
+                    money.to_nanos(point.contributed),
+                    benchmark=point.benchmark,
                 )
         for trip in kept.trips:
             self._metrics.add_round_trip(
@@ -107,6 +133,19 @@ class Tally:
         """Buy and hold of what is traded, in equal parts, from 1.0."""
         return sum(self._growth.values()) / len(self._growth)
 
+    def settle(self, purse: Purse, target_nanos: int | None) -> int:
+        """Move what is between a target of capital and what was contributed; return what moved.
+
+        Where a bar or tick is half done that the ledger has not heard of, nothing moves: what is
+        to leave is only reserved.
+        """
+        contributed = self.contributed_nanos
+        wanted = contributed if target_nanos is None else target_nanos
+        if not self._is_ahead:
+            return purse.move(wanted - contributed)
+        purse.reserve(contributed - wanted)
+        return 0
+
     def is_before(self, event: MarketEvent) -> bool:
         """Whether an event is still to be done."""
         place = place_of(event)
@@ -119,6 +158,7 @@ class Tally:
             first_open = self._opens.setdefault(event.symbol, event.open)
             self._growth[event.symbol] = event.close / first_open
         self._come_to(place_of(event))
+        self._is_ahead = True
 
     def _come_to(self, place: Place) -> None:
         self.place = place
@@ -128,6 +168,7 @@ class Tally:
     def stamp(self, fills: Sequence[Fill] = ()) -> dict[str, Any]:
         """Return the fields that number the next entry and say where it stands; count its fills."""
         self._entry_no += 1
+        self._is_ahead = False
         close_ns, _, symbol, _ = self.place
         first = self._fill_count + 1
         self._count(fills)
@@ -136,8 +177,20 @@ class Tally:
             "close_ns": close_ns,
             "bar_no": self._bar_no,
             "benchmark": self.benchmark,
+            "contributed_nanos": self.contributed_nanos,
             "first_fill_no": first,
             "fills": tuple(fills),
+        }
+
+    def flow(self, amount_nanos: int, at: datetime) -> dict[str, Any]:
+        """Take what flowed between two bars; return the fields that number its entry."""
+        self._entry_no += 1
+        self.contributed_nanos += amount_nanos
+        return self.name() | {
+            "amount_nanos": amount_nanos,
+            "contributed_nanos": self.contributed_nanos,
+            "close_ns": self.place[0] if self.place != NOWHERE else None,
+            "at": at,
         }
 
     def end(self) -> dict[str, Any]:
@@ -159,9 +212,20 @@ class Tally:
         if self.place[1] == BAR:
             self._measured_ns = self.place[0]
         if self.place[0] == self._measured_ns:
-            self._metrics.add_close(
-                self._measured_ns, equity=equity_nanos / NANOS, benchmark=self.benchmark
-            )
+            self._measure(equity_nanos, self.contributed_nanos, benchmark=self.benchmark)
+
+    def pass_by(self) -> None:
+        """End a tick that changed nothing, and that the ledger does not hear of."""
+        self._is_ahead = False
+
+    def _measure(self, equity_nanos: int, contributed_nanos: int, *, benchmark: float) -> None:
+        self._given = self._given.at(self._measured_ns, contributed_nanos)
+        self._metrics.add_close(
+            self._measured_ns,
+            equity=equity_nanos / NANOS,
+            benchmark=benchmark,
+            before_flows=(equity_nanos - self._given.flowed_nanos) / NANOS,
+        )
 
     def time(self, latency_ns: int, cpu_ns: int) -> None:
         """Take the times of one decision: from asking to answer, and of the child's CPU."""
@@ -177,13 +241,14 @@ class Tally:
     def observe(self, equity_nanos: int, *, is_final: bool = False) -> Observation:
         """Return what the execution has come to by now."""
         found = self._metrics.final_metrics() if is_final else self._metrics.metrics()
-        pnl: Decimal = money.to_decimal(equity_nanos - self._capital_nanos)
+        pnl: Decimal = money.to_decimal(equity_nanos - self.contributed_nanos)
         return Observation(
             execution_id=self._execution_id,
             epoch=self._epoch,
             trade_count=self._metrics.trade_count,
             fill_count=self._fill_count,
             pnl=pnl,
+            capital=money.to_decimal(self.contributed_nanos).normalize() + 0,
             performance_metrics=NO_METRICS | found.to_dict() | self._times(),
             notices=tuple(self.notices),
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from strategy_engine.venue.model import BarProcessed
+from strategy_engine.venue.model import BarProcessed, Flowed
 
 type Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ def flag_reading(entry: BarProcessed) -> Row:
     }
 
 
-def turns(entry: BarProcessed) -> list[Row]:
+def turns(entry: BarProcessed | Flowed) -> list[Row]:
     """Return the rows of what was said with the strategy's process."""
     return [
         {

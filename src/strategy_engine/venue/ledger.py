@@ -245,6 +245,7 @@ _INSERTS: tuple[tuple[sa.Table, Callable[[rows.Batch], list[rows.Row]]], ...] = 
     (store.DECISIONS, lambda batch: batch.decisions),
     (store.FLAG_READINGS, lambda batch: batch.flag_readings),
     (store.TRANSCRIPTS, lambda batch: batch.transcripts),
+    (store.CAPITAL_FLOWS, lambda batch: batch.flows),
 )
 _ORDERS = store.ORDERS.c
 _CHANGED = {

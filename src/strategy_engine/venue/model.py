@@ -295,6 +295,8 @@ class BarProcessed:
         They are others than those of the instrument's decision before.
     transcript : tuple of Turn
         What was said with the strategy's process since the entry before, where that is kept.
+    contributed_nanos : int
+        What it was opened with, and every flow since: profit is what equity is beyond it.
     """
 
     execution_id: str
@@ -306,6 +308,7 @@ class BarProcessed:
     is_decided: bool
     equity_nanos: int
     cash_nanos: int
+    contributed_nanos: int
     benchmark: float
     terms: Mapping[str, Terms]
     account: Mapping[str, Any]
@@ -325,6 +328,31 @@ class BarProcessed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flowed:
+    """Cash that entered (+) or left (-) the execution at the place that its ledger stands at.
+
+    Everything else is as of after it, and as in `BarProcessed`; `close_ns` is None before any bar.
+    """
+
+    execution_id: str
+    epoch: int
+    entry_no: int
+    amount_nanos: int
+    contributed_nanos: int
+    equity_nanos: int
+    cash_nanos: int
+    at: datetime
+    close_ns: int | None
+    account: Mapping[str, Any]
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    undelivered: tuple[Any, ...] = ()
+    state: bytes | None = None
+    placings: tuple[Placing, ...] = ()
+    changes: tuple[OrderChange, ...] = ()
+    transcript: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
     """The end of an execution: what was still waiting is cancelled."""
 
@@ -338,7 +366,7 @@ class Closed:
     changes: tuple[OrderChange, ...] = ()
 
 
-type Entry = Opened | BarProcessed | Closed
+type Entry = Opened | BarProcessed | Flowed | Closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +379,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Everything that resuming an execution needs, as of its last committed entry."""
+    """Everything that resuming an execution needs, as of its last committed entry.
+
+    `capital_nanos` is what it was given in all: at its opening, and by every flow since.
+    """
 
     execution_id: str
     epoch: int

@@ -32,6 +32,7 @@ from strategy_engine.matching.ticket import (
 )
 from strategy_engine.venue import rules
 from strategy_engine.venue.model import ALWAYS, GateRequest, Limits, RiskState, TicketRequest
+from strategy_engine.venue.purse import Purse
 from strategy_engine.venue.tape import Tape
 
 DAILY_LOSS = "the day's loss limit is used up"
@@ -93,7 +94,7 @@ class NativeVenue:
         self.tape = Tape(execution_id)
         self._exchange = Exchange(capital_nanos, self.terms.values(), how, conditions)
         self._most_entries = how.max_trades_per_day
-        self._day, self._day_start_nanos = -1, capital_nanos
+        self.purse = Purse(self._exchange.book.funds)
 
     @property
     def book(self) -> OrderBook:
@@ -107,8 +108,8 @@ class NativeVenue:
 
     @property
     def day_pnl_nanos(self) -> int:
-        """Return the change of equity since the feed's day began."""
-        return self.book.equity() - self._day_start_nanos
+        """Return the change of equity since the feed's day began, what flowed apart."""
+        return self.purse.day_pnl_nanos
 
     # -- the market
 
@@ -224,9 +225,11 @@ class NativeVenue:
             "positions": book.pop("positions"),
             "book": book,
             "waiting": self._exchange.dump_waiting(),
-            "day": [self._day, self._day_start_nanos],
             "tape": self.tape.dump(),
-        }
+        } | self.purse.dump(
+            entries=sum(self._may_open(each, leaves) for each, leaves in self._open_orders()),
+            slippage_ppm=self.book.funds.rules.slippage_ppm,
+        )
 
     def load(self, state: Mapping[str, Any], symbols: Mapping[str, str]) -> None:
         """Put what `dump` returned into a venue of the same instruments and rules.
@@ -239,16 +242,14 @@ class NativeVenue:
         money = {"cash": state["cash"], "positions": state["positions"]}
         self.book.load(state["book"] | money)
         self._exchange.load_waiting(state["waiting"])
-        self._day, self._day_start_nanos = state["day"]
+        self.purse.load(state)
         self.tape.load(state["tape"], symbols)
 
     # -- the gate
 
     def _begin_at(self, now_ns: int) -> None:
         self._exchange.seen.clear()
-        day = now_ns // DAY_NS
-        if day > self._day:
-            self._day, self._day_start_nanos = day, self.book.equity()
+        self.purse.come_to(now_ns)
         if self.risk_state is not RiskState.ACTIVE:
             self.cancel_entries(now_ns, f"the execution is {self.risk_state}")
         limit = self.limits.daily_loss_limit_nanos

@@ -12,7 +12,6 @@ from strategy_engine.matching import account as accounts
 from strategy_engine.matching import rules as matching
 from strategy_engine.matching.account import Account
 from strategy_engine.matching.model import (
-    DAY_NS,
     Action,
     Cause,
     Decision,
@@ -32,6 +31,7 @@ from strategy_engine.venue.model import (
     Placed,
     RiskState,
 )
+from strategy_engine.venue.purse import Purse
 
 NOTHING_HAPPENED = Happened()
 NOTHING_PLACED = Placed()
@@ -65,13 +65,12 @@ class PaperVenue:
         self.is_running = True
         self.risk_state = RiskState.ACTIVE
         self.serves = ALWAYS
-        self._day = -1
-        self._day_start_nanos = capital_nanos
+        self.purse = Purse(self.account)
 
     @property
     def day_pnl_nanos(self) -> int:
-        """Return the change of equity since the feed's day began."""
-        return self.account.equity() - self._day_start_nanos
+        """Return the change of equity since the feed's day began, what flowed apart."""
+        return self.purse.day_pnl_nanos
 
     def on_bar(
         self, symbol: str, times: tuple[int, int], ticks: tuple[int, int, int, int]
@@ -85,9 +84,7 @@ class PaperVenue:
         ticks : tuple of int
             Open, high, low and close, ticks.
         """
-        if times[0] // DAY_NS > self._day:
-            self._day = times[0] // DAY_NS
-            self._day_start_nanos = self.account.equity()
+        self.purse.come_to(times[0])
         waiting = self.account.books[symbol].pending
         fills = self.account.on_bar(symbol, times, ticks)
         if not waiting and not fills:
@@ -131,12 +128,16 @@ class PaperVenue:
 
     def dump(self) -> dict[str, Any]:
         """Return everything that changes, as plain values."""
-        return accounts.dump(self.account) | {"day": [self._day, self._day_start_nanos]}
+        waiting = (order for book in self.account.books.values() for order in book.pending)
+        return accounts.dump(self.account) | self.purse.dump(
+            entries=sum(order.opens for order in waiting),
+            slippage_ppm=self.account.rules.slippage_ppm,
+        )
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Put what `dump` returned into a venue of the same instruments and rules."""
         accounts.load(self.account, dict(state))
-        self._day, self._day_start_nanos = state["day"]
+        self.purse.load(state)
 
     def _place(self, orders: Iterable[Order]) -> Placed:
         accepted: list[Order] = []
@@ -153,7 +154,7 @@ class PaperVenue:
 
     def _request(self, order: Order, earlier: list[Order]) -> GateRequest:
         book = self.account.books[order.symbol]
-        lots, free = book.lots, self.account.free()
+        lots, free = book.lots, self.account.unpledged()
         for each in earlier:
             if each.symbol == order.symbol:  # it will have closed before this one opens
                 lots += each.lots if each.side is Side.BUY else -each.lots
@@ -169,7 +170,7 @@ class PaperVenue:
             highest_epoch=self.highest_epoch,
             mark_ticks=book.mark,
             lots_before=lots,
-            free_nanos=free,
+            free_nanos=matching.spendable(free, self.account.reserve_nanos),
             day_pnl_nanos=self.day_pnl_nanos,
             serves=self.serves,
         )

@@ -10,12 +10,13 @@ from strategy_engine.core.clock import from_nanos
 from strategy_engine.core.errors import EngineError
 from strategy_engine.matching.model import Action, Cause, Fill, Order, Side, Terms
 from strategy_engine.matching.ticket import OrderType, TimeInForce
-from strategy_engine.venue import decision_rows
+from strategy_engine.venue import decision_rows, flow_rows
 from strategy_engine.venue.model import (
     BarProcessed,
     Closed,
     Denial,
     Entry,
+    Flowed,
     Head,
     LedgerGapError,
     Opened,
@@ -48,6 +49,7 @@ class Batch:
     decisions: list[Row] = field(default_factory=list)
     flag_readings: list[Row] = field(default_factory=list)
     transcripts: list[Row] = field(default_factory=list)
+    flows: list[Row] = field(default_factory=list)
     positions: dict[tuple[str, str], Row] = field(default_factory=dict)
     equity: dict[tuple[str, int], Row] = field(default_factory=dict)
     openings: dict[str, Row] = field(default_factory=dict)
@@ -122,6 +124,9 @@ def _add(batch: Batch, entry: Entry, heads: MutableMapping[str, Head]) -> None:
         case BarProcessed():
             _add_bar(batch, entry)
             entry_no = entry.entry_no
+        case Flowed():
+            _add_flow(batch, entry)
+            entry_no = entry.entry_no
         case Closed():
             _add_orders(batch, entry)
             _cancel(batch, entry.cancelled)
@@ -179,6 +184,21 @@ def _add_bar(batch: Batch, entry: BarProcessed) -> None:
         batch.states[entry.execution_id] = entry.state
 
 
+def _add_flow(batch: Batch, entry: Flowed) -> None:
+    _add_orders(batch, entry)
+    row = flow_rows.flow(entry)
+    batch.flows.append(row)
+    batch.transcripts += decision_rows.turns(entry)
+    _checkpoint(batch, entry.execution_id).update(
+        entry_no=entry.entry_no,
+        capital=row["contributed"],
+        account=entry.account,
+        undelivered=entry.undelivered,
+    )
+    if entry.state is not None:
+        batch.states[entry.execution_id] = entry.state
+
+
 def _add_decision(batch: Batch, entry: BarProcessed) -> None:
     if entry.decision is not None and entry.decision.action is not Action.HOLD:
         batch.decisions.append(decision_rows.decision(entry))
@@ -207,7 +227,7 @@ def _change(order_id: str, status: OrderStatus | None, *, more_lots: int = 0, **
     )
 
 
-def _add_orders(batch: Batch, entry: BarProcessed | Closed) -> None:
+def _add_orders(batch: Batch, entry: BarProcessed | Flowed | Closed) -> None:
     batch.orders += [_placing(entry, each, entry.terms) for each in entry.placings]
     for each in entry.changes:
         terms = entry.terms[each.symbol]
@@ -295,7 +315,9 @@ def _order(
     } | _AT_MARKET
 
 
-def _placing(entry: BarProcessed | Closed, placed: Placing, terms: Mapping[str, Terms]) -> Row:
+def _placing(
+    entry: BarProcessed | Flowed | Closed, placed: Placing, terms: Mapping[str, Terms]
+) -> Row:
     ticket, code = placed.ticket, placed.denial_code
     own = terms.get(ticket.symbol) or Terms(symbol=ticket.symbol, tick_nanos=0, lot_nanos=0)
     return {
@@ -352,6 +374,7 @@ def _equity(entry: BarProcessed) -> Row:
         "close_ns": entry.close_ns,
         "equity": money.to_decimal(entry.equity_nanos),
         "cash": money.to_decimal(entry.cash_nanos),
+        "contributed": money.to_decimal(entry.contributed_nanos),
         "bar_index": entry.bar_no - 1,
         "benchmark": entry.benchmark,
     }

@@ -1,22 +1,28 @@
 """What others read of the ledger: trades, equity, round trips, and whether it adds up."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
-from strategy_engine.core import money
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.infra.database import Bytewise, Database
-from strategy_engine.venue import standings, store, transcripts
+from strategy_engine.venue import accounts, reconciling, returns, standings, store, transcripts
+from strategy_engine.venue.accounts import AccountNow
 from strategy_engine.venue.model import Checkpoint, Turn
+from strategy_engine.venue.reconciling import Reconciliation
+from strategy_engine.venue.returns import Floats, Ints
 from strategy_engine.venue.standings import Standing
 
-_NANO = Decimal("1e-9")
-_ENOUGH_DIGITS = 60
+_RECONCILED = (
+    store.TRADES.c.seq,
+    store.POSITIONS.c.symbol,
+    store.EQUITY.c.close_ns,
+    store.CAPITAL_FLOWS.c.entry_no,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +70,30 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquityPoint:
-    """Equity and cash at a close; `benchmark` is buy and hold of what is traded, from 1.0."""
+    """Equity and cash at a close, and what was contributed by then.
+
+    `benchmark` is buy and hold of what is traded, from 1.0.
+    """
 
     close_ns: int
     equity: Decimal
     cash: Decimal
     bar_index: int
     benchmark: float
+    contributed: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapitalFlow:
+    """Cash that entered (+) or left (-), and what there was after it."""
+
+    entry_no: int
+    amount: Decimal
+    contributed: Decimal
+    equity: Decimal
+    cash: Decimal
+    close_ns: int | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +144,6 @@ class FlagReading:
     symbol: str
     close_ns: int
     flags: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciliation:
-    """Whether trades, positions, cash and equity tell one story; `findings` says where not."""
-
-    execution_id: str
-    trade_count: int
-    findings: tuple[str, ...]
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether everything agrees to the last digit."""
-        return not self.findings
 
 
 class Records:
@@ -277,8 +286,29 @@ class Records:
             )
         return _all(EquityPoint, found)
 
+    async def accounts(self, execution_ids: Collection[str]) -> dict[str, AccountNow]:
+        """Return where executions stand, by id; one that never opened a ledger has no account."""
+        async with self._database.read() as connection:
+            return await accounts.read(connection, execution_ids)
+
+    async def returns(self, execution_id: str, after_ns: int) -> tuple[Ints, Floats]:
+        """Return when bars after a time closed, and the simple return of each; no flow is one.
+
+        Of several instruments' bars that close at one instant, the last counts; the instant that
+        is still going on is left out.
+        """
+        async with self._database.read() as connection:
+            return await returns.read(connection, execution_id, after_ns)
+
+    async def capital_flows(self, execution_id: str) -> list[CapitalFlow]:
+        """Return what flowed in and out of an execution, oldest first."""
+        table = store.CAPITAL_FLOWS
+        async with self._database.read() as connection:
+            found = await store.rows_of(connection, table, execution_id, table.c.entry_no)
+        return _all(CapitalFlow, found)
+
     async def reconcile(self, execution_id: str) -> Reconciliation:
-        """Check that trades, positions, cash and equity of an execution agree exactly.
+        """Check that trades, flows, positions, cash and equity of an execution agree exactly.
 
         Raises
         ------
@@ -289,77 +319,14 @@ class Records:
             kept = await store.checkpoint(connection, execution_id)
             if kept is None:
                 raise NotFoundError(f"the ledger has no execution {execution_id}")
-            tables = store.TRADES, store.POSITIONS, store.EQUITY
-            keys = store.TRADES.c.seq, store.POSITIONS.c.symbol, store.EQUITY.c.close_ns
-            trades, positions, equity = [
-                await store.rows_of(connection, table, execution_id, key)
-                for table, key in zip(tables, keys, strict=True)
+            trades, positions, equity, flows = [
+                await store.rows_of(connection, key.table, execution_id, key) for key in _RECONCILED
             ]
-        with localcontext(prec=_ENOUGH_DIGITS):
-            findings = (
-                *_sequence_findings(trades, kept),
-                *_position_findings(trades, positions),
-                *_money_findings(trades, positions, kept, equity),
-            )
-        return Reconciliation(
-            execution_id=execution_id, trade_count=len(trades), findings=tuple(findings)
+        return reconciling.judge(
+            kept, reconciling.Rows(trades=trades, positions=positions, equity=equity, flows=flows)
         )
 
 
 def _all[T](kind: type[T], found: Iterable[sa.Row[Any]]) -> list[T]:
     names = tuple(kind.__slots__)  # type: ignore[attr-defined]  # every kind here is a slotted dataclass
     return [kind(**{name: getattr(row, name) for name in names}) for row in found]
-
-
-def _sequence_findings(trades: Sequence[sa.Row[Any]], kept: Checkpoint) -> list[str]:
-    numbers = [row.seq for row in trades]
-    if numbers == list(range(1, kept.fill_count + 1)):
-        return []
-    return [f"fills are numbered {numbers[:3]}…{numbers[-1:]}, not 1 to {kept.fill_count}"]
-
-
-def _position_findings(
-    trades: Sequence[sa.Row[Any]], positions: Sequence[sa.Row[Any]]
-) -> list[str]:
-    held: dict[str, Decimal] = {}
-    for row in trades:
-        signed = row.quantity if row.side == "BUY" else -row.quantity
-        held[row.symbol] = held.get(row.symbol, Decimal(0)) + signed
-    shown = {row.symbol: row.quantity for row in positions}
-    return [
-        f"{symbol}: trades add up to {held.get(symbol, 0)}, the position is {shown.get(symbol, 0)}"
-        for symbol in sorted(held.keys() | shown.keys())
-        if held.get(symbol, 0) != shown.get(symbol, 0)
-    ]
-
-
-def _money_findings(
-    trades: Sequence[sa.Row[Any]],
-    positions: Sequence[sa.Row[Any]],
-    kept: Checkpoint,
-    equity: Sequence[sa.Row[Any]],
-) -> list[str]:
-    cash = money.to_decimal(kept.capital_nanos) + sum(_cash_flow(row) for row in trades)
-    findings = []
-    if cash != money.to_decimal(kept.account["cash"]):
-        findings.append(
-            f"trades leave cash {cash}, the account has {money.to_decimal(kept.account['cash'])}"
-        )
-    if equity and equity[-1].cash != cash:
-        findings.append(f"trades leave cash {cash}, the last equity row has {equity[-1].cash}")
-    worth = cash + sum(_value(row.quantity, row.mark) for row in positions)
-    if equity and equity[-1].equity != worth:
-        findings.append(
-            f"cash and positions are worth {worth}, the last equity row has {equity[-1].equity}"
-        )
-    return findings
-
-
-def _cash_flow(row: sa.Row[Any]) -> Decimal:
-    value = _value(row.quantity, row.price)
-    fee: Decimal = row.fee
-    return (-value if row.side == "BUY" else value) - fee
-
-
-def _value(quantity: Decimal, price: Decimal) -> Decimal:
-    return (quantity * price).quantize(_NANO, rounding=ROUND_HALF_EVEN)

@@ -14,7 +14,7 @@ from strategy_engine.venue.store import CHECKPOINTS, EQUITY, ROUND_TRIPS
 class Standing:
     """An execution's fills, closed round trips and profit, at one instant of its ledger.
 
-    The profit is since its capital, marked to market, in account currency.
+    The profit is beyond what was contributed, marked to market, in account currency.
     """
 
     execution_id: str
@@ -40,7 +40,7 @@ _STANDINGS = (
     sa.select(
         CHECKPOINTS.c.execution_id,
         CHECKPOINTS.c.seq,
-        CHECKPOINTS.c.capital,
+        EQUITY.c.contributed,
         EQUITY.c.equity,
         _TRIPS.label("trips"),
     )
@@ -62,7 +62,7 @@ async def read(connection: AsyncConnection, execution_ids: Collection[str]) -> d
             execution_id=row.execution_id,
             fill_count=row.seq,
             trade_count=row.trips,
-            pnl=Decimal(0) if row.equity is None else row.equity - row.capital,
+            pnl=Decimal(0) if row.equity is None else row.equity - row.contributed,
         )
         for row in rows
     }

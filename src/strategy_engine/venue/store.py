@@ -36,6 +36,12 @@ ORDERS = sa.Table(
     sa.Column("filled_lots", sa.BigInteger, nullable=False),
     sa.Index("ix_orders_execution", "execution_id", "decided_at"),
 )
+sa.Index(
+    "ix_orders_denied",
+    ORDERS.c.execution_id,
+    sqlite_where=ORDERS.c.denial_code.is_not(None),
+    postgresql_where=ORDERS.c.denial_code.is_not(None),
+)
 
 TRADES = sa.Table(
     "trades",
@@ -89,6 +95,21 @@ EQUITY = sa.Table(
     sa.Column("cash", database.ExactDecimal, nullable=False),
     sa.Column("bar_index", sa.BigInteger, nullable=False),
     sa.Column("benchmark", sa.Double, nullable=False),  # an index that starts at 1, not money
+    sa.Column("contributed", database.ExactDecimal, nullable=False),  # given in all until then
+)
+
+# Cash that entered (+) or left (-); the other columns are as of after it.
+CAPITAL_FLOWS = sa.Table(
+    "capital_flows",
+    database.ledger,
+    sa.Column("execution_id", _EXECUTION, primary_key=True),
+    sa.Column("entry_no", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("amount", database.ExactDecimal, nullable=False),
+    sa.Column("contributed", database.ExactDecimal, nullable=False),
+    sa.Column("equity", database.ExactDecimal, nullable=False),
+    sa.Column("cash", database.ExactDecimal, nullable=False),
+    sa.Column("close_ns", sa.BigInteger),  # of the last bar before it, if there was one
+    sa.Column("at", database.UtcDateTime, nullable=False),
 )
 
 DECISIONS = sa.Table(
@@ -133,7 +154,7 @@ CHECKPOINTS = sa.Table(
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("entry_no", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),  # fills so far
-    sa.Column("capital", database.ExactDecimal, nullable=False),
+    sa.Column("capital", database.ExactDecimal, nullable=False),  # contributed: with every flow
     sa.Column("account", sa.JSON, nullable=False),
     sa.Column("state", sa.LargeBinary),
     sa.Column("close_ns", sa.BigInteger),

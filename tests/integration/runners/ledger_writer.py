@@ -54,6 +54,7 @@ def entries(venue: PaperVenue, epoch: int, *, bars: int, fills: int) -> Iterator
             is_decided=True,
             equity_nanos=venue.account.equity(),
             cash_nanos=venue.account.cash,
+            contributed_nanos=CAPITAL_NANOS,
             benchmark=ticks[3] / 110_000,
             terms=venue.terms,
             account=venue.dump(),

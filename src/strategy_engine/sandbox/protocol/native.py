@@ -93,6 +93,7 @@ class NativeBar(msgspec.Struct, tag="native_bar", frozen=True, kw_only=True):
 
     `events` is a list of `matching.ticket.OrderEvent`, encoded. `is_last` is false when a bar of
     another instrument follows that closed at the same instant: timers wait for the last.
+    `flowed_nanos` is the cash that entered (+) or left (-) since the message before.
     """
 
     symbol: str
@@ -100,6 +101,7 @@ class NativeBar(msgspec.Struct, tag="native_bar", frozen=True, kw_only=True):
     close_ns: int
     ohlcv: tuple[float, float, float, float, float]
     events: msgspec.Raw = msgspec.Raw(b"\x90")
+    flowed_nanos: int = 0
     is_last: bool = True
 
 
@@ -110,6 +112,7 @@ class NativeQuote(msgspec.Struct, tag="native_quote", frozen=True, kw_only=True)
     ts_ns: int
     quote: tuple[float, float, float, float]  # bid, ask, and the size at each
     events: msgspec.Raw = msgspec.Raw(b"\x90")
+    flowed_nanos: int = 0
     is_last: bool = True
 
 
@@ -121,6 +124,7 @@ class NativeTrade(msgspec.Struct, tag="native_trade", frozen=True, kw_only=True)
     price: float
     size: float
     events: msgspec.Raw = msgspec.Raw(b"\x90")
+    flowed_nanos: int = 0
     is_last: bool = True
 
 
@@ -129,6 +133,7 @@ class OrderEvents(msgspec.Struct, tag="order_events", frozen=True, kw_only=True)
 
     now_ns: int
     events: msgspec.Raw = msgspec.Raw(b"\x90")
+    flowed_nanos: int = 0
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -27,6 +27,7 @@ def _control() -> None:
 
 def _ledger() -> None:
     _transcripts()
+    _flows()
 
 
 def _engagement() -> None:
@@ -110,4 +111,35 @@ def _transcripts() -> None:
         sa.Column("asked", sa.LargeBinary(), nullable=False),
         sa.Column("answered", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("execution_id", "no", name=op.f("pk_transcripts")),
+    )
+
+
+def _flows() -> None:
+    op.create_table(
+        "capital_flows",
+        sa.Column("execution_id", sa.String(40), nullable=False),
+        sa.Column("entry_no", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("amount", database.ExactDecimal(length=64), nullable=False),
+        sa.Column("contributed", database.ExactDecimal(length=64), nullable=False),
+        sa.Column("equity", database.ExactDecimal(length=64), nullable=False),
+        sa.Column("cash", database.ExactDecimal(length=64), nullable=False),
+        sa.Column("close_ns", sa.BigInteger()),
+        sa.Column("at", database.UtcDateTime(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "entry_no", name=op.f("pk_capital_flows")),
+    )
+    contributed = database.ExactDecimal(length=64)
+    op.add_column(
+        "equity", sa.Column("contributed", contributed, nullable=False, server_default="0")
+    )
+    # Nothing has flowed yet: each was given what it was opened with, and no more.
+    op.execute(
+        "UPDATE equity SET contributed = COALESCE((SELECT capital FROM checkpoints"
+        " WHERE checkpoints.execution_id = equity.execution_id), contributed)"
+    )
+    op.create_index(
+        op.f("ix_orders_denied"),
+        "orders",
+        ["execution_id"],
+        sqlite_where=sa.text("denial_code IS NOT NULL"),
+        postgresql_where=sa.text("denial_code IS NOT NULL"),
     )
