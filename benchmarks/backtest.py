@@ -24,50 +24,37 @@ import json
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from strategy_engine.sandbox import warmth
 
 warmth.warm(("talib",))
 
-import backtesting.backtesting as bt  # type: ignore[import-untyped]  # published without types
 import numpy as np
-import pandas as pd
-import talib
-from nautilus_trader.backtest.config import BacktestEngineConfig
-from nautilus_trader.backtest.engine import BacktestEngine
-from nautilus_trader.config import LoggingConfig
-from nautilus_trader.indicators import SimpleMovingAverage
-from nautilus_trader.model.data import Bar, BarType
-from nautilus_trader.model.enums import AccountType, OmsType, OrderSide
-from nautilus_trader.model.identifiers import Venue
-from nautilus_trader.model.instruments import CurrencyPair
-from nautilus_trader.model.objects import Currency, Money, Quantity
-from nautilus_trader.test_kit.providers import TestInstrumentProvider
-from nautilus_trader.trading.strategy import Strategy
-from numpy.typing import NDArray
+from rivals import by_backtesting, by_nautilus
+from rivals.market import (
+    BARS,
+    CAPITAL,
+    MINUTE_NS,
+    NANOS,
+    SYMBOL,
+    TERMS,
+    Instants,
+    Market,
+    walk,
+)
 
 from strategy_engine import signals
 from strategy_engine.kernel.child import Conversation
 from strategy_engine.kernel.window import DEFAULT_LOOKBACK
 from strategy_engine.matching.account import Account
-from strategy_engine.matching.model import BUY, HOLD, SELL, Fill, Rules, Terms
+from strategy_engine.matching.model import BUY, HOLD, SELL, Fill, Rules
 from strategy_engine.sandbox.protocol import messages
 
 MOST_TO_LOOP, LEAST_TO_NAUTILUS, MOST_TO_BACKTESTING = 1.5, 15.0, 1.25
-BARS = 100_000
 ROUNDS, NAUTILUS_ROUNDS = 7, 3
-MINUTE_NS = 60 * 1_000_000_000
-CAPITAL = 100_000
-NANOS = 10**9
-SYMBOL = "EUR/USD"
-TERMS = Terms(symbol=SYMBOL, tick_nanos=10_000, lot_nanos=NANOS)
 RULES = Rules()
-TIE = 1e-9  # two averages of the same prices differ by rounding; of others by 5e-7 and more
 NAMES = {"sma": "SMA 10/20 cross", "rsi": "RSI 14, 30/70"}
 CODES = {
     "sma": """
@@ -100,20 +87,7 @@ LISTENING = """
 FILLS = []
 """
 
-type Floats = NDArray[np.float64]
-type Instants = list[tuple[int, bool]]  # of each fill: when, and whether it bought
 type Traded = tuple[int, int, float, str]  # of each fill: when, lots, price, side
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Market:
-    """The bars, as ticks; a bar opens where and when the one before it closed."""
-
-    open_ns: NDArray[np.int64]
-    ticks: dict[str, NDArray[np.int64]]
-
-    def prices(self, name: str) -> Floats:
-        return np.round(self.ticks[name] * (TERMS.tick_nanos / NANOS), 5)
 
 
 class Contest:
@@ -140,7 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     options = parser.parse_args()
-    bt._tqdm = lambda each, **_: each  # noqa: SLF001  (a progress bar has no place in a measurement)
+    by_backtesting.keep_quiet()
     market = walk()
     gc.collect()
     gc.freeze()  # as a zygote does before it forks
@@ -154,35 +128,19 @@ def main() -> int:
     return 0 if ok else 1
 
 
-def walk() -> Market:
-    random = np.random.default_rng(20_260_101)
-    close = np.rint(110_000 * np.exp(np.cumsum(random.normal(0, 1e-4, BARS)))).astype(np.int64)
-    opened = np.concatenate([[110_000], close[:-1]])
-    above, below = random.integers(0, 8, (2, BARS))
-    return Market(
-        open_ns=np.arange(BARS, dtype="<i8") * MINUTE_NS + 1_700_000_000 * NANOS,
-        ticks={
-            "open": opened,
-            "high": np.maximum(opened, close) + above,
-            "low": np.minimum(opened, close) - below,
-            "close": close,
-        },
-    )
-
-
 def contest(name: str, market: Market) -> Contest:
     """Time all ways in turns, so that a slow moment of the machine is shared."""
     result = Contest()
     frames = {
         "ours": lambda: ours(CODES[name], market)[:2],
         "bare_loop": lambda: bare_loop(name, market)[:2],
-        "backtesting": lambda: by_backtesting(name, market),
+        "backtesting": lambda: by_backtesting.run(name, market),
     }
     for round_ in range(ROUNDS):
         for way, work in frames.items():
             result.time(way, work)
         if name == "sma" and round_ < NAUTILUS_ROUNDS:
-            result.time("nautilus", lambda: by_nautilus(market))
+            result.time("nautilus", lambda: by_nautilus.run(market))
     return result
 
 
@@ -257,137 +215,6 @@ def fills_of_child(name: str, market: Market) -> list[Traded]:
         (each.ts_ns, round(each.quantity), each.price, each.side)
         for each in vars(sys.modules["strategy"])["FILLS"]
     ]
-
-
-class Averages(bt.Strategy):  # type: ignore[misc]  # published without types
-    """The SMA cross, on averages computed beforehand."""
-
-    def init(self) -> None:
-        self.fast = self.I(talib.SMA, self.data.Close, 10)
-        self.slow = self.I(talib.SMA, self.data.Close, 20)
-
-    def next(self) -> None:
-        lead = self.fast[-1] - self.slow[-1]
-        if lead > TIE and not self.position:
-            self.buy(size=0.1)
-        elif lead < -TIE and self.position:
-            self.position.close()
-
-
-class Strength(bt.Strategy):  # type: ignore[misc]  # published without types
-    """The RSI strategy, on an index computed beforehand."""
-
-    def init(self) -> None:
-        self.rsi = self.I(talib.RSI, self.data.Close, 14)
-
-    def next(self) -> None:
-        rsi = self.rsi[-1]
-        if rsi < 30 and not self.position:
-            self.buy(size=0.1)
-        elif rsi > 70 and self.position:
-            self.position.close()
-
-
-def by_backtesting(name: str, market: Market) -> tuple[float, Instants]:
-    columns = {each.title(): market.prices(each) for each in market.ticks}
-    index = pd.to_datetime(market.open_ns)
-    kind = {"sma": Averages, "rsi": Strength}[name]
-    test = bt.Backtest(pd.DataFrame(columns, index=index), kind, cash=CAPITAL, commission=1e-4)
-    spent: list[float] = []
-    original = bt.compute_stats
-
-    def timed(**how: Any) -> Any:
-        began = time.process_time()
-        result = original(**how)
-        spent.append(time.process_time() - began)
-        return result
-
-    bt.compute_stats = timed
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a last position that stays open, as ours does
-            begun = time.process_time()
-            trades = test.run()["_trades"]
-            took_s = time.process_time() - begun - sum(spent)
-    finally:
-        bt.compute_stats = original
-    opens = market.open_ns.tolist()
-    bars = [
-        *((each, True) for each in trades.EntryBar),
-        *((each, False) for each in trades.ExitBar),
-    ]
-    return took_s, sorted((opens[each], bought) for each, bought in bars)
-
-
-class NautilusCross(Strategy):  # type: ignore[misc]  # compiled, without stubs
-    """The SMA cross as NautilusTrader's users write it."""
-
-    def __init__(self, instrument: CurrencyPair, bar_type: BarType) -> None:
-        super().__init__()
-        self.instrument = instrument
-        self.bar_type = bar_type
-        self.fast = SimpleMovingAverage(10)
-        self.slow = SimpleMovingAverage(20)
-        self.size = Quantity.from_int(10_000)
-        self.is_warm = False
-        self.is_long = False
-
-    def on_start(self) -> None:
-        self.register_indicator_for_bars(self.bar_type, self.fast)
-        self.register_indicator_for_bars(self.bar_type, self.slow)
-        self.subscribe_bars(self.bar_type)
-
-    def on_bar(self, bar: Bar) -> None:
-        del bar
-        if not self.is_warm:  # acts from the bar after, as the others do
-            self.is_warm = self.indicators_initialized()
-            return
-        lead = self.fast.value - self.slow.value
-        if lead > TIE and not self.is_long:
-            self.trade(OrderSide.BUY)
-        elif lead < -TIE and self.is_long:
-            self.trade(OrderSide.SELL)
-
-    def trade(self, side: OrderSide) -> None:
-        self.is_long = side == OrderSide.BUY
-        self.submit_order(self.order_factory.market(self.instrument.id, side, self.size))
-
-
-def by_nautilus(market: Market) -> tuple[float, Instants]:
-    quiet = LoggingConfig(bypass_logging=True)
-    engine = BacktestEngine(BacktestEngineConfig(logging=quiet, run_analysis=False))
-    dollars = Currency.from_str("USD")
-    engine.add_venue(
-        venue=Venue("SIM"),
-        oms_type=OmsType.NETTING,
-        account_type=AccountType.MARGIN,
-        base_currency=dollars,
-        starting_balances=[Money(Decimal(CAPITAL), dollars)],
-    )
-    instrument = TestInstrumentProvider.default_fx_ccy(SYMBOL, Venue("SIM"))
-    bar_type = BarType.from_str(f"{instrument.id}-1-MINUTE-LAST-EXTERNAL")
-    engine.add_instrument(instrument)
-    engine.add_data(nautilus_bars(market, bar_type))
-    engine.add_strategy(NautilusCross(instrument, bar_type))
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"Timestamp\.utcnow is deprecated")
-            begun = time.process_time()
-            engine.run()
-            took_s = time.process_time() - begun
-        filled = [each for each in engine.cache.orders() if each.is_closed]
-        return took_s, sorted((each.ts_last, each.side == OrderSide.BUY) for each in filled)
-    finally:
-        engine.dispose()
-
-
-def nautilus_bars(market: Market, bar_type: BarType) -> list[Bar]:
-    closed = (market.open_ns + MINUTE_NS).astype(np.uint64)
-    prices = [market.prices(each) for each in ("open", "high", "low", "close")]
-    made: list[Bar] = Bar.from_raw_arrays_to_list(
-        bar_type, 5, 0, *prices, np.full(BARS, 1e6), closed, closed
-    )
-    return made
 
 
 def judge(name: str, contest: Contest, market: Market) -> dict[str, Any]:

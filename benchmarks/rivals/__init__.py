@@ -1,0 +1,1 @@
+"""Other ways through the same market, to compare a backtest with."""
