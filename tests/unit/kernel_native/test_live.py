@@ -285,3 +285,58 @@ def on_order_rejected(self, event):
     refused = "paused: it was asked for while the execution was paused"
     assert said(answer.state) == ["in flight 0", refused] * 2
     assert len(place.bar(2).asked) == 1
+
+
+BALANCES = """
+def on_start(self):
+    super().on_start()
+    self.sold = False
+
+def on_bar(self, bar):
+    if self.submits and not self.sold:
+        self.sold = True
+        self.submit("market", side=OrderSide.SELL)
+    account = self.portfolio.account(self.config.instrument_id.venue)
+    self.say(account.balance_total(), account.balance_free())
+"""
+
+
+def test_cash_that_flows_is_in_the_account_that_a_strategy_sees(
+    acting: Any, bars: Any, session: Any, said: Any
+) -> None:
+    place = session(acting(f"submits = False\n{BALANCES}"), bars(4))
+    place.start()
+    place.bar(0)
+    place.bar(1, flowed_nanos=-99_000 * 10**9)
+    place.bar(2, flowed_nanos=250_500_000_000)
+    assert said(place.run.states[-1]) == [
+        "100000.00 USD 100000.00 USD",
+        "1000.00 USD 1000.00 USD",
+        "1250.50 USD 1250.50 USD",
+    ]
+
+
+def test_cash_that_flows_between_two_bars_is_told_at_once(
+    acting: Any, bars: Any, session: Any, said: Any
+) -> None:
+    place = session(acting(f"submits = False\n{BALANCES}"), bars(2))
+    place.start()
+    place.bar(0)
+    message = messages.OrderEvents(now_ns=HOUR_NS, flowed_nanos=5 * 10**9)
+    place.hear(place.talk.answer(message), 0)
+    place.bar(1)
+    assert said(place.run.states[-1])[-1] == "100005.00 USD 100005.00 USD"
+
+
+def test_more_may_leave_than_a_short_was_sold_for(
+    acting: Any, bars: Any, session: Any, said: Any
+) -> None:
+    place = session(acting(f"submits = True\n{BALANCES}"), bars(6))
+    place.start()
+    place.play(0, 3)
+    before = said(place.run.states[-1])[-1].split()[0]
+    place.bar(3, flowed_nanos=-100_100 * 10**9)
+    place.play(4, 6)
+    after = said(place.run.states[-1])[-1].split()[0]
+    assert float(after) == pytest.approx(float(before) - 100_100)
+    assert float(after) < 0

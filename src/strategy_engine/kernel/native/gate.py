@@ -1,5 +1,6 @@
 """The execution client: commands become instructions for the gate, its answers become events."""
 
+from decimal import Decimal
 from typing import assert_never
 
 from nautilus_trader.accounting.factory import AccountFactory
@@ -64,6 +65,22 @@ class Gate(ExecutionClient):  # type: ignore[misc]  # compiled, without stubs
         now_ns = self._time.timestamp_ns()
         self.generate_account_state(balances=balances, margins=[], reported=True, ts_event=now_ns)
         self._set_connected(True)  # noqa: FBT003  (its only argument)
+
+    def flow(self, amount: Money) -> None:
+        """Say that cash has entered (+) or left (-) the account; its margins stay."""
+        account = self.get_account()
+        before = account.balance()
+        total = before.total.as_decimal() + amount.as_decimal()
+        locked = max(Decimal(0), min(before.locked.as_decimal(), total))
+        balance = AccountBalance(
+            *(Money(each, amount.currency) for each in (total, locked, total - locked))
+        )
+        self.generate_account_state(
+            balances=[balance],
+            margins=[*account.margins().values(), *account.account_margins().values()],
+            reported=False,
+            ts_event=self._time.timestamp_ns(),
+        )
 
     # -- what the strategy asks
 

@@ -125,7 +125,7 @@ class Live:
         desk, listing = self._desk, self._listings.by_symbol[message.symbol]
         at_ns = message.close_ns if isinstance(message, messages.NativeBar) else message.ts_ns
         desk.advance(at_ns)
-        self._tell(message.events)
+        self._tell(message)
         self._seen += 1
         desk.data.process(_as_data(message, listing))
         if message.is_last:
@@ -133,12 +133,16 @@ class Live:
 
     def _between(self, message: messages.OrderEvents) -> None:
         self._desk.advance(message.now_ns)
-        self._tell(message.events)
+        self._tell(message)
         self._desk.settle()
 
-    def _tell(self, events: msgspec.Raw) -> None:
-        for event in orders.decode_events(events):
+    def _tell(self, message: Market | messages.OrderEvents) -> None:
+        for event in orders.decode_events(message.events):
             self._desk.doors.tell(event)
+        if message.flowed_nanos:
+            amount = self._listings.all[0].money(message.flowed_nanos)
+            for gate in self._desk.doors.gates.values():
+                gate.flow(amount)
 
     def _news(self) -> bytes | None:
         with failures.reported(failures.HOOK):
