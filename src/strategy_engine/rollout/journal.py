@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +15,7 @@ from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import outbox_rows, store
-from strategy_engine.rollout.model import ENDED, Deployment, State, Trigger
+from strategy_engine.rollout.model import ENDED, Deployment, Outcome, State, Trigger
 
 SUBJECT = "deployment"
 
@@ -104,6 +105,70 @@ class Journal:
                     details=dict(details or {}),
                 )
         return after
+
+    async def before_in_line(self, deployment: Deployment) -> str | None:
+        """Return the deployment that rolls out on the same line before this one may."""
+        async with self.database.read() as connection:
+            found = await store.rolling_in_line(connection, deployment.strategy_name)
+        for each in found:
+            if each.pipeline_id == deployment.pipeline_id:
+                continue
+            mine = (deployment.created_at, deployment.pipeline_id)
+            if each.plan or (each.created_at, each.pipeline_id) < mine:
+                return each.pipeline_id
+        return None
+
+    async def tended(self) -> list[Deployment]:
+        """Return the deployments that have ended and are not over, oldest first."""
+        async with self.database.read() as connection:
+            return await store.tended(connection)
+
+    async def cooled(self, deployment: Deployment) -> None:
+        """Keep that the version before is no longer warm."""
+        await self.revise(
+            deployment.pipeline_id,
+            lambda found: replace(found, progress=replace(found.progress, warm_until=None)),
+            action="cooled",
+        )
+
+    async def complete(self, deployment: Deployment, *, warm_s: float | None, message: str) -> None:
+        """End a rollout whose version has the line; say how long the one before stays warm."""
+        now = self.clock.now()
+        until = None if warm_s is None else now + timedelta(seconds=warm_s)
+
+        def completed(found: Deployment) -> Deployment | None:
+            if found.state is not State.ROLLING_OUT or found.progress.undo is not None:
+                return None
+            return replace(
+                found.on(Trigger.COMPLETE),
+                outcome=Outcome.PROMOTED,
+                message=message,
+                current_stage=None,
+                ended_at=now,
+                progress=replace(found.progress, warm_until=until, message=""),
+            )
+
+        await self.revise(deployment.pipeline_id, completed, action=Trigger.COMPLETE.value)
+
+    async def undone(self, deployment: Deployment, outcome: Outcome, told: str) -> None:
+        """End a rollout that was undone, while it went on or after its end."""
+        now = self.clock.now()
+
+        def ended(found: Deployment) -> Deployment | None:
+            undo = found.progress.undo
+            if undo is None or found.outcome is outcome:
+                return None
+            moved = found.on(Trigger.FAIL) if found.state is State.ROLLING_OUT else found
+            return replace(
+                moved,
+                outcome=outcome,
+                message=undo.why + told,
+                current_stage=None,
+                ended_at=now,
+                progress=replace(found.progress, warm_until=None, message=""),
+            )
+
+        await self.revise(deployment.pipeline_id, ended, action="undone")
 
     async def move_both(
         self,

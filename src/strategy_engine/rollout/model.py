@@ -98,7 +98,8 @@ class Options:
     approve_switch : bool
         A blue-green switch waits for a person.
     keep_warm : str
-        How long a replaced version stays ready to take over again; a duration.
+        How long a replaced version stays ready to take over again; a duration; empty: as the type
+        has it.
     max_unavailable : int
         Instruments of a rolling batch.
     progress_deadline : str
@@ -120,7 +121,7 @@ class Options:
     loss_budget: float = 0.02
     bounds: dict[str, float] = field(default_factory=dict)
     approve_switch: bool = False
-    keep_warm: str = "10m"
+    keep_warm: str = ""
     max_unavailable: int = 1
     progress_deadline: str = "10m"
 
@@ -162,6 +163,8 @@ class Progress:
         Their executions; empty until they are started.
     capital : Decimal
         What the line's executions had been given when the rollout began.
+    goals : dict
+        The capital that the step gives each execution, once it has worked it out.
     held_by, held_why : str
         Who or what holds it until it is resumed.
     waived_by : str
@@ -186,6 +189,7 @@ class Progress:
     candidate: str = ""
     baseline: str = ""
     capital: Decimal = Decimal(0)
+    goals: dict[str, Decimal] = field(default_factory=dict)
     held_by: str = ""
     held_why: str = ""
     waived_by: str = ""
@@ -242,6 +246,12 @@ class Deployment:
     started_at: datetime | None = None
     validated_at: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def is_tended(self) -> bool:
+        """Whether it has ended, but the version before is still warm, or is being asked back."""
+        is_done = self.state is State.COMPLETED and self.outcome is Outcome.PROMOTED
+        return is_done and (self.progress.warm_until or self.progress.undo) is not None
 
     def on(self, trigger: Trigger) -> "Deployment":
         """Return the deployment as it stands after `trigger`."""

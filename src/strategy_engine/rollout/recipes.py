@@ -15,8 +15,9 @@ from strategy_engine.rollout.model import DeploymentType, Options
 FULL = 1.0
 MOST_BESIDE_A_BASELINE = 0.5  # a candidate, its baseline and the stable version share the whole
 CANARY_WEIGHTS = (0.05, 0.10, 0.25, 0.50)
-SHADOW_BARS = 20
+PROVEN_BARS = 20  # decided in shadow, before anything is given
 MOST_STEPS = 50
+USUALLY_WARM = "10m"
 LONGEST_NAME = 40  # what the column takes
 
 
@@ -99,6 +100,19 @@ def plan(options: Options, symbols: Sequence[str], *, replaces: bool) -> tuple[S
     return (Step(kind=Kind.PREPARE), *middle, Step(kind=Kind.FINISH, weight=FULL))
 
 
+def keep_warm(options: Options) -> Duration:
+    """Return how long the version before stays ready to take over again.
+
+    Raises
+    ------
+    InvalidError
+        If the option is no time.
+    """
+    is_usual = options.deployment_type is DeploymentType.BLUE_GREEN
+    usual = USUALLY_WARM if is_usual else "0s"
+    return durations.parse_time(options.keep_warm or usual, "keep_warm")
+
+
 def to_plain(steps: Sequence[Step]) -> list[dict[str, Any]]:
     """Return a plan as JSON has it."""
     return [dataclasses.asdict(each) for each in steps]
@@ -135,7 +149,7 @@ def _blue_green(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
 def _canary(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
     del symbols
     if not options.steps:
-        shadow = Step(kind=Kind.SHADOW, min_decisions=SHADOW_BARS)
+        shadow = Step(kind=Kind.SHADOW, min_decisions=PROVEN_BARS)
         weights = [_watched(options, Kind.WEIGHT, {"weight": each}) for each in CANARY_WEIGHTS]
         return (shadow, *weights, *_switch_all())
     if len(options.steps) > MOST_STEPS:
@@ -200,7 +214,7 @@ def _check(options: Options) -> None:
     """Refuse what no step may look at, but a later rollout would."""
     durations.parse(options.min_time, "min_time")
     _count(options.min_decisions, "")
-    durations.parse_time(options.keep_warm, "keep_warm")
+    keep_warm(options)
     if durations.parse(options.progress_deadline, "progress_deadline") == durations.NONE:
         raise InvalidError(
             "progress_deadline is nothing, and every step takes some time; give it one",

@@ -24,6 +24,17 @@ class Verdict(StrEnum):
 class Reason(StrEnum):
     """Why, in one stable word; the message says it with figures."""
 
+    READY = "ready"
+    NOT_READY = "not_ready"
+    APPROVED = "approved"
+    AWAITS_APPROVAL = "awaits_approval"
+    SWITCHED = "switched"
+    HANDED_OVER = "handed_over"
+    STUCK = "stuck"
+    STALLED = "stalled"
+    FEED_OVER = "feed_over"
+    WAIVED = "waived"
+    WAITS = "waits"
     TOO_EARLY = "too_early"
     NO_EVIDENCE_OF_HARM = "no_evidence_of_harm"
     BETTER = "not_worse"
@@ -122,10 +133,11 @@ class Ruling:
 
 def decide(seen: Observation, gate: Gate, bounds: Bounds) -> Ruling:
     """Return what follows: harm aborts, a gap in the measurements pauses, else the gate decides."""
-    return _harm(seen, bounds) or _gap(seen) or _progress(seen, gate, bounds)
+    return harm(seen, bounds) or _gap(seen) or _progress(seen, gate, bounds)
 
 
-def _harm(seen: Observation, bounds: Bounds) -> Ruling | None:
+def harm(seen: Observation, bounds: Bounds) -> Ruling | None:
+    """Return why a candidate must be undone, if anything it did says so."""
     if seen.failure:
         return _abort(Reason.FAILED, f"it failed: {seen.failure}")
     for reason, value, limit, said in _limits(seen, bounds):

@@ -36,6 +36,7 @@ TABLE = sa.Table(
     sa.Column("state", sa.String(20), nullable=False, index=True),
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("progress", sa.JSON, nullable=False),
+    sa.Column("is_tended", sa.Boolean, nullable=False, index=True),
     sa.Column("replaces", sa.JSON, nullable=False),
     sa.Column("revalidates", sa.Boolean, nullable=False),
     sa.Column("outcome", sa.String(20)),
@@ -93,6 +94,24 @@ async def unfinished(connection: AsyncConnection) -> list[Deployment]:
     """Return every deployment that has not ended, oldest first."""
     rows = await connection.execute(
         sa.select(TABLE).where(TABLE.c.state.not_in([*ENDED])).order_by(TABLE.c.created_at)
+    )
+    return [_deployment(row) for row in rows]
+
+
+async def tended(connection: AsyncConnection) -> list[Deployment]:
+    """Return the deployments that have ended and are not over, oldest first."""
+    rows = await connection.execute(
+        sa.select(TABLE).where(TABLE.c.is_tended).order_by(TABLE.c.created_at, TABLE.c.pipeline_id)
+    )
+    return [_deployment(row) for row in rows]
+
+
+async def rolling_in_line(connection: AsyncConnection, strategy_name: str) -> list[Deployment]:
+    """Return the deployments of a line that roll out, oldest first."""
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .where(TABLE.c.strategy_name == strategy_name, TABLE.c.state == State.ROLLING_OUT.value)
+        .order_by(TABLE.c.created_at, TABLE.c.pipeline_id)
     )
     return [_deployment(row) for row in rows]
 
@@ -183,6 +202,7 @@ def _row(deployment: Deployment) -> dict[str, Any]:
         | {
             "options": options_to_plain(deployment.options),
             "progress": msgspec.to_builtins(deployment.progress),
+            "is_tended": deployment.is_tended,
             "state": deployment.state.value,
             "outcome": deployment.outcome and deployment.outcome.value,
             "approval": approval and asdict(approval) | {"at": approval.at.isoformat()},

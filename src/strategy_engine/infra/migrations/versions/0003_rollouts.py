@@ -23,6 +23,8 @@ def _control() -> None:
     _switches()
     _progress()
     _webhooks()
+    _experiments()
+    _allocations()
 
 
 def _ledger() -> None:
@@ -95,11 +97,68 @@ def _webhooks() -> None:
     )
 
 
+def _experiments() -> None:
+    op.create_table(
+        "experiments",
+        sa.Column("experiment_id", sa.String(40), nullable=False),
+        sa.Column("strategy_name", sa.String(100), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("outcome", sa.String(20)),
+        sa.Column("design", sa.JSON(), nullable=False),
+        sa.Column("arms", sa.JSON(), nullable=False),
+        sa.Column("capital", database.ExactDecimal(length=64), nullable=False),
+        sa.Column("goal", sa.JSON(), nullable=False),
+        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column("handed", sa.JSON(), nullable=False),
+        sa.Column("start_ns", sa.BigInteger()),
+        sa.Column("result", sa.JSON()),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("requested_by", sa.String(100), nullable=False),
+        sa.Column("created_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("running_at", database.UtcDateTime(length=32)),
+        sa.Column("ended_at", database.UtcDateTime(length=32)),
+        sa.PrimaryKeyConstraint("experiment_id", name=op.f("pk_experiments")),
+    )
+    for column in ("strategy_name", "state", "created_at"):
+        op.create_index(op.f(f"ix_experiments_{column}"), "experiments", [column])
+
+
+def _allocations() -> None:
+    op.create_table(
+        "allocations",
+        sa.Column("allocation_id", sa.String(40), nullable=False),
+        sa.Column("strategy_name", sa.String(100), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("policy", sa.JSON(), nullable=False),
+        sa.Column("executions", sa.JSON(), nullable=False),
+        sa.Column("own", sa.JSON(), nullable=False),
+        sa.Column("capital", database.ExactDecimal(length=64), nullable=False),
+        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column("slots", sa.JSON(), nullable=False),
+        sa.Column("weights", sa.JSON(), nullable=False),
+        sa.Column("goal", sa.JSON(), nullable=False),
+        sa.Column("day", sa.BigInteger()),
+        sa.Column("changed", database.ExactDecimal(length=64), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("requested_by", sa.String(100), nullable=False),
+        sa.Column("created_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("updated_at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("ended_at", database.UtcDateTime(length=32)),
+        sa.PrimaryKeyConstraint("allocation_id", name=op.f("pk_allocations")),
+    )
+    for column in ("strategy_name", "state"):
+        op.create_index(op.f(f"ix_allocations_{column}"), "allocations", [column])
+
+
 def _progress() -> None:
     with op.batch_alter_table("deployments") as batch:
         batch.add_column(
             sa.Column("progress", sa.JSON(), nullable=False, server_default=sa.text("'{}'"))
         )
+        batch.add_column(
+            sa.Column("is_tended", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
+    op.create_index("ix_deployments_is_tended", "deployments", ["is_tended"], unique=False)
 
 
 def _transcripts() -> None:

@@ -1,0 +1,316 @@
+"""What a rollout does to executions: each act says what should be, and may be said again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from strategy_engine.execution.model import (
+    UNENDED,
+    Change,
+    Desired,
+    Execution,
+    ExecutionConfig,
+    Exits,
+    Role,
+    Switch,
+)
+from strategy_engine.execution.service import Executions
+from strategy_engine.infra import audit
+from strategy_engine.registry.model import LIVE, Status, Trigger
+from strategy_engine.registry.service import Registry
+from strategy_engine.rollout import capital
+from strategy_engine.rollout.capital import SWEEP, Account, Stake
+from strategy_engine.rollout.lines import REAL
+from strategy_engine.rollout.model import Deployment, Handover
+from strategy_engine.rollout.moves import Member
+from strategy_engine.rollout.recipes import FULL, Step
+
+ALL = Decimal(10**12)  # as a goal: whatever there is to be had
+_ZERO = Decimal(0)
+
+
+class Acts:
+    """Says to the node what should be, in rows. Whoever calls it looks whether it is so."""
+
+    def __init__(self, *, executions: Executions, registry: Registry) -> None:
+        self._executions = executions
+        self._registry = registry
+
+    async def start_in_shadow(
+        self, deployment: Deployment, like: Member, *, version: str, key: str, worth: Decimal
+    ) -> Execution:
+        """Start a version where another stands, with a notional capital; once a key.
+
+        Raises
+        ------
+        EngineError
+            If the version cannot be started.
+        """
+        current = await self._registry.get(version)
+        if current.status is Status.APPROVED:
+            await self._registry.move(
+                version, Trigger.DEPLOY, actor=audit.ENGINE, why=deployment.pipeline_id
+            )
+        return await self._executions.start(
+            version,
+            _config_after(like, worth),
+            actor=audit.ENGINE,
+            role=Role.SHADOW,
+            key=f"{deployment.pipeline_id}/{key}",
+        )
+
+    async def weigh(
+        self, deployment: Deployment, account: Account, shadows: Sequence[Member]
+    ) -> None:
+        """Ask for the capital that the step's goals give; lower before raise.
+
+        A shadow becomes real when what it is to have lies in the pool.
+        """
+        goals, why = deployment.progress.goals, deployment.pipeline_id
+        found = capital.move(account, goals)
+        await self._target(found.targets, why)
+        needed = capital.total(goals[each.execution.execution_id] for each in shadows)
+        if shadows and needed <= found.spare:
+            await self._executions.instruct(
+                {each.execution.execution_id: _enter(deployment, each, goals) for each in shadows},
+                actor=audit.ENGINE,
+                why=why,
+            )
+
+    async def give_on(self, deployment: Deployment, account: Account, to: Iterable[str]) -> None:
+        """Let members have what lies in the pool."""
+        found = capital.move(account, dict.fromkeys(to, ALL))
+        await self._target(found.targets, deployment.pipeline_id)
+
+    async def switch(
+        self, deployment: Deployment, step: Step, stables: Sequence[Member], pool: Decimal
+    ) -> bool:
+        """Let the candidate open positions from one bar on, and no other; say whether it is so."""
+        progress = deployment.progress
+        key = f"{deployment.pipeline_id}/switch/{progress.index}"
+        done = await self._executions.switched(key)
+        if done is not None:
+            return done.done_at is not None
+        takes = Change(role=Role.CANDIDATE)
+        shadow = await self._executions.get(progress.candidate)
+        if shadow.role is Role.SHADOW:  # its notional capital was nobody's: it gets what there is
+            takes = replace(takes, capital_target=max(_ZERO, pool))
+        changes = {progress.candidate: takes}
+        gives = [each.execution.execution_id for each in stables if _is_there(each)]
+        is_all = step.weight >= FULL
+        for name in gives:
+            changes[name] = Change(
+                exits=_exits(deployment) if is_all else None,
+                capital_target=SWEEP if is_all else None,
+            )
+        if progress.baseline and is_all:
+            gives.append(progress.baseline)
+            changes[progress.baseline] = Change(exits=Exits.FLATTEN, capital_target=SWEEP)
+        asked = Switch(
+            key=key,
+            gives=tuple(gives),
+            takes=(progress.candidate,),
+            symbols=step.symbols or None,
+            changes=changes,
+        )
+        await self._executions.switch(asked, actor=audit.ENGINE, why=deployment.pipeline_id)
+        return False
+
+    async def flatten(self, deployment: Deployment, members: Iterable[Member]) -> None:
+        """Let the engine close what those hold that have let go."""
+        await self._instruct(deployment, members, Change(exits=Exits.FLATTEN))
+
+    async def finish(
+        self, deployment: Deployment, stables: Sequence[Member], *, keeps_warm: bool
+    ) -> None:
+        """Make the candidate the line's stable version; the one before it rests, or stays warm."""
+        rest = Change(role=Role.SHADOW) if keeps_warm else Change(desired=Desired.STOP)
+        progress = deployment.progress
+        changes = {each.execution.execution_id: rest for each in stables if _is_there(each)}
+        changes[progress.candidate] = Change(role=Role.STABLE)
+        if progress.baseline:
+            changes[progress.baseline] = Change(desired=Desired.STOP)
+        await self._executions.instruct(changes, actor=audit.ENGINE, why=deployment.pipeline_id)
+        for each in stables:
+            await self._retire(deployment, each.execution.strategy_id)
+
+    async def fence(
+        self, deployment: Deployment, members: Sequence[Member], stables: Sequence[Member]
+    ) -> bool:
+        """Give the line back from one bar on; what the others wait to open is cancelled first."""
+        key = f"{deployment.pipeline_id}/undo"
+        done = await self._executions.switched(key)
+        if done is not None:
+            return done.done_at is not None
+        for index in range(len(deployment.plan)):
+            await self._executions.take_back_switch(f"{deployment.pipeline_id}/switch/{index}")
+        gives = tuple(each.execution.execution_id for each in members)
+        takes = tuple(each.execution.execution_id for each in stables if _is_there(each))
+        leave = Change(exits=Exits.FLATTEN, capital_target=SWEEP)
+        back = Change(role=Role.STABLE, exits=Exits.OWN, desired=Desired.RUN)
+        changes = {
+            each.execution.execution_id: leave
+            for each in members
+            if each.execution.role is not Role.SHADOW
+        }
+        asked = Switch(
+            key=key,
+            gives=gives,
+            takes=takes,
+            changes=changes | dict.fromkeys(takes, back),
+        )
+        await self._executions.switch(asked, actor=audit.ENGINE, why=deployment.pipeline_id)
+        return False
+
+    async def end(self, deployment: Deployment, members: Iterable[Member]) -> None:
+        """Stop executions that hold nothing any more."""
+        await self._instruct(deployment, members, Change(desired=Desired.STOP))
+
+    async def start_again(
+        self, deployment: Deployment, before: Member, worth: Decimal
+    ) -> Execution:
+        """Start the version before again where it left, with a capital; once a deployment.
+
+        Raises
+        ------
+        EngineError
+            If the version cannot be started.
+        """
+        return await self._executions.start(
+            before.execution.strategy_id,
+            _config_after(before, worth),
+            actor=audit.ENGINE,
+            key=f"{deployment.pipeline_id}/restore/{before.execution.execution_id}",
+        )
+
+    async def reinstate(self, deployment: Deployment, before: Member) -> None:
+        """Move the version of an execution that is at work again back to running."""
+        if not _is_there(before):
+            return
+        version = before.execution.strategy_id
+        if (await self._registry.get(version)).status is Status.STOPPED:
+            await self._registry.move(
+                version, Trigger.START, actor=audit.ENGINE, why=deployment.pipeline_id
+            )
+
+    async def retire(self, deployment: Deployment, strategy_id: str) -> None:
+        """Move a version that is replaced, or rolled back, off the line."""
+        await self._retire(deployment, strategy_id)
+
+    async def _instruct(
+        self, deployment: Deployment, members: Iterable[Member], change: Change
+    ) -> None:
+        changes = {each.execution.execution_id: change for each in members if _is_there(each)}
+        if changes:
+            await self._executions.instruct(changes, actor=audit.ENGINE, why=deployment.pipeline_id)
+
+    async def _retire(self, deployment: Deployment, strategy_id: str) -> None:
+        version = await self._registry.get(strategy_id)
+        if version.status in LIVE:
+            await self._registry.move(
+                strategy_id, Trigger.REPLACE, actor=audit.ENGINE, why=deployment.pipeline_id
+            )
+
+    async def _target(self, targets: Mapping[str, Decimal], why: str) -> None:
+        if targets:
+            await self._executions.instruct(
+                {name: Change(capital_target=target) for name, target in targets.items()},
+                actor=audit.ENGINE,
+                why=why,
+            )
+
+
+def account_of(deployment: Deployment, members: Iterable[Member]) -> Account:
+    """Return what the line has: the members that trade, and what those that ended left."""
+    stakes, ended = [], []
+    for each in members:
+        is_before = each.execution.execution_id in deployment.replaces
+        if not is_before and each.execution.role not in REAL:
+            continue  # a shadow's capital is nobody's
+        if each.execution.status in UNENDED or each.held:
+            stakes.append(
+                Stake(
+                    execution_id=each.execution.execution_id,
+                    contributed=each.contributed,
+                    equity=each.equity,
+                    target=each.execution.capital_target,
+                )
+            )
+        else:
+            ended.append(capital.total((each.equity, -each.contributed)))
+    return Account(
+        capital=deployment.progress.capital, stakes=tuple(stakes), ended_pnl=capital.total(ended)
+    )
+
+
+def goals_of(
+    deployment: Deployment, step: Step, account: Account, members: Mapping[str, Member]
+) -> dict[str, Decimal]:
+    """Return the capital that each execution of a rollout is to have at a step.
+
+    The new version gets its share, a baseline the same, and those before it what is left, as they
+    share it now.
+    """
+    progress = deployment.progress
+    weights = {progress.candidate: Decimal(str(step.weight))}
+    if progress.baseline:
+        weights[progress.baseline] = weights[progress.candidate] if step.has_baseline else _ZERO
+    olds = [each for each in deployment.replaces if _is_there(members[each])]
+    left = 1 - sum(weights.values())
+    equity = capital.total(members[each].equity for each in olds)
+    for each in olds:
+        portion = members[each].equity / equity if equity > 0 else Decimal(1) / len(olds)
+        weights[each] = left * portion
+    return {name: _goal(members[name], weight, account.worth) for name, weight in weights.items()}
+
+
+def _goal(member: Member, weight: Decimal, worth: Decimal) -> Decimal:
+    if weight <= 0:
+        return SWEEP
+    return capital.total((member.contributed, capital.share(worth, weight), -member.equity))
+
+
+def first_weight(steps: Sequence[Step]) -> Decimal:
+    """Return the share that a new version gets first: what it is shown as its own until then."""
+    weights = [each.weight for each in steps if each.weight > 0]
+    return Decimal(str(weights[0] if weights else FULL))
+
+
+def has_baseline(steps: Sequence[Step]) -> bool:
+    """Say whether a fresh copy of the stable version is compared with."""
+    return any(each.has_baseline for each in steps)
+
+
+def is_capital_in_place(goals: Mapping[str, Decimal], members: Mapping[str, Member]) -> bool:
+    """Say whether those that are to have capital have it, and trade."""
+    return bool(goals) and all(
+        members[name].contributed == goal and members[name].execution.role in REAL
+        for name, goal in goals.items()
+        if goal != SWEEP and members[name].execution.role is not Role.STABLE
+    )
+
+
+def _enter(deployment: Deployment, shadow: Member, goals: Mapping[str, Decimal]) -> Change:
+    name = shadow.execution.execution_id
+    role = Role.CANDIDATE if name == deployment.progress.candidate else Role.BASELINE
+    return Change(role=role, capital_target=goals[name])
+
+
+def _config_after(member: Member, worth: Decimal) -> ExecutionConfig:
+    """Return the config of an execution that begins where another stands."""
+    config, account = member.execution.config, member.account
+    is_begun = account is not None and account.close_ns is not None
+    return replace(
+        config,
+        capital=float(worth),
+        start_ns=account.close_ns if account is not None and is_begun else config.start_ns,
+    )
+
+
+def _exits(deployment: Deployment) -> Exits:
+    is_flat_out = deployment.options.handover is Handover.FLATTEN
+    return Exits.FLATTEN if is_flat_out else Exits.OWN
+
+
+def _is_there(member: Member) -> bool:
+    return member.execution.status in UNENDED

@@ -1,0 +1,348 @@
+"""The loop of one rollout: observe, decide, act, save. It may die at any point.
+
+Everything it knows is in rows: the deployment's progress, the executions, the ledger. What it asks
+for is said again until it is seen to be so; what it has decided is saved before the next look.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from strategy_engine.core.errors import EngineError
+from strategy_engine.execution.model import UNENDED, Role
+from strategy_engine.infra import audit, logs
+from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.rollout import acts, capital, moves, observing, recipes
+from strategy_engine.rollout.acts import Acts
+from strategy_engine.rollout.journal import Journal
+from strategy_engine.rollout.model import ENDED, Deployment, Progress, State, Undo
+from strategy_engine.rollout.moves import Look, Member, Ready
+from strategy_engine.rollout.observing import Compared, Observer
+from strategy_engine.rollout.recipes import FULL, Kind, Step
+from strategy_engine.rollout.rules import Observation, Reason, Ruling, Verdict
+from strategy_engine.rollout.undoing import Undoing
+
+LOOK_S = 0.1
+
+_log = logs.get("rollout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """The executions of a rollout at one look."""
+
+    members: Mapping[str, Member]
+    stables: tuple[Member, ...]
+    candidate: Member | None
+    baseline: Member | None
+    compared: Compared | None = None
+    ready: Ready | None = None
+    observation: Observation | None = None
+
+    @property
+    def alive(self) -> tuple[Member, ...]:
+        """The versions before the new one that have not ended."""
+        return tuple(each for each in self.stables if each.execution.status in UNENDED)
+
+    @property
+    def shadows(self) -> tuple[Member, ...]:
+        """Those of the new executions that have no capital yet."""
+        mine = (self.candidate, self.baseline)
+        return tuple(
+            each for each in mine if each is not None and each.execution.role is Role.SHADOW
+        )
+
+
+class Controller:
+    """Carries rollouts on, one look at a time. Safe to run again for the same deployment."""
+
+    def __init__(
+        self, *, journal: Journal, acts: Acts, observer: Observer, auto_rollback: bool
+    ) -> None:
+        self._journal = journal
+        self._clock = journal.clock
+        self._acts = acts
+        self._observer = observer
+        self._auto_rollback = auto_rollback
+        self._undoing = Undoing(journal=journal, acts=acts, observer=observer)
+
+    async def run(self, pipeline_id: str) -> str:
+        """Carry a rollout to its end, and return the deployment's state."""
+        while True:
+            deployment = await self._journal.get(pipeline_id)
+            if deployment.state is not State.ROLLING_OUT:
+                return deployment.state.value
+            await self.turn(deployment)
+            await asyncio.sleep(LOOK_S)
+
+    async def turn(self, deployment: Deployment) -> None:
+        """Look once, and do what follows."""
+        try:
+            scene = await self.look(deployment)
+            if deployment.progress.undo is not None:
+                await self._undoing.turn(deployment, scene.members)
+                return
+            await self._step(deployment, scene)
+        except DatabaseAwayError:
+            raise  # no fault of the new version: it is looked at again
+        except EngineError as error:
+            await self._undo(deployment, Reason.FAILED, str(error), audit.ENGINE)
+
+    async def look(self, deployment: Deployment) -> Scene:
+        """Return the executions of a rollout, and how its candidate does."""
+        progress = deployment.progress
+        names = [*deployment.replaces, progress.candidate, progress.baseline]
+        members = await self._observer.members(names)
+        scene = Scene(
+            members=members,
+            stables=tuple(members[each] for each in deployment.replaces if each in members),
+            candidate=members.get(progress.candidate),
+            baseline=members.get(progress.baseline),
+        )
+        if scene.candidate is None or progress.undo is not None:
+            return scene
+        compared, ready = await self._observer.ready(scene.candidate)
+        beside = scene.baseline or next(iter(scene.alive), None)
+        observation = await self._observer.observation(
+            deployment, scene.candidate, beside, compared
+        )
+        return replace(scene, compared=compared, ready=ready, observation=observation)
+
+    # -- a step
+
+    async def _step(self, deployment: Deployment, scene: Scene) -> None:
+        plan = recipes.from_plain(deployment.plan)
+        progress, step = deployment.progress, plan[deployment.progress.index]
+        if progress.began_at is None:
+            await self._begin(deployment, step)
+            return
+        is_in_place = await self._set_up(deployment, plan, scene)
+        if is_in_place and progress.reached_at is None:
+            await self._reach(deployment, scene)
+            return
+        look = Look(
+            step=step,
+            progress=progress,
+            options=deployment.options,
+            bounds=observing.bounds_of(deployment),
+            now=self._clock.now(),
+            candidate=scene.candidate,
+            ready=scene.ready,
+            observation=scene.observation,
+            is_in_place=is_in_place,
+            is_let_go=_is_let_go(step, scene),
+        )
+        if step.kind is Kind.HAND_OVER and look.is_past_handover and not look.is_let_go:
+            await self._acts.flatten(deployment, scene.alive)
+        await self._follow(deployment, plan, moves.next_move(look), scene.observation)
+
+    async def _follow(
+        self,
+        deployment: Deployment,
+        plan: Sequence[Step],
+        ruling: Ruling,
+        observation: Observation | None,
+    ) -> None:
+        progress = deployment.progress
+        match ruling.verdict:
+            case Verdict.ABORT if self._may_undo(deployment):
+                await self._undo(deployment, ruling.reason, ruling.message, audit.ENGINE)
+            case _ if progress.held_by:
+                return  # a person, or what is inconclusive, holds it until it is resumed
+            case Verdict.ABORT | Verdict.PAUSE:
+                await self._hold(deployment, ruling, observation)
+            case Verdict.PROMOTE:
+                await self._advance(deployment, plan, ruling, observation)
+            case Verdict.HOLD if progress.message != ruling.message:
+                await self._note(deployment, message=ruling.message)
+
+    def _may_undo(self, deployment: Deployment) -> bool:
+        return self._auto_rollback and deployment.options.rollback_on_failure
+
+    async def _set_up(self, deployment: Deployment, plan: Sequence[Step], scene: Scene) -> bool:
+        """Say what the step wants to be so; return whether it is."""
+        step = plan[deployment.progress.index]
+        match step.kind:
+            case Kind.PREPARE:
+                return await self._prepare(deployment, plan, scene)
+            case Kind.WEIGHT:
+                return await self._weigh(deployment, step, scene)
+            case Kind.SWITCH:
+                account = acts.account_of(deployment, scene.members.values())
+                return await self._acts.switch(deployment, step, scene.stables, account.pool)
+            case Kind.HAND_OVER:
+                return await self._hand_over(deployment, step, scene)
+            case _:
+                return True
+
+    async def _prepare(self, deployment: Deployment, plan: Sequence[Step], scene: Scene) -> bool:
+        progress = deployment.progress
+        if not progress.capital:
+            given = capital.total(each.contributed for each in scene.stables)
+            await self._note(deployment, capital=given)
+            return False
+        wants_baseline = acts.has_baseline(plan) and not progress.baseline
+        if progress.candidate and not wants_baseline:
+            return True
+        last = scene.alive[-1] if scene.alive else scene.stables[-1]
+        account = acts.account_of(deployment, scene.members.values())
+        worth = capital.opening(account.worth, acts.first_weight(plan))
+        key = "baseline" if progress.candidate else "candidate"
+        version = last.execution.strategy_id if progress.candidate else deployment.strategy_id
+        started = await self._acts.start_in_shadow(
+            deployment, last, version=version, key=key, worth=worth
+        )
+        await self._note(deployment, **{key: started.execution_id})
+        return False
+
+    async def _weigh(self, deployment: Deployment, step: Step, scene: Scene) -> bool:
+        progress = deployment.progress
+        account = acts.account_of(deployment, scene.members.values())
+        if not progress.goals:
+            goals = acts.goals_of(deployment, step, account, scene.members)
+            await self._note(deployment, goals=goals)
+            return False
+        if progress.reached_at is not None:
+            return True  # what prices make of it since is its own
+        await self._acts.weigh(deployment, account, scene.shadows)
+        return acts.is_capital_in_place(progress.goals, scene.members)
+
+    async def _hand_over(self, deployment: Deployment, step: Step, scene: Scene) -> bool:
+        if step.weight < FULL:
+            return await self._weigh(deployment, step, scene)
+        account = acts.account_of(deployment, scene.members.values())
+        await self._acts.give_on(deployment, account, [deployment.progress.candidate])
+        freed = all(each.equity <= 0 for each in scene.alive)
+        return freed and account.pool <= 0 and _is_let_go(step, scene)
+
+    async def _advance(
+        self,
+        deployment: Deployment,
+        plan: Sequence[Step],
+        ruling: Ruling,
+        observation: Observation | None,
+    ) -> None:
+        index = deployment.progress.index
+        if plan[index].kind is Kind.FINISH:
+            await self._finish(deployment)
+            return
+        switched = deployment.progress.switched
+        if plan[index].kind is Kind.SWITCH:
+            switched = (*switched, index)
+        await self._save(
+            deployment,
+            lambda progress: _at(progress, index + 1, switched=switched),
+            action="step_ends",
+            details=_evidence(plan[index], ruling, observation),
+        )
+
+    async def _finish(self, deployment: Deployment) -> None:
+        scene = await self.look(deployment)
+        warm = recipes.keep_warm(deployment.options)
+        keeps_warm = bool(warm.seconds) and bool(scene.alive)
+        bars = scene.candidate.bars if scene.candidate else 0
+        await self._acts.finish(deployment, scene.stables, keeps_warm=keeps_warm)
+        await self._journal.complete(
+            deployment,
+            warm_s=warm.seconds if keeps_warm else None,
+            message=f"running with the line's capital, {bars} bars decided",
+        )
+        await self._observer.forget(deployment.progress.candidate)
+
+    # -- what is saved
+
+    async def _begin(self, deployment: Deployment, step: Step) -> None:
+        now = self._clock.now()
+        await self._save(
+            deployment,
+            lambda progress: replace(progress, began_at=now),
+            action="step_begins",
+            details={"step": step.name, "weight": step.weight},
+            current_stage=step.name,
+        )
+
+    async def _reach(self, deployment: Deployment, scene: Scene) -> None:
+        now, bars = self._clock.now(), scene.candidate.bars if scene.candidate else 0
+        await self._note(deployment, reached_at=now, bars_at=bars)
+
+    async def _hold(
+        self, deployment: Deployment, ruling: Ruling, observation: Observation | None
+    ) -> None:
+        step = recipes.from_plain(deployment.plan)[deployment.progress.index]
+        await self._save(
+            deployment,
+            lambda progress: replace(
+                progress, held_by=audit.ENGINE, held_why=ruling.message, message=ruling.message
+            ),
+            action="held",
+            details=_evidence(step, ruling, observation),
+        )
+
+    async def _undo(self, deployment: Deployment, reason: str, why: str, actor: str) -> None:
+        undo = Undo(reason=str(reason), why=why, actor=actor, decided_at=self._clock.now())
+        _log.warning("rollout undone", pipeline_id=deployment.pipeline_id, reason=reason, why=why)
+        revised = await self._save(
+            deployment,
+            lambda progress: replace(progress, undo=undo, message=why),
+            action="undo",
+            details={"reason": undo.reason, "message": why},
+            current_stage="undo",
+        )
+        if revised.progress.undo is not None:  # at once: every moment counts now
+            scene = await self.look(revised)
+            await self._undoing.turn(revised, scene.members)
+
+    async def _note(self, deployment: Deployment, **fields: Any) -> None:
+        await self._save(deployment, lambda progress: replace(progress, **fields), action=None)
+
+    async def _save(
+        self,
+        deployment: Deployment,
+        change: Callable[[Progress], Progress],
+        *,
+        action: str | None,
+        details: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Deployment:
+        """Save a decision, unless somebody has moved the rollout on since it was looked at."""
+        known = deployment.progress
+
+        def revised(now: Deployment) -> Deployment | None:
+            at = now.progress
+            if now.state in ENDED or (at.index, at.undo) != (known.index, known.undo):
+                return None
+            return replace(now, progress=change(at), **fields)
+
+        return await self._journal.revise(
+            deployment.pipeline_id, revised, action=action, details=details
+        )
+
+
+def _at(progress: Progress, index: int, **fields: Any) -> Progress:
+    return replace(
+        progress,
+        index=index,
+        began_at=None,
+        reached_at=None,
+        goals={},
+        waived_by="",
+        message="",
+        **fields,
+    )
+
+
+def _is_let_go(step: Step, scene: Scene) -> bool:
+    about = frozenset(step.symbols)
+    return not any(each.held & about if about else each.held for each in scene.alive)
+
+
+def _evidence(step: Step, ruling: Ruling, observation: Observation | None) -> dict[str, Any]:
+    return {
+        "step": step.name,
+        "weight": step.weight,
+        "verdict": ruling.verdict.value,
+        "reason": ruling.reason.value,
+        "message": ruling.message,
+        "observation": None if observation is None else asdict(observation),
+    }

@@ -1,0 +1,229 @@
+"""What a rollout's controller sees: its executions, their ledgers, and how the candidate does."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.execution import history as histories
+from strategy_engine.execution import rules as execution_rules
+from strategy_engine.execution.model import Execution, Role
+from strategy_engine.execution.service import Executions
+from strategy_engine.market.service import Catalogue
+from strategy_engine.registry.service import Registry
+from strategy_engine.rollout import analysis
+from strategy_engine.rollout.analysis import Difference
+from strategy_engine.rollout.model import Deployment
+from strategy_engine.rollout.moves import Member, Ready
+from strategy_engine.rollout.rules import Bounds, Observation
+from strategy_engine.venue.model import DenialCode
+from strategy_engine.venue.service import Records
+
+# Refusals that say what an execution is for, not what its strategy does wrong.
+NO_FAULT = frozenset(
+    {
+        DenialCode.SHADOW,
+        DenialCode.REPLACED,
+        DenialCode.NOT_RUNNING,
+        DenialCode.HALTED,
+        DenialCode.REDUCING,
+        DenialCode.STALE_EPOCH,
+    }
+)
+LATE_BARS = 3  # so many bars' time without one is not yet silence
+_BEHIND_BARS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """How many live decisions were compared with those of a fresh process, and how many differ."""
+
+    compared: int
+    mismatches: int
+    message: str = ""
+
+
+class Comparing(Protocol):
+    """Shows fresh processes what candidates were shown."""
+
+    async def look(self, execution: Execution) -> tuple[Compared | None, Ready]:
+        """Compare what is new; say what is known by now, and whether the candidate is ready."""
+        ...
+
+    async def forget(self, execution_id: str) -> None:
+        """End the process of a candidate."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    bars: int
+    since_s: float
+    reference_bars: int
+
+
+class Observer:
+    """Reads; nothing here writes. What it remembers is only when it last heard of whom."""
+
+    def __init__(  # noqa: PLR0913 - what a room is wired with, each a thing of its own
+        self,
+        *,
+        executions: Executions,
+        records: Records,
+        registry: Registry,
+        catalogue: Catalogue,
+        comparing: Comparing,
+        clock: Clock,
+        replay_speed: float = 1.0,
+    ) -> None:
+        self._executions = executions
+        self._records = records
+        self._registry = registry
+        self._catalogue = catalogue
+        self._comparing = comparing
+        self._clock = clock
+        self._replay_speed = replay_speed
+        self._heard: dict[str, _Heard] = {}
+        self._years: dict[str, float] = {}
+
+    async def members(self, execution_ids: Iterable[str]) -> dict[str, Member]:
+        """Return executions with their ledgers, by id, oldest first."""
+        wanted = [each for each in execution_ids if each]
+        found = await self._executions.get_many(wanted)
+        accounts = await self._records.accounts([each.execution_id for each in found])
+        return {
+            each.execution_id: Member(
+                execution=each,
+                account=accounts.get(each.execution_id),
+                held=frozenset(
+                    position.symbol
+                    for position in await self._records.positions(each.execution_id)
+                    if position.quantity
+                ),
+            )
+            for each in found
+        }
+
+    async def ready(self, candidate: Member) -> tuple[Compared | None, Ready]:
+        """Say how the candidate's decisions compare, and whether it may be given capital."""
+        return await self._comparing.look(candidate.execution)
+
+    async def observation(
+        self,
+        deployment: Deployment,
+        candidate: Member,
+        beside: Member | None,
+        compared: Compared | None,
+    ) -> Observation:
+        """Return what is known of a candidate at its step.
+
+        Parameters
+        ----------
+        beside : Member or None
+            Its baseline, or else the version before it, that plays the same bars.
+        """
+        name, progress = candidate.execution.execution_id, deployment.progress
+        orders, rejects = await self._orders(name)
+        reached_at = progress.reached_at or self._clock.now()
+        metrics = candidate.execution.performance_metrics
+        account = candidate.account
+        return Observation(
+            elapsed_s=(self._clock.now() - reached_at).total_seconds(),
+            decisions=candidate.bars - progress.bars_at if progress.reached_at else 0,
+            failure=candidate.failure,
+            silence_s=self._silence_s(candidate, beside),
+            orders=orders,
+            rejects=rejects,
+            compared=None if compared is None else compared.compared,
+            mismatches=None if compared is None else compared.mismatches,
+            decision_ms=float(metrics.get("decision_cpu_ms", 0.0)),
+            slippage_bps=None if account is None else account.slippage_bps,
+            exposure=_exposure(candidate),
+            loss=_loss(candidate),
+            difference=await self._difference(candidate, beside),
+        )
+
+    async def forget(self, execution_id: str) -> None:
+        """Remember no more of a candidate whose rollout has ended."""
+        self._heard.pop(execution_id, None)
+        self._years.pop(execution_id, None)
+        await self._comparing.forget(execution_id)
+
+    async def _orders(self, execution_id: str) -> tuple[int, int]:
+        denied = await self._records.denial_counts(execution_id)
+        excused = sum(count for code, count in denied.items() if code in NO_FAULT)
+        _, total = await self._records.orders_page(execution_id, limit=1)
+        return total - excused, sum(denied.values()) - excused
+
+    def _silence_s(self, candidate: Member, beside: Member | None) -> float:
+        name, now_s = candidate.execution.execution_id, self._clock.monotonic_s()
+        reference = 0 if beside is None else beside.bars
+        heard = self._heard.get(name)
+        if heard is None or heard.bars != candidate.bars:
+            self._heard[name] = _Heard(bars=candidate.bars, since_s=now_s, reference_bars=reference)
+            return 0.0
+        silent_s = now_s - heard.since_s
+        if beside is not None and reference - heard.reference_bars < _BEHIND_BARS:
+            return 0.0  # nobody is shown anything
+        return max(0.0, silent_s - LATE_BARS * self._bar_s(candidate.execution))
+
+    def _bar_s(self, execution: Execution) -> float:
+        config = execution.config
+        if config.feed == execution_rules.BUS:
+            return 0.0  # what stands beside it hears the same
+        speed = self._replay_speed if config.speed is None else config.speed
+        return 1.0 / speed if speed else 0.0
+
+    async def _difference(self, candidate: Member, beside: Member | None) -> Difference | None:
+        if beside is None or beside.execution.role is not Role.BASELINE:
+            return None
+        of = candidate.execution.execution_id
+        times, returns = await self._records.returns(of, 0)
+        other_times, other_returns = await self._records.returns(beside.execution.execution_id, 0)
+        _, mine, others = np.intersect1d(times, other_times, return_indices=True)
+        if mine.size < analysis.FEWEST_PAIRS:
+            return None
+        return analysis.difference(
+            returns[mine],
+            other_returns[others],
+            periods_per_year=await self._bars_a_year(candidate.execution),
+        )
+
+    async def _bars_a_year(self, execution: Execution) -> float:
+        name = execution.execution_id
+        if name not in self._years:
+            content = (await self._registry.get(execution.strategy_id)).content
+            settings = execution_rules.settings_of(content, execution.config)
+            series = await asyncio.to_thread(
+                histories.load,
+                self._catalogue,
+                settings.symbols,
+                settings.timeframe,
+                execution.config.end_ns,
+            )
+            begun = histories.begin(series, execution.config, 0)
+            self._years[name] = begun.instants_per_year()
+        return self._years[name]
+
+
+def bounds_of(deployment: Deployment) -> Bounds:
+    """Return what a deployment's options bound its candidate by."""
+    options = deployment.options
+    return replace(Bounds(loss_budget=options.loss_budget), **options.bounds)  # type: ignore[arg-type]  # checked when it was asked for
+
+
+def _exposure(candidate: Member) -> float | None:
+    account = candidate.account
+    if account is None or account.equity <= 0:
+        return None if account is None or account.equity < 0 else 0.0
+    return float(abs(account.equity - account.cash) / account.equity)
+
+
+def _loss(candidate: Member) -> float:
+    lost = candidate.contributed - candidate.equity
+    if lost <= 0:
+        return 0.0
+    return float(lost / candidate.contributed) if candidate.contributed > 0 else float("inf")

@@ -1,0 +1,223 @@
+"""What follows from a look at a rollout, as a table."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from strategy_engine.execution.model import (
+    COMPLETED,
+    Desired,
+    Execution,
+    ExecutionConfig,
+    ExecutionStatus,
+    Role,
+)
+from strategy_engine.rollout import moves
+from strategy_engine.rollout.durations import Duration
+from strategy_engine.rollout.model import Options, Progress
+from strategy_engine.rollout.moves import Look, Member, Ready
+from strategy_engine.rollout.recipes import Kind, Step
+from strategy_engine.rollout.rules import Bounds, Observation, Reason, Verdict
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOUND = Observation(
+    elapsed_s=60.0,
+    decisions=50,
+    silence_s=0.0,
+    orders=4,
+    rejects=0,
+    compared=50,
+    mismatches=0,
+    loss=0.0,
+)
+WEIGHT = Step(kind=Kind.WEIGHT, weight=0.1, lasts=Duration(seconds=30), min_decisions=20)
+
+
+def execution(**changes):
+    given = {
+        "execution_id": "exec_new",
+        "strategy_id": "strat_new",
+        "role": Role.CANDIDATE,
+        "status": ExecutionStatus.RUNNING,
+        "desired": Desired.RUN,
+        "config": ExecutionConfig(),
+        "capital": Decimal(5_000),
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return Execution(**given | changes)
+
+
+def member(**changes):
+    return Member(execution=execution(**changes), account=None)
+
+
+def look(step, *, ago_s=60.0, at=None, **changes):
+    progress = Progress(began_at=NOW - timedelta(seconds=ago_s), **(at or {}))
+    given = {
+        "step": step,
+        "progress": progress,
+        "options": Options(progress_deadline="10m", handover_deadline_s=300.0),
+        "bounds": Bounds(),
+        "now": NOW,
+        "candidate": member(),
+        "observation": SOUND,
+        "is_in_place": True,
+    }
+    return Look(**given | changes)
+
+
+def other(**changes):
+    fields = {name: getattr(SOUND, name) for name in Observation.__slots__}
+    return Observation(**fields | changes)
+
+
+PREPARE, SHADOW = Step(kind=Kind.PREPARE), Step(kind=Kind.SHADOW, min_decisions=20)
+SWITCH, HAND_OVER = Step(kind=Kind.SWITCH, weight=1.0), Step(kind=Kind.HAND_OVER, weight=1.0)
+APPROVAL = Step(kind=Kind.APPROVAL)
+NOT_YET = Ready(is_ready=False, message="3 of 20 decisions compared")
+READY = Ready(is_ready=True, message="20 of 20 decisions compared, none differs")
+
+ROWS = {
+    "a version that is being started is waited for": (
+        look(PREPARE, candidate=None, observation=None),
+        (Verdict.HOLD, Reason.WAITS),
+    ),
+    "one that is not ready is waited for": (
+        look(PREPARE, ready=NOT_YET),
+        (Verdict.HOLD, Reason.WAITS),
+    ),
+    "one that is ready goes on": (look(PREPARE, ready=READY), (Verdict.PROMOTE, Reason.READY)),
+    "one that is never ready is undone": (
+        look(PREPARE, ready=NOT_YET, ago_s=601),
+        (Verdict.ABORT, Reason.NOT_READY),
+    ),
+    "one that has failed is undone, ready or not": (
+        look(PREPARE, ready=READY, observation=other(failure="ValueError: x")),
+        (Verdict.ABORT, Reason.FAILED),
+    ),
+    "a shadow that has decided enough goes on": (
+        look(SHADOW),
+        (Verdict.PROMOTE, Reason.NO_EVIDENCE_OF_HARM),
+    ),
+    "a weight that is not in place is waited for": (
+        look(WEIGHT, is_in_place=False),
+        (Verdict.HOLD, Reason.WAITS),
+    ),
+    "a weight that never comes holds for a person": (
+        look(WEIGHT, is_in_place=False, ago_s=601),
+        (Verdict.PAUSE, Reason.STALLED),
+    ),
+    "a weight too young is held": (
+        look(WEIGHT, observation=other(elapsed_s=29.0)),
+        (Verdict.HOLD, Reason.TOO_EARLY),
+    ),
+    "a weight with too few decisions is held": (
+        look(WEIGHT, observation=other(decisions=19)),
+        (Verdict.HOLD, Reason.TOO_EARLY),
+    ),
+    "one that decides nothing at all holds for a person": (
+        look(WEIGHT, observation=other(decisions=0), ago_s=631),
+        (Verdict.PAUSE, Reason.STALLED),
+    ),
+    "a loss beyond the budget undoes it at once": (
+        look(WEIGHT, observation=other(elapsed_s=1.0, loss=0.03)),
+        (Verdict.ABORT, Reason.LOSS_BUDGET),
+    ),
+    "what is not measured holds": (
+        look(WEIGHT, observation=other(mismatches=None)),
+        (Verdict.PAUSE, Reason.UNMEASURED),
+    ),
+    "an approval is waited for": (look(APPROVAL), (Verdict.HOLD, Reason.AWAITS_APPROVAL)),
+    "an approval goes on": (
+        look(APPROVAL, at={"approved": (0,)}),
+        (Verdict.PROMOTE, Reason.APPROVED),
+    ),
+    "a switch is waited for": (look(SWITCH, is_in_place=False), (Verdict.HOLD, Reason.WAITS)),
+    "a switch that is made goes on": (look(SWITCH), (Verdict.PROMOTE, Reason.SWITCHED)),
+    "a switch that is never made is undone": (
+        look(SWITCH, is_in_place=False, ago_s=601),
+        (Verdict.ABORT, Reason.STUCK),
+    ),
+    "what is held is waited for": (look(HAND_OVER), (Verdict.HOLD, Reason.WAITS)),
+    "capital that is not handed on is waited for": (
+        look(HAND_OVER, is_let_go=True, is_in_place=False),
+        (Verdict.HOLD, Reason.WAITS),
+    ),
+    "what is let go and handed on goes on": (
+        look(HAND_OVER, is_let_go=True),
+        (Verdict.PROMOTE, Reason.HANDED_OVER),
+    ),
+    "a position that does not close holds for a person": (
+        look(HAND_OVER, ago_s=361),
+        (Verdict.PAUSE, Reason.STUCK),
+    ),
+    "a feed that ends before the rollout undoes it": (
+        look(
+            WEIGHT,
+            candidate=member(status=ExecutionStatus.STOPPED, end_reason=COMPLETED),
+        ),
+        (Verdict.ABORT, Reason.FEED_OVER),
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "expected"), ROWS.values(), ids=ROWS)
+def test_what_follows_from_a_look(seen, expected):
+    ruling = moves.next_move(seen)
+    assert (ruling.verdict, ruling.reason) == expected
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_harm_undoes_every_step(kind):
+    step = Step(kind=kind, weight=0.5)
+    harmed = look(step, observation=other(failure="it raised"), ready=READY, is_let_go=True)
+    assert moves.next_move(harmed).verdict is Verdict.ABORT
+
+
+@pytest.mark.parametrize("kind", moves.WAIVABLE)
+def test_who_waives_a_gate_lets_the_step_go_on_but_not_past_harm(kind):
+    step = Step(kind=kind, weight=0.5, lasts=Duration(seconds=3_600), min_decisions=500)
+    waived = {"waived_by": "ann"}
+    assert moves.next_move(look(step, at=waived)).reason is Reason.WAIVED
+    assert moves.next_move(look(step, at=waived, is_in_place=False)).verdict is Verdict.HOLD
+    harmed = look(step, at=waived, observation=other(loss=0.5))
+    assert moves.next_move(harmed).reason is Reason.LOSS_BUDGET
+
+
+@pytest.mark.parametrize("kind", [Kind.PREPARE, Kind.SWITCH, Kind.HAND_OVER])
+def test_nobody_waives_what_must_be_so(kind):
+    step = Step(kind=kind, weight=1.0)
+    waived = look(step, at={"waived_by": "ann"}, is_in_place=False, ready=NOT_YET)
+    assert moves.next_move(waived).verdict is Verdict.HOLD
+
+
+def test_a_deadline_in_bars_counts_what_was_decided():
+    options = Options(progress_deadline="100 bars")
+    seen = look(PREPARE, options=options, ready=NOT_YET, ago_s=1e6)
+    assert moves.next_move(seen).verdict is Verdict.HOLD
+    late = look(PREPARE, options=options, ready=NOT_YET, observation=other(decisions=101))
+    assert moves.next_move(late).reason is Reason.NOT_READY
+
+
+FAILURES = {
+    "a failure that is being cleared up": (member(failure="ValueError: x\nline 2"), "ValueError"),
+    "an error": (member(status=ExecutionStatus.ERROR, error="it was killed"), "it was killed"),
+    "a stop by somebody": (
+        member(status=ExecutionStatus.STOPPED, end_reason="stopped"),
+        "its execution was stopped: stopped",
+    ),
+    "the end of its feed is none": (
+        member(status=ExecutionStatus.STOPPED, end_reason=COMPLETED),
+        "",
+    ),
+    "running is none": (member(), ""),
+}
+
+
+@pytest.mark.parametrize(("one", "expected"), FAILURES.values(), ids=FAILURES)
+def test_what_went_wrong_with_a_member(one, expected):
+    assert one.failure.startswith(expected)
+    assert bool(one.failure) is bool(expected)
+    assert "\n" not in one.failure
