@@ -1,45 +1,28 @@
 """A line as everybody sees it who moves capital: its versions, its members, their money."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+
+import numpy as np
 
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.execution.model import UNENDED, Execution, ExecutionStatus, Role
 from strategy_engine.execution.service import Executions
+from strategy_engine.market import calendars
+from strategy_engine.market.model import DAY_NS, Calendar
 from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import capital
+from strategy_engine.venue.accounts import AccountNow
 from strategy_engine.venue.service import Records
 
 REAL = frozenset({Role.STABLE, Role.CANDIDATE, Role.BASELINE})
+_AT_WORK = REAL | {Role.SHADOW}
 _PAGE = 500
-
-
-class AccountNow(Protocol):
-    """What a ledger says of an execution at its last committed entry."""
-
-    @property
-    def contributed(self) -> Decimal:
-        """What it was opened with and all flows since."""
-
-    @property
-    def equity(self) -> Decimal:
-        """What it is worth."""
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether it holds nothing."""
-
-    @property
-    def close_ns(self) -> int | None:
-        """The close of the last bar that it has come to."""
-
-    @property
-    def bar_no(self) -> int:
-        """How many bars it has come through."""
+_RECENT = 5_000  # bars that say how an instrument moves
 
 
 type Accounts = Mapping[str, AccountNow]
@@ -67,10 +50,15 @@ class Member:
         return self.execution.capital if self.account is None else self.account.equity
 
     @property
+    def execution_id(self) -> str:
+        """Return the execution's id."""
+        return self.execution.execution_id
+
+    @property
     def stake(self) -> capital.Stake:
         """Return its money as the arithmetic of a line takes it."""
         return capital.Stake(
-            execution_id=self.execution.execution_id,
+            execution_id=self.execution_id,
             contributed=self.contributed,
             equity=self.equity,
             target=self.execution.capital_target,
@@ -85,7 +73,16 @@ class Line:
     versions: tuple[Strategy, ...]
     executions: tuple[Execution, ...]
     members: tuple[Member, ...]
-    shadows: tuple[Execution, ...]
+    shadows: tuple[Member, ...]
+
+    def execution(self, execution_id: str) -> Execution | None:
+        """Return one of its executions."""
+        return next((each for each in self.executions if each.execution_id == execution_id), None)
+
+    def alive(self, execution_id: str) -> Member | None:
+        """Return a member or a shadow that has not ended."""
+        both = (*self.members, *self.shadows)
+        return next((each for each in both if each.execution_id == execution_id), None)
 
     def version(self, number: str) -> Strategy | None:
         """Return a version by its number."""
@@ -103,9 +100,7 @@ class Line:
         """
         return capital.Account(
             capital=contributed,
-            stakes=tuple(
-                each.stake for each in self.members if each.execution.execution_id in concerned
-            ),
+            stakes=tuple(each.stake for each in self.members if each.execution_id in concerned),
             ended_pnl=ended_pnl(self.executions, concerned),
         )
 
@@ -129,6 +124,7 @@ class Lines:
         self._executions = executions
         self._records = records
         self._catalogue = catalogue
+        self._yearly: dict[tuple[tuple[str, ...], str | None], float] = {}
 
     async def members(self, strategy_name: str) -> tuple[Member, ...]:
         """Return the unended executions of a line that have capital, oldest first.
@@ -158,23 +154,75 @@ class Lines:
         numbers = {each.strategy_id: each.content.version for each in versions}
         found = [each for name in numbers for each in await self._all_of(name)]
         found.sort(key=lambda each: (each.created_at, each.execution_id))
-        alive = [each for each in found if each.status in UNENDED]
-        real = [each for each in alive if each.role in REAL]
-        accounts: Accounts = await self._records.accounts([each.execution_id for each in real])
+        alive = [each for each in found if each.status in UNENDED and each.role in _AT_WORK]
+        accounts: Accounts = await self._records.accounts([each.execution_id for each in alive])
+        known = [
+            Member(
+                execution=each,
+                version=numbers[each.strategy_id],
+                account=accounts.get(each.execution_id),
+            )
+            for each in alive
+        ]
         return Line(
             strategy_name=strategy_name,
             versions=tuple(versions),
             executions=tuple(found),
-            members=tuple(
-                Member(
-                    execution=each,
-                    version=numbers[each.strategy_id],
-                    account=accounts.get(each.execution_id),
-                )
-                for each in real
-            ),
-            shadows=tuple(each for each in alive if each.role is Role.SHADOW),
+            members=tuple(each for each in known if each.execution.role in REAL),
+            shadows=tuple(each for each in known if each.execution.role is Role.SHADOW),
         )
+
+    async def held(self, execution_id: str) -> frozenset[str]:
+        """Return the instruments that an execution holds a position in."""
+        positions = await self._records.positions(execution_id)
+        return frozenset(each.symbol for each in positions if each.quantity)
+
+    async def lots(self, symbols: Iterable[str]) -> list[capital.Lot]:
+        """Return the least that can be traded of instruments, at their last known prices."""
+        return [await asyncio.to_thread(self._lot, each) for each in symbols]
+
+    async def volatilities(self, symbols: Iterable[str]) -> dict[str, float]:
+        """Return the deviation of daily-scaled returns of instruments' recent bars, by symbol."""
+        return {each: await asyncio.to_thread(self._volatility, each) for each in symbols}
+
+    async def instants_per_year(self, symbols: Sequence[str], timeframe: str | None) -> float:
+        """Return how many instants with a closing bar there are in a year of trading days."""
+        key = (tuple(symbols), timeframe)
+        if key not in self._yearly:
+            self._yearly[key] = await asyncio.to_thread(self._instants, symbols, timeframe)
+        return self._yearly[key]
+
+    async def day_of(self, symbols: Sequence[str], close_ns: int) -> int:
+        """Return the trading day of the instruments that a bar's close belongs to."""
+        calendar = await asyncio.to_thread(self._calendar, symbols)
+        return int(calendars.trading_days(np.array([close_ns - 1], dtype=np.int64), calendar)[0])
+
+    def _lot(self, symbol: str) -> capital.Lot:
+        instrument = self._catalogue.instrument(symbol)
+        last = self._catalogue.bars(symbol, limit=1)
+        return capital.Lot(
+            symbol=symbol,
+            units=instrument.lot_size * instrument.min_lots,
+            price=Decimal(str(float(last.close[-1]))),
+        )
+
+    def _volatility(self, symbol: str) -> float:
+        bars = self._catalogue.bars(symbol, limit=_RECENT)
+        made = np.diff(np.log(bars.close))
+        per_day = DAY_NS / bars.timeframe_ns
+        return float(made.std(ddof=1) * np.sqrt(per_day)) if made.size > 1 else 0.0
+
+    def _calendar(self, symbols: Sequence[str]) -> Calendar:
+        found = {self._catalogue.instrument(each).calendar for each in symbols}
+        return found.pop() if len(found) == 1 else Calendar.CONTINUOUS
+
+    def _instants(self, symbols: Sequence[str], timeframe: str | None) -> float:
+        series = [self._catalogue.bars(each, timeframe, limit=_RECENT) for each in symbols]
+        instants = np.unique(np.concatenate([each.close_ns for each in series]))
+        calendar = self._calendar(symbols)
+        shortest = min(each.timeframe_ns for each in series)
+        days = np.unique(calendars.trading_days(instants - shortest, calendar)).size
+        return calendar.periods_per_year * instants.size / days if days else 1.0
 
     async def _all_of(self, strategy_id: str) -> Sequence[Execution]:
         found: list[Execution] = []

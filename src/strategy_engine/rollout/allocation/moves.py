@@ -1,0 +1,133 @@
+"""What an allocation asks of executions at one look. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from strategy_engine.execution.model import Change, Desired, Execution, ExecutionStatus, Role
+from strategy_engine.rollout import capital, shares
+from strategy_engine.rollout.allocation.model import Allocation, State
+from strategy_engine.rollout.lines import Line, Member
+from strategy_engine.venue.model import RiskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What is to be asked now; `is_done`: everybody has what is wanted."""
+
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    is_done: bool
+    message: str = ""
+
+
+def unwell(allocation: Allocation, line: Line) -> dict[str, str]:
+    """Return why versions may have no capital now, by version; one not started yet is well."""
+    found = {
+        version: _unwell(line.execution(execution_id))
+        for version, execution_id in allocation.executions.items()
+    }
+    return {version: why for version, why in found.items() if why}
+
+
+def _unwell(execution: Execution | None) -> str:
+    if execution is None:
+        return "has no execution"
+    if told := shares.trouble(execution):
+        return told
+    if ExecutionStatus.PAUSED is execution.status or execution.desired is Desired.PAUSE:
+        return "is paused"
+    if execution.risk_state is RiskState.HALTED:
+        return "is halted by risk"
+    return ""
+
+
+def goal_of(
+    allocation: Allocation, line: Line, weights: Mapping[str, Decimal]
+) -> dict[str, Decimal]:
+    """Return the contributed capital that weights come to, of those that have some already.
+
+    One that waits in shadow opened its ledger at an earlier price: the largest makes room for it.
+    """
+    account = line.account(allocation.capital, allocation.executions.values())
+    goal = capital.wanted(
+        account,
+        {
+            allocation.executions[name]: weight
+            for name, weight in weights.items()
+            if name in allocation.executions
+        },
+    )
+    wished = capital.total(
+        each.contributed
+        for each in line.shadows
+        if any(
+            weights.get(name)
+            for name, it in allocation.executions.items()
+            if it == each.execution_id
+        )
+    )
+    kept = [each for each in account.stakes if goal.get(each.execution_id) != capital.SWEEP]
+    if not kept:
+        return goal
+    ends = {each.execution_id: goal.get(each.execution_id, each.contributed) for each in kept}
+    left = capital.total((account.pool, account.contributed, *(-end for end in ends.values())))
+    largest = max(ends, key=lambda name: ends[name])
+    room = max(Decimal(0), capital.total((wished, -left)))
+    return goal | ({largest: capital.total((ends[largest], -room))} if room else {})
+
+
+def asking(allocation: Allocation, line: Line) -> Asking:
+    """Return what to ask so that everybody comes to the weights in force, or gets the rest back."""
+    account = line.account(allocation.capital, allocation.executions.values())
+    goal = _rest_back(account, line) if allocation.state is State.ENDING else allocation.goal
+    move = capital.move(account, goal)
+    changes = {name: Change(capital_target=target) for name, target in move.targets.items()}
+    waiting = _shadows(allocation, line)
+    if allocation.state is State.ENDING:
+        left = {each.execution_id: Change(desired=Desired.DRAIN) for each in waiting}
+        news = {n: c for n, c in left.items() if _execution(line, n).desired is not Desired.DRAIN}
+        return Asking(changes=changes | news, is_done=move.is_done and not left)
+    ready = {each.execution_id: each.contributed for each in waiting if shares.is_ready(each)}
+    entering = capital.affordable(move.spare, ready)
+    changes |= {name: Change(role=Role.CANDIDATE) for name in entering}
+    return Asking(
+        changes=changes,
+        is_done=move.is_done and not waiting,
+        message=_awaited(move, waiting, ready),
+    )
+
+
+def _execution(line: Line, execution_id: str) -> Execution:
+    found = line.execution(execution_id)
+    if found is None:
+        raise LookupError(execution_id)
+    return found
+
+
+def _shadows(allocation: Allocation, line: Line) -> list[Member]:
+    """Return those that wait for their first capital, and are to have some."""
+    weighted = {
+        execution_id
+        for version, execution_id in allocation.executions.items()
+        if allocation.state is State.ENDING or allocation.weights.get(version)
+    }
+    return [each for each in line.shadows if each.execution_id in weighted]
+
+
+def _rest_back(account: capital.Account, line: Line) -> dict[str, Decimal]:
+    """Return who gets what lies in cash: the stable version, or who has most."""
+    mine = [each for each in line.members if not shares.trouble(each.execution)]
+    goal = {each.execution_id: each.contributed for each in account.stakes}
+    if not mine:
+        return goal
+    heir = min(mine, key=lambda each: (each.execution.role is not Role.STABLE, -each.equity))
+    pool = max(Decimal(0), account.pool)
+    return goal | {heir.execution_id: capital.total((heir.contributed, pool))}
+
+
+def _awaited(move: capital.Move, waiting: list[Member], ready: Mapping[str, Decimal]) -> str:
+    for each in waiting:
+        if each.execution_id not in ready:
+            return shares.unready_told(each)
+    missing = capital.total((move.waiting, *ready.values()))
+    return f"{missing:f} is still to come: a position ties it" if missing else ""
