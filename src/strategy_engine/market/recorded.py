@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.infra import database
 
+type Ohlcv = tuple[float, float, float, float, float]
+
 TABLE = sa.Table(
     "bus_bars",
     database.ledger,
@@ -46,6 +48,24 @@ async def keep(connection: AsyncConnection, bars: Sequence[BusBar]) -> None:
         {name: getattr(bar, name) for name in BusBar.__slots__} for bar in bars
     ]
     await connection.execute(statement, rows)
+
+
+class RecordedBars:
+    """Reads the record; nothing here writes."""
+
+    def __init__(self, ledger: database.Database) -> None:
+        self._ledger = ledger
+
+    async def between(
+        self, bar_type: str, first_close_ns: int, last_close_ns: int
+    ) -> dict[int, Ohlcv]:
+        """Return bars of a type by the times that they closed at, both ends included."""
+        rows = TABLE.c
+        found = sa.select(
+            rows.close_ns, rows.open, rows.high, rows.low, rows.close, rows.volume
+        ).where(rows.bar_type == bar_type, rows.close_ns.between(first_close_ns, last_close_ns))
+        async with self._ledger.read() as connection:
+            return {row[0]: tuple(row[1:]) for row in await connection.execute(found)}
 
 
 async def after(connection: AsyncConnection, bar_type: str, close_ns: int) -> list[BusBar]:
