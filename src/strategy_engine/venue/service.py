@@ -10,8 +10,17 @@ import sqlalchemy as sa
 
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.infra.database import Bytewise, Database
-from strategy_engine.venue import accounts, reconciling, returns, standings, store, transcripts
+from strategy_engine.venue import (
+    accounts,
+    books,
+    reconciling,
+    returns,
+    standings,
+    store,
+    transcripts,
+)
 from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.books import Book, Tally
 from strategy_engine.venue.model import Checkpoint, Turn
 from strategy_engine.venue.reconciling import Reconciliation
 from strategy_engine.venue.returns import Floats, Ints
@@ -299,6 +308,16 @@ class Records:
         """
         async with self._database.read() as connection:
             return await returns.read(connection, execution_id, after_ns)
+
+    async def books(
+        self, execution_ids: Collection[str], known: Mapping[str, Tally]
+    ) -> dict[str, Book]:
+        """Return what executions hold against what their fills and flows add up to, at one instant.
+
+        `known` is what was added up of them before: only later fills are read.
+        """
+        async with self._database.read() as connection:
+            return await books.read(connection, execution_ids, known)
 
     async def capital_flows(self, execution_id: str) -> list[CapitalFlow]:
         """Return what flowed in and out of an execution, oldest first."""
