@@ -15,8 +15,9 @@ from strategy_engine.market.model import DAY_NS, Calendar
 from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import capital
+from strategy_engine.rollout import bookkeeping, capital
 from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.books import Tally
 from strategy_engine.venue.service import Records
 
 REAL = frozenset({Role.STABLE, Role.CANDIDATE, Role.BASELINE})
@@ -124,6 +125,7 @@ class Lines:
         self._executions = executions
         self._records = records
         self._catalogue = catalogue
+        self._tallies: dict[str, Tally] = {}  # fills are kept for ever: each is added up once
         self._yearly: dict[tuple[tuple[str, ...], str | None], float] = {}
 
     async def members(self, strategy_name: str) -> tuple[Member, ...]:
@@ -171,6 +173,35 @@ class Lines:
             members=tuple(each for each in known if each.execution.role in REAL),
             shadows=tuple(each for each in known if each.execution.role is Role.SHADOW),
         )
+
+    async def names(self) -> list[str]:
+        """Return every line's name, in order."""
+        found: set[str] = set()
+        seen = 0
+        while True:
+            page = await self._registry.page(limit=_PAGE, offset=seen)
+            found |= {each.content.strategy_name for each in page.strategies}
+            seen += len(page.strategies)
+            if not page.strategies or seen >= page.total:
+                return sorted(found)
+
+    async def books(self, strategy_name: str) -> bookkeeping.Books:
+        """Return whether the ledgers of all executions of a line agree with all that happened.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such line.
+        """
+        line = await self.look(strategy_name)
+        return await self.books_of(line)
+
+    async def books_of(self, line: Line) -> bookkeeping.Books:
+        """Return the books of a line that was looked at."""
+        names = [each.execution_id for each in line.executions]
+        found = await self._records.books(names, self._tallies)
+        self._tallies |= {name: each.tally for name, each in found.items()}
+        return bookkeeping.judge(found)
 
     async def held(self, execution_id: str) -> frozenset[str]:
         """Return the instruments that an execution holds a position in."""

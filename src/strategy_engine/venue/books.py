@@ -14,6 +14,7 @@ from strategy_engine.venue.store import CAPITAL_FLOWS, CHECKPOINTS, POSITIONS, T
 _NANO = Decimal("1e-9")
 _ENOUGH_DIGITS = 60
 _ZERO = Decimal(0)
+_KEPT = ("execution_id", "capital", "account")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ async def read(
 
 async def _one(connection: AsyncConnection, execution_id: str) -> sa.Row[Any] | None:
     rows = await connection.execute(
-        sa.select(CHECKPOINTS.c.execution_id, CHECKPOINTS.c.capital, CHECKPOINTS.c.account).where(
+        sa.select(*(CHECKPOINTS.c[each] for each in _KEPT)).where(
             CHECKPOINTS.c.execution_id == execution_id
         )
     )
@@ -91,7 +92,7 @@ async def _book(connection: AsyncConnection, kept: sa.Row[Any], before: Tally) -
         sa.select(POSITIONS.c.symbol, POSITIONS.c.quantity).where(POSITIONS.c.execution_id == name)
     )
     flows = await connection.execute(
-        sa.select(CAPITAL_FLOWS.c.amount, CAPITAL_FLOWS.c.contributed)
+        sa.select(CAPITAL_FLOWS)
         .where(CAPITAL_FLOWS.c.execution_id == name)
         .order_by(CAPITAL_FLOWS.c.entry_no)
     )
