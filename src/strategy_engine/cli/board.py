@@ -11,6 +11,7 @@ from strategy_engine.cli import views
 from strategy_engine.client import model
 
 _NOTE = "note"
+_ROLLING_OUT = "rolling_out"
 _LEVELS = {"error": "red", "warning": "yellow", _NOTE: "dim"}
 _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "inconclusive": ("?", "yellow")}
 _PASSED: model.StageResult = {"passed": True, "duration_ms": 0}
@@ -43,6 +44,14 @@ def stages_of(deployment: model.Deployment) -> list[str]:
     return known + [stage for stage in deployment["results"] if stage not in known]
 
 
+def step_of(deployment: model.Deployment) -> str | None:
+    """Return the rollout step that a deployment is at, once its stages are over."""
+    if deployment["status"] != _ROLLING_OUT:
+        return None
+    step = deployment["current_stage"]
+    return None if step in stages_of(deployment) else step
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """Return what matters most of a stage: why it failed, or what it measured."""
     message = str(result.get("message") or "")
@@ -70,6 +79,9 @@ def board(deployment: model.Deployment, *, notes: bool = False) -> Table:
             grid.add_row(Spinner("dots", style="cyan"), views.text(stage, "cyan"), "", "")
         else:
             grid.add_row(Text("·", style="dim"), views.text(stage, "dim"), "", "")
+    if step := step_of(deployment):
+        waits_for = views.text(deployment.get("message") or "", "dim")
+        grid.add_row(Spinner("dots", style="cyan"), views.text(step, "cyan"), "", waits_for)
     for stage in deployment.get("left_out") or []:
         grid.add_row(Text("–", style="dim"), views.text(stage, "dim"), "", _LEFT_OUT)
     return grid

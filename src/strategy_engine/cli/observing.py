@@ -1,6 +1,6 @@
 """What an engine has of the versions that a manifest is about, asked over its API."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from strategy_engine.cli import rules
@@ -42,6 +42,9 @@ def _pages(client: "Client", name: str | None) -> Iterator["model.Strategy"]:
 def _observed(client: "Client", listed: "model.Strategy") -> Observed:
     strategy_id = listed["strategy_id"]
     whole = client.strategy(strategy_id)
+    executions = client.executions(status="all", strategy_id=strategy_id, limit=RECENT)[
+        "executions"
+    ]
     return Observed(
         strategy_id=strategy_id,
         name=whole["strategy_name"],
@@ -56,7 +59,8 @@ def _observed(client: "Client", listed: "model.Strategy") -> Observed:
             tests=whole["tests"],
         ),
         deployment=_last_deployment(client, strategy_id),
-        execution=_last_execution(client, strategy_id),
+        execution=_last_execution(executions),
+        newest_role=executions[0].get("role") if executions else None,
     )
 
 
@@ -73,8 +77,7 @@ def _last_deployment(client: "Client", strategy_id: str) -> LastDeployment | Non
     )
 
 
-def _last_execution(client: "Client", strategy_id: str) -> LastExecution | None:
-    found = client.executions(status="all", strategy_id=strategy_id, limit=RECENT)["executions"]
+def _last_execution(found: "Sequence[model.Execution]") -> LastExecution | None:
     last = next((each for each in found if each.get("role", STABLE) == STABLE), None)
     if last is None:
         return None

@@ -31,7 +31,11 @@ CHANGES = frozenset(Kind) - {Kind.UNCHANGED, Kind.CONFLICT, Kind.FOLLOW}
 AT_WORK = frozenset({Status.RUNNING, Status.PAUSED})
 COMPLETED = "completed"
 CARRIED_ON = "start_ns"  # no request sets it
-ROLLED_BACK, REJECTED = "rolled_back", "rejected"
+ROLLED_BACK, REJECTED, ABORTED = "rolled_back", "rejected", "aborted"
+
+
+TRIED = frozenset({"shadow", "candidate"})
+_TOLD = frozenset({"deployment_type", "approval_required", "validation_criteria"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,10 @@ class LastExecution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """A version as the engine has it. `content` None: nobody asked for it."""
+    """A version as the engine has it. `content` None: nobody asked for it.
+
+    `newest_role` is that of its newest execution: one that a rollout took back stayed a candidate.
+    """
 
     strategy_id: str
     name: str
@@ -65,11 +72,17 @@ class Observed:
     content: Content | None = None
     deployment: LastDeployment | None = None
     execution: LastExecution | None = None
+    newest_role: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         """Return what names a version: its line and its number."""
         return self.name, self.version
+
+    @property
+    def was_taken_back(self) -> bool:
+        """Return whether it traded for a rollout only."""
+        return self.status is Status.STOPPED and self.newest_role in TRIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +219,8 @@ class _Version:
             return ""
         if last.outcome == ROLLED_BACK and found.status not in LIVE:
             return _stays_decided(f"{last.pipeline_id} was rolled back", last.message)
+        if last.outcome == ABORTED and found.was_taken_back:
+            return _stays_decided(f"{last.pipeline_id} was aborted", last.message)
         if last.outcome == REJECTED and found.status is Status.APPROVED:
             return _stays_decided(f"{last.pipeline_id} was rejected by a person", last.message)
         return ""
@@ -297,7 +312,24 @@ def _options(deploy: Mapping[str, Any]) -> str:
         told.append("waits for approval")
     criteria = deploy.get("validation_criteria") or {}
     told += [f"{name} {value}" for name, value in criteria.items()]
+    told += [
+        f"{name} {_plain(value)}"
+        for name, value in deploy.items()
+        if name not in _TOLD and value not in (None, [], {})
+    ]
     return ", ".join(told)
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case list():
+            return " → ".join(map(_plain, value))
+        case Mapping():
+            return " ".join(f"{name} {_plain(each)}" for name, each in value.items())
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
 
 
 def _named(others: list[Observed]) -> str:

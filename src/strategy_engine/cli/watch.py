@@ -22,7 +22,8 @@ def follow(
 ) -> model.Deployment:
     """Show a deployment until it ends; return how it ended.
 
-    On a terminal the board redraws itself; elsewhere each stage is printed once, when it is done.
+    On a terminal the board redraws itself; elsewhere each stage is printed once, when it is done,
+    and each step of a rollout when it begins.
     """
     shown = _on_terminal if console.is_terminal else _line_by_line
     return shown(ask, console, lambda: sleep(poll_s))
@@ -48,6 +49,7 @@ def _line_by_line(ask: Ask, console: Console, wait: Callable[[], None]) -> model
             if stage in deployment["results"] and stage not in told:
                 told.add(stage)
                 console.print(board.finished(stage, deployment["results"][stage]))
+        _tell_step(before, deployment, console)
         _tell_wait(before, deployment, console)
         if has_ended(deployment):
             return deployment
@@ -58,6 +60,14 @@ def _line_by_line(ask: Ask, console: Console, wait: Callable[[], None]) -> model
 def has_ended(deployment: model.Deployment) -> bool:
     """Return whether nothing more will happen to a deployment."""
     return deployment["status"] in rules.ENDED_STATES
+
+
+def _tell_step(
+    before: model.Deployment | None, deployment: model.Deployment, console: Console
+) -> None:
+    step = board.step_of(deployment)
+    if step and (before is None or board.step_of(before) != step):
+        console.print(views.text(f"→ {step}  {deployment.get('message') or ''}".rstrip(), "cyan"))
 
 
 def _tell_wait(

@@ -113,17 +113,41 @@ def test_an_open_deployment_is_followed_instead_of_repeated(status: Status) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome"), [(S.APPROVED, "rejected"), (S.STOPPED, "rolled_back")]
+    ("status", "outcome"),
+    [(S.APPROVED, "rejected"), (S.STOPPED, "rolled_back"), (S.STOPPED, "aborted")],
 )
 def test_what_a_person_or_a_rollback_decided_is_not_decided_again(
     status: Status, outcome: str
 ) -> None:
-    have = observed(status, deployment=deployment("failed", outcome))
+    have = observed(status, deployment=deployment("failed", outcome), newest_role="candidate")
     (action,) = planning.plan([wanted(runs=True)], [have])
 
     assert action.kind is Kind.CONFLICT
     assert "pipe_1" in action.detail
     assert "(why)" in action.detail
+
+
+def test_a_version_that_was_stable_after_an_aborted_revalidation_is_started() -> None:
+    have = observed(S.STOPPED, deployment=deployment("failed", "aborted"), newest_role="stable")
+
+    assert kinds([wanted(runs=True)], [have]) == [K.START]
+
+
+def test_how_it_is_rolled_out_is_told_in_the_plan() -> None:
+    deploy = {
+        "deployment_type": "canary",
+        "approval_required": True,
+        "steps": [{"shadow": "20 bars"}, {"weight": 0.05, "min_time": "30m"}, {"approval": True}],
+        "loss_budget": 0.01,
+        "bounds": {},
+    }
+    have = [observed(S.DRAFT), observed(S.RUNNING, "0.9.0")]
+    (action,) = planning.plan([wanted(deploy=deploy)], have)
+
+    assert action.detail == (
+        "canary, waits for approval, steps shadow 20 bars → weight 0.05 min_time 30m → approval"
+        " true, loss_budget 0.01; it is draft; takes over from 0.9.0 (running)"
+    )
 
 
 def test_a_draft_whose_pipeline_failed_is_deployed_again_with_why() -> None:

@@ -59,6 +59,26 @@ def test_waiting_for_approval_is_told_once(*, terminal: bool) -> None:
     assert printed.count("strategy-engine approve pipe_") == 1
 
 
+def rolling(step: str, message: str = "") -> Any:
+    return at(6, "rolling_out") | {"current_stage": step, "message": message}
+
+
+def test_without_a_terminal_each_step_of_a_rollout_is_printed_as_it_begins() -> None:
+    steps = ("shadow", "shadow", "weight_5", "weight_10", "weight_10")
+    _, printed, _ = follow(at(6), *map(rolling, steps), at(6, "completed"), terminal=False)
+
+    told = [line.split()[1] for line in printed.splitlines() if line.startswith("→")]
+    assert told == ["shadow", "weight_5", "weight_10"]
+
+
+def test_on_a_terminal_the_board_shows_the_step_and_what_it_waits_for() -> None:
+    waiting = rolling("weight_5", "it decided 7 of 20 bars")
+    _, printed, _ = follow(waiting, at(6, "completed"), terminal=True)
+
+    assert "weight_5" in printed
+    assert "7 of 20 bars" in printed
+
+
 @pytest.mark.parametrize("status", ["completed", "failed"])
 def test_a_deployment_that_has_ended_is_asked_once(status: str) -> None:
     ended, _, waits = follow(at(2, status), terminal=False)
