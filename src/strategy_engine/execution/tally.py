@@ -133,15 +133,19 @@ class Tally:
         """Buy and hold of what is traded, in equal parts, from 1.0."""
         return sum(self._growth.values()) / len(self._growth)
 
+    @property
+    def may_move(self) -> bool:
+        """Whether cash may: the ledger has heard of all that the bar or tick has done by now."""
+        return not self._is_ahead
+
     def settle(self, purse: Purse, target_nanos: int | None) -> int:
         """Move what is between a target of capital and what was contributed; return what moved.
 
-        Where a bar or tick is half done that the ledger has not heard of, nothing moves: what is
-        to leave is only reserved.
+        Where no cash may move, what is to leave is only reserved.
         """
         contributed = self.contributed_nanos
         wanted = contributed if target_nanos is None else target_nanos
-        if not self._is_ahead:
+        if self.may_move:
             return purse.move(wanted - contributed)
         purse.reserve(contributed - wanted)
         return 0
