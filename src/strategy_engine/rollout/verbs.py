@@ -12,14 +12,7 @@ from enum import StrEnum
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.infra import audit
 from strategy_engine.rollout import durations, recipes
-from strategy_engine.rollout.model import (
-    Approval,
-    Deployment,
-    Outcome,
-    Progress,
-    State,
-    Undo,
-)
+from strategy_engine.rollout.model import Approval, Deployment, Outcome, Progress, State, Undo
 from strategy_engine.rollout.recipes import Kind, Step
 
 
@@ -40,6 +33,7 @@ class Verb(StrEnum):
 
 # Steps that end by a gate, which a person may waive. The others end when they are done.
 WATCHED = frozenset({Kind.SHADOW, Kind.WEIGHT, Kind.PAUSE, Kind.ANALYSIS})
+UNDO = "undo"  # what `current_stage` says meanwhile
 REASONS = {Verb.ABORT: "aborted", Verb.ROLLBACK: "rolled_back", Verb.REJECT: "rejected"}
 
 
@@ -190,8 +184,7 @@ def _rollback(deployment: Deployment, asked: Asked, standing: Standing) -> Deplo
 
 def _retry(deployment: Deployment, asked: Asked, standing: Standing) -> Deployment | str:
     del asked, standing
-    undo = deployment.progress.undo
-    is_taken_back = undo is not None and undo.restored_at is not None
+    is_taken_back = deployment.outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}
     if deployment.state is State.FAILED or (deployment.state is State.COMPLETED and is_taken_back):
         return deployment
     return f"is {deployment.state}; only what failed or was rolled back is tried again"
@@ -345,7 +338,9 @@ def _undone(deployment: Deployment, verb: Verb, asked: Asked) -> Deployment:
         actor=asked.actor,
         decided_at=asked.now,
     )
-    return _on(deployment, _lifted(deployment.progress), undo=undo)
+    stage = UNDO if deployment.state is State.ROLLING_OUT else deployment.current_stage
+    undone = replace(deployment, current_stage=stage)
+    return _on(undone, _lifted(deployment.progress), undo=undo, message=undo.why)
 
 
 def _not_taken_back(deployment: Deployment, asked: Asked, standing: Standing) -> str:

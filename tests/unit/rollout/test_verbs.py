@@ -261,8 +261,9 @@ def test_a_persons_pause_stands_over_the_engines_but_not_over_anothers():
 
 
 def test_an_undo_says_who_why_and_when():
-    undo = verbs.after(at(_K.WEIGHT, held_by="bob"), _V.ABORT, ASKED).progress.undo
-    assert undo == Undo(
+    after = verbs.after(at(_K.WEIGHT, held_by="bob"), _V.ABORT, ASKED)
+    assert (after.current_stage, after.progress.message) == ("undo", "aborted by alice: because")
+    assert after.progress.undo == Undo(
         reason="aborted", why="aborted by alice: because", actor="alice", decided_at=LATER
     )
 
@@ -327,11 +328,10 @@ def test_a_completed_one_is_taken_back_while_the_version_before_it_can_take_over
     assert verbs.after(after, _V.ROLLBACK, ASKED, Standing(superseded="any")) == after
 
 
-def test_what_was_taken_back_after_its_end_can_be_tried_again_once_it_is_restored():
+def test_what_was_taken_back_after_its_end_can_be_tried_again_once_that_is_done():
     going_on = replace(COMPLETED, progress=Progress(undo=UNDO))
     assert done_by(going_on, _V.RETRY) == "refused"
-    restored = replace(going_on, progress=Progress(undo=replace(UNDO, restored_at=LATER)))
-    assert done_by(restored, _V.RETRY) == "same"
+    assert done_by(replace(going_on, outcome=Outcome.ROLLED_BACK), _V.RETRY) == "same"
 
 
 def test_before_there_is_a_plan_a_rollout_can_be_held_and_undone_only():
