@@ -365,6 +365,40 @@ async def test_what_is_queued_after_a_webhook_was_removed_is_not_sent(
     assert receiver.got == []
 
 
+async def test_of_too_many_that_wait_the_oldest_are_given_up_and_of_those_that_ended_forgotten(
+    opened: Database, clock: SteppedClock, webhooks: Webhooks
+) -> None:
+    hook = await webhooks.create("https://127.0.0.1/", [], actor="a")
+    await queue(opened, clock, [waiting(number) for number in range(1, 6)])
+
+    async with opened.write() as connection:
+        await store.give_up(connection, hook.webhook_id, NOW, before=NOW, most=3)
+    found, _ = await webhooks.deliveries(hook.webhook_id)
+    told = {each.event_id: (each.state.value, each.error) for each in found}
+    async with opened.write() as connection:
+        await store.trim(connection, [hook.webhook_id], before=NOW, most=1)
+    left, _ = await webhooks.deliveries(hook.webhook_id)
+
+    assert told == {
+        **{f"pipe_{number}.failed": ("pending", "") for number in (3, 4, 5)},
+        **{f"pipe_{number}.failed": ("failed", "3 newer events waited") for number in (1, 2)},
+    }
+    assert [each.event_id for each in left] == [f"pipe_{number}.failed" for number in (5, 4, 3, 2)]
+
+
+async def test_what_waited_for_a_day_is_given_up(
+    opened: Database, clock: SteppedClock, webhooks: Webhooks
+) -> None:
+    async with receiving(status=[503]) as receiver:
+        hook = await webhooks.create(receiver.url, [], actor="a")
+        await queue(opened, clock, [waiting()])
+        clock.advance(rules.LONGEST_WAIT.total_seconds() + 1)
+        async with delivering(opened, clock):
+            (given_up,) = await until(webhooks, hook.webhook_id, ended)
+
+    assert (given_up.state, given_up.error) == (State.FAILED, "it waited for too long")
+
+
 # --- sending, to a real server
 
 

@@ -27,8 +27,7 @@ TIMEOUT_S = 10.0
 CLAIM_S = 20.0
 REST_S = 5.0  # after a failure a webhook gets nothing else for so long
 MOST_AT_ONCE = 16
-KEPT_DAYS = 30
-TRIM_S = 3_600.0
+TRIM_S = 60.0
 _LONGEST_ERROR = 300
 
 _log = logs.get("webhooks")
@@ -69,8 +68,16 @@ class Deliverer:
             group.create_task(self._serve(webhook_id))
         if now_s - self._trimmed_s >= TRIM_S:
             self._trimmed_s = now_s
-            async with self.database.write() as connection:
-                await store.trim(connection, self.clock.now() - timedelta(days=KEPT_DAYS))
+            await self._trim()
+
+    async def _trim(self) -> None:
+        now, most = self.clock.now(), rules.MOST_WAITING
+        async with self.database.write() as connection:
+            known = [each.webhook_id for each in await store.active(connection)]
+            for webhook_id in known:
+                before = now - rules.LONGEST_WAIT
+                await store.give_up(connection, webhook_id, now, before=before, most=most)
+            await store.trim(connection, known, before=now - rules.KEPT, most=most)
 
     async def _serve(self, webhook_id: str) -> None:
         # Here, because it costs a start longer than most of the engine's own modules.

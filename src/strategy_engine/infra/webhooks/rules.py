@@ -21,6 +21,9 @@ PREFIX = "whsec_"
 LONGEST_URL = 2_000
 DELAYS_S = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800)
 MOST_ATTEMPTS = len(DELAYS_S) + 1
+LONGEST_WAIT = timedelta(days=1)
+MOST_WAITING = 10_000  # events for one webhook; and so many that ended are kept of each
+KEPT = timedelta(days=30)
 _SECRET_BYTES = 32
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Where AWS (IPv6), Alibaba and Oracle answer; the others' addresses are link-local.

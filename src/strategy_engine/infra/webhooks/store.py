@@ -177,9 +177,39 @@ async def page(
     return found, int(total or 0)
 
 
-async def trim(connection: AsyncConnection, before: datetime) -> None:
-    """Forget deliveries that ended before a time."""
+async def give_up(
+    connection: AsyncConnection, webhook_id: str, at: datetime, *, before: datetime, most: int
+) -> None:
+    """Give up what was queued before a time, and what is older than so many that wait."""
+    is_open = sa.and_(_D.webhook_id == webhook_id, _D.state == State.PENDING.value)
+    too_many = _beyond(is_open, most)
+    for is_over, why in (
+        (_D.created_at < before, "it waited for too long"),
+        (_D.delivery_id <= too_many, f"{most:,} newer events waited"),
+    ):
+        await connection.execute(
+            sa.update(DELIVERIES)
+            .where(is_open, is_over)
+            .values(state=State.FAILED.value, ended_at=at, error=why)
+        )
+
+
+async def trim(
+    connection: AsyncConnection, webhook_ids: Collection[str], *, before: datetime, most: int
+) -> None:
+    """Forget deliveries that ended before a time, and all but the newest so many of each."""
     await connection.execute(sa.delete(DELIVERIES).where(_D.ended_at < before))
+    for webhook_id in webhook_ids:
+        has_ended = sa.and_(_D.webhook_id == webhook_id, _D.ended_at.is_not(None))
+        await connection.execute(
+            sa.delete(DELIVERIES).where(has_ended, _D.delivery_id <= _beyond(has_ended, most))
+        )
+
+
+def _beyond(those: sa.ColumnElement[bool], most: int) -> sa.ScalarSelect[Any]:
+    """Select the newest of those that are older than so many."""
+    newest_first = sa.select(_D.delivery_id).where(those).order_by(_D.delivery_id.desc())
+    return newest_first.offset(most).limit(1).scalar_subquery()
 
 
 def _webhook(row: sa.Row[Any]) -> Webhook:
