@@ -1,6 +1,6 @@
 """The desk of a signal strategy: its venue, and the ledger entry of every bar."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -124,6 +124,14 @@ class Desk:
         entry = self._entry(is_decided=True, placed=placed, decision=decision, state=state)
         self.tally.leave(entry.equity_nanos)
         return entry
+
+    def withdraw_entries(self, symbols: Collection[str]) -> BarProcessed | None:
+        """Take back what waits to open a position in some instruments; None if nothing does."""
+        gone = self.venue.cancel(only_entries=True, symbols=symbols)
+        if not gone:
+            return None
+        self._happened = Happened(cancelled=gone)
+        return self._entry(is_decided=not self.tally.is_mid_bar, placed=NOTHING_PLACED)
 
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.

@@ -1,10 +1,19 @@
 """What a running execution is to do by what its row says, and who serves after a switch. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from strategy_engine.execution.model import Change, Desired, Execution, Exits, Role, Switch
+from strategy_engine.core.errors import ConflictError
+from strategy_engine.execution.model import (
+    UNENDED,
+    Change,
+    Desired,
+    Execution,
+    Exits,
+    Role,
+    Switch,
+)
 from strategy_engine.venue.model import ALWAYS, NEVER, RiskState, Span, Tenure
 
 BEFORE_ALL_NS = -1  # the place of an execution that has come to no bar
@@ -84,6 +93,30 @@ class Party:
     def serves(self) -> Tenure:
         """When it may open positions until the switch."""
         return serving(self.row.role, self.row.serves)
+
+
+def check(
+    switch: Switch,
+    rows: Iterable[Execution],
+    node_id: str,
+    epochs: Mapping[str, int] | None = None,
+) -> None:
+    """See whether a node can do a switch.
+
+    Raises
+    ------
+    ConflictError
+        If somebody is to take over who has ended or failed, or another node or copy has one.
+    """
+    for row in rows:
+        name, is_ended = row.execution_id, row.status not in UNENDED
+        if name in switch.takes and (is_ended or row.failure is not None):
+            how = "ended" if is_ended else "failed"
+            raise ConflictError(f"{name} is to take over, and has {how}", execution_id=name)
+        if not is_ended and row.node_id not in {None, node_id}:
+            raise ConflictError(f"{name} is run by node {row.node_id}", execution_id=name)
+        if not is_ended and (epochs or {}).get(name, row.epoch) != row.epoch:
+            raise ConflictError(f"another copy of {name} has taken over", execution_id=name)
 
 
 def switch_point(switch: Switch, parties: Sequence[Party]) -> int:

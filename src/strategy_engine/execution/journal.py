@@ -1,6 +1,6 @@
 """What the node reports of its executions: changes of state with their audit rows, and results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -8,17 +8,30 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
-from strategy_engine.execution import interruptions, outbox_rows, store
+from strategy_engine.execution import (
+    engagement,
+    interruptions,
+    outbox_rows,
+    rules,
+    store,
+    switching,
+    wishes,
+)
+from strategy_engine.execution.engagement import Party
 from strategy_engine.execution.interruptions import Interruption, Outage
 from strategy_engine.execution.model import (
     ARROWS,
     COMPLETED,
     UNENDED,
+    Change,
+    Desired,
     Execution,
     Observation,
     Role,
+    Switch,
     Trigger,
 )
+from strategy_engine.execution.switching import Asked, By
 from strategy_engine.infra import audit, outbox, presence
 from strategy_engine.infra.database import Database
 from strategy_engine.registry import model as registry_model
@@ -26,6 +39,8 @@ from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.service import Registry
 
 SUBJECT = "execution"
+SWITCH = "switch"
+FAIL = "fail"  # before its positions are closed, and it ends
 
 
 class Journal:
@@ -39,10 +54,67 @@ class Journal:
         self._clock = clock
         self._node_id = node_id
 
-    async def unended(self) -> list[Execution]:
-        """Return the executions that this node has to look after."""
+    async def wanted(self) -> tuple[list[Execution], list[Asked]]:
+        """Return what this node has to look after, and the switches that are still to be done."""
         async with self._database.read() as connection:
-            return await store.unended_for(connection, self._node_id)
+            rows = await store.unended_for(connection, self._node_id)
+            return rows, await switching.waiting(connection)
+
+    async def get_many(self, execution_ids: Iterable[str]) -> list[Execution]:
+        """Return executions as they are by now."""
+        async with self._database.read() as connection:
+            return await store.get_many(connection, execution_ids)
+
+    async def check_switch(self, switch: Switch) -> None:
+        """See whether a switch can be done here now.
+
+        Raises
+        ------
+        ConflictError
+            If it cannot, and why.
+        """
+        engagement.check(switch, await self.get_many(switch.execution_ids), self._node_id)
+
+    async def switch(
+        self, asked: Asked, places: Mapping[str, int], epochs: Mapping[str, int]
+    ) -> list[Execution]:
+        """Do a switch, unless it is done or wanted no more; return its executions as they are then.
+
+        Parameters
+        ----------
+        places : mapping
+            The last bar close that each has come to, and comes to no other meanwhile.
+        epochs : mapping
+            Of the copies that run here.
+
+        Raises
+        ------
+        ConflictError
+            If it cannot be done here now.
+        """
+        switch, now = asked.switch, self._clock.now()
+        by = By(actor=asked.by.actor, at=now, why=asked.by.why)
+        async with self._database.write() as connection:
+            rows = await store.get_many(connection, switch.execution_ids)
+            current = await switching.get(connection, switch.key)
+            if current is None or current.done_at is not None:
+                return rows
+            engagement.check(switch, rows, self._node_id, epochs)
+            parties = [Party(row=each, place_ns=places[each.execution_id]) for each in rows]
+            at_ns = engagement.switch_point(switch, parties)
+            changed = [
+                await wishes.change(
+                    connection,
+                    each.row,
+                    engagement.switched(switch, each, at_ns),
+                    by,
+                    action=SWITCH,
+                    told={"switch": switch.key, "at_ns": at_ns},
+                )
+                for each in parties
+            ]
+            await switching.finish(connection, switch, node_id=self._node_id, at_ns=at_ns, at=now)
+        return changed
 
     async def claim(self, execution_id: str, outage: Outage | None = None) -> Execution | None:
         """Take an execution over under a new epoch; None if it has ended or is another node's.
@@ -60,7 +132,7 @@ class Journal:
                 updated_at=self._clock.now(),
             )
             await store.update(connection, claimed)
-            await self._audit(connection, row, claimed, Trigger.TAKE_OVER)
+            await self._audit(connection, row, claimed, Trigger.TAKE_OVER.value)
             if row.start_time is not None:  # it ran, and nobody said that it stopped
                 await interruptions.begin(connection, await self._left(connection, row, outage))
         return claimed
@@ -111,6 +183,20 @@ class Journal:
                 await self._move_version(connection, ended, trigger)
         return ended
 
+    async def note_failure(self, mine: Execution, failure: str) -> bool:
+        """Keep at once that a strategy has failed whose positions are still to be closed.
+
+        False if the execution is no longer this copy's.
+        """
+        async with self._database.write() as connection:
+            row = await store.get(connection, mine.execution_id)
+            if row is None or row.epoch != mine.epoch or row.status not in UNENDED:
+                return False
+            failed = replace(row, failure=failure, updated_at=self._clock.now())
+            await store.update(connection, failed)
+            await self._audit(connection, row, failed, FAIL)
+        return True
+
     async def observe(self, observations: Iterable[Observation]) -> None:
         """Store what executions have come to by now."""
         async with self._database.write() as connection:
@@ -129,7 +215,7 @@ class Journal:
             return None
         moved = replace(row.on(trigger), updated_at=self._clock.now(), **changes)
         await store.update(connection, moved)
-        await self._audit(connection, row, moved, trigger, interruption)
+        await self._audit(connection, row, moved, trigger.value, interruption)
         await outbox.add(connection, outbox_rows.events(row, moved), at=moved.updated_at)
         return moved
 
@@ -165,11 +251,11 @@ class Journal:
     async def _move_version(
         self, connection: AsyncConnection, ended: Execution, trigger: Trigger
     ) -> None:
-        if trigger is Trigger.BREAK:
+        others = await store.unended_of(connection, ended.strategy_id)
+        if trigger is Trigger.BREAK and not rules.goes_on(ended, others):
             follows = registry_model.Trigger.BREAK
-        elif ended.end_reason == COMPLETED and not await store.unended_of(
-            connection, ended.strategy_id
-        ):
+            await self._close_others(connection, ended, others)
+        elif trigger is not Trigger.BREAK and ended.end_reason == COMPLETED and not others:
             follows = registry_model.Trigger.STOP
         else:
             return
@@ -184,12 +270,21 @@ class Journal:
             why=f"{ended.execution_id}: {ended.end_reason}",
         )
 
+    async def _close_others(
+        self, connection: AsyncConnection, ended: Execution, others: Iterable[Execution]
+    ) -> None:
+        """Let what is beside a broken version's execution close its positions and end."""
+        by = By(actor=audit.ENGINE, at=self._clock.now(), why=f"{ended.execution_id} has failed")
+        for each in others:
+            if each.desired is not Desired.STOP:
+                await wishes.change(connection, each, Change(desired=Desired.FLATTEN), by)
+
     async def _audit(
         self,
         connection: AsyncConnection,
         before: Execution,
         after: Execution,
-        trigger: Trigger,
+        action: str,
         interruption: Interruption | None = None,
     ) -> None:
         details: dict[str, Any] = {"node_id": self._node_id, "epoch": after.epoch}
@@ -197,8 +292,8 @@ class Journal:
             details["interrupted"] = _told(interruption)
         if after.end_reason is not None:
             details["end_reason"] = after.end_reason
-        if after.error is not None:
-            details["error"] = after.error.splitlines()[0]
+        if (error := after.error or after.failure) is not None:
+            details["error"] = error.splitlines()[0]
         await audit.record(
             connection,
             audit.Entry(
@@ -206,7 +301,7 @@ class Journal:
                 actor=audit.ENGINE,
                 subject_type=SUBJECT,
                 subject_id=after.execution_id,
-                action=trigger.value,
+                action=action,
                 from_state=before.status.value,
                 to_state=after.status.value,
                 details=details,

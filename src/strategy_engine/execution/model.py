@@ -54,6 +54,9 @@ class Role(StrEnum):
     VALIDATION = "validation"
 
 
+ON_TRIAL = frozenset({Role.CANDIDATE, Role.BASELINE, Role.SHADOW})
+
+
 class Exits(StrEnum):
     """Who closes what is held: the strategy itself, or the engine at the next price."""
 

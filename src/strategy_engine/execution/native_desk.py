@@ -1,7 +1,7 @@
 """The desk of a native strategy: its venue, what it has still to hear, and the ledger's entries."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -29,6 +29,7 @@ from strategy_engine.venue.native import NativeVenue, View
 from strategy_engine.venue.tape import Taken
 
 HELD_BACK = "the execution is paused or ends: entries are taken back"
+GIVEN_UP = "another execution serves the instrument now: entries are taken back"
 LEAVING = "the execution closes its positions"
 ENDED = "the execution has ended"
 
@@ -229,6 +230,15 @@ class NativeDesk:
         entry = self._entry(is_decided=True)
         self.tally.leave(entry.equity_nanos)
         return entry
+
+    def withdraw_entries(self, symbols: Collection[str]) -> BarProcessed | None:
+        """Take back what waits to open a position in some instruments; None if nothing does."""
+        if self.tally.cursor == BEFORE_ALL:
+            return None
+        self.venue.cancel_entries(self.tally.cursor[0], GIVEN_UP, symbols=symbols)
+        if not self.venue.tape.has_news:
+            return None
+        return self._entry(is_decided=not self.tally.is_mid_bar)
 
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.

@@ -7,9 +7,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution import faults, restarts
+from strategy_engine.execution.barrier import Barrier
 from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.model import Desired, Execution
-from strategy_engine.execution.runner import Outcome, Runner, Tools
+from strategy_engine.execution.runner import Outcome, Runner
+from strategy_engine.execution.tools import Tools
 from strategy_engine.infra import logs
 from strategy_engine.infra.lease import LeaseLostError
 from strategy_engine.infra.outages import DatabaseAwayError
@@ -33,6 +35,7 @@ class Reconciler:
         self._wake = wake
         self._snapshots = snapshots
         self._runners: dict[str, Runner] = {}
+        self._barrier = Barrier(tools, self._runners)
         self._records: dict[str, restarts.Record] = {}
         self._outages: dict[str, Outage] = {}
         self._due_s: dict[str, float] = {}  # when what rests may be claimed again
@@ -61,10 +64,14 @@ class Reconciler:
                 runner.drain()
 
     async def _reconcile(self, group: asyncio.TaskGroup) -> None:
+        done = self._barrier.done
         try:
-            rows = await self._tools.journal.unended()
+            rows, asked = await self._tools.journal.wanted()
         except (SQLAlchemyError, DatabaseAwayError) as error:
             _log.warning("rows_not_read", why=str(error))  # the next pass reads them again
+            return
+        if self._barrier.done != done:  # these may be from before it
+            self._wake.set()
             return
         for row in rows:
             runner = self._runners.get(row.execution_id)
@@ -75,8 +82,8 @@ class Reconciler:
                 self._fenced.add(row.execution_id)
                 runner.supersede(row.epoch)
             else:
-                runner.desire(row.desired, row.desired_why)
-                runner.restrict(row.risk_state)
+                runner.engage(row)
+        self._barrier.attend(group, asked)
 
     def _is_due(self, row: Execution) -> bool:
         due_s = self._due_s.get(row.execution_id, 0.0)
@@ -85,6 +92,8 @@ class Reconciler:
     def _begin(self, group: asyncio.TaskGroup, row: Execution) -> None:
         runner = Runner(row.execution_id, self._tools, self._outages.get(row.execution_id))
         self._runners[row.execution_id] = runner
+        if self._barrier.holds(row.execution_id):
+            runner.reins.hold()
         group.create_task(self._supervise(runner), name=f"execution {row.execution_id}")
 
     async def _supervise(self, runner: Runner) -> None:
@@ -117,8 +126,7 @@ class Reconciler:
             case Outcome.CRASHED | Outcome.LOST:
                 await self._restart(runner, outcome)
             case _:
-                self._records.pop(runner.execution_id, None)
-                self._due_s.pop(runner.execution_id, None)
+                self._forget(runner.execution_id)
 
     async def _restart(self, runner: Runner, outcome: Outcome) -> None:
         name = runner.execution_id
@@ -130,10 +138,16 @@ class Reconciler:
         self._records[name] = record
         if not record.is_exhausted:
             self._rest(name, record.back_off_s)
-        elif outcome is Outcome.CRASHED:
+            return
+        if outcome is Outcome.CRASHED:
             await runner.fail(runner.error or _gone(record), restarts=record.crashes - 1)
         else:
             await runner.fail(_gone(record))
+        self._forget(name)  # it has ended, or is claimed at once to close what it holds
+
+    def _forget(self, execution_id: str) -> None:
+        self._records.pop(execution_id, None)
+        self._due_s.pop(execution_id, None)
 
     def _note(self, runner: Runner, error: Exception) -> None:
         """Keep since when nothing could be kept, to write it when it can be."""

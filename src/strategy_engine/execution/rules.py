@@ -9,7 +9,7 @@ import msgspec
 
 from strategy_engine.core import money
 from strategy_engine.core.errors import EngineError, InvalidError
-from strategy_engine.execution.model import ExecutionConfig, Role
+from strategy_engine.execution.model import Execution, ExecutionConfig, Role
 from strategy_engine.market.model import Instrument
 from strategy_engine.matching import settings as matching
 from strategy_engine.matching.model import BUY, HOLD, PPB, SELL, Action, Decision, Terms
@@ -103,6 +103,15 @@ def limits_of(settings: matching.Settings, config: ExecutionConfig) -> Limits:
 def told_as(strategy_id: str, role: Role) -> str | None:
     """Return as whose an execution's events are published; None: a validation run's are not."""
     return None if role is Role.VALIDATION else strategy_id
+
+
+def goes_on(broken: Execution, others: Iterable[Execution]) -> bool:
+    """Say whether a version outlives one of its executions that has failed.
+
+    Its stable one stands for it; what is beside that does not, as long as a stable one goes on.
+    """
+    is_beside = broken.role is not Role.STABLE
+    return is_beside and any(each.role is Role.STABLE for each in others)
 
 
 def terms_of(instrument: Instrument) -> Terms:

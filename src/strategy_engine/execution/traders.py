@@ -1,7 +1,8 @@
 """What differs by kernel in the life of an execution: a strategy's process and its desk."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from strategy_engine.execution import rules, shown
@@ -16,7 +17,7 @@ from strategy_engine.flags.live import LiveFlags
 from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
-from strategy_engine.venue.model import BarProcessed, Closed, RiskState, Tenure
+from strategy_engine.venue.model import BarProcessed, Closed, Flowed, RiskState, Tenure
 from strategy_engine.venue.native import NativeVenue
 from strategy_engine.venue.paper import PaperVenue
 
@@ -46,6 +47,14 @@ class AnyDesk(Protocol):
 
     def dump(self) -> Mapping[str, Any]:
         """Return the account as the ledger keeps it."""
+        ...
+
+    def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
+        """Let capital enter or leave until what was contributed is the target, as far as it can."""
+        ...
+
+    def withdraw_entries(self, symbols: Collection[str]) -> BarProcessed | None:
+        """Take back what waits to open a position in some instruments, between two bars."""
         ...
 
     def close(self) -> Closed:

@@ -43,10 +43,11 @@ async def change(
     by: By,
     *,
     action: str | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Execution:
     """Want something else of one execution; to want the same again is nothing.
 
-    The audit row's action is `desire_...` unless one is named.
+    The audit row's action is `desire_...` unless one is named; `told` is in its details then.
     """
     given = {
         name: value for name, value in wanted.given().items() if getattr(execution, name) != value
@@ -57,9 +58,9 @@ async def change(
         execution = replace(execution, desired_why=by.why)
     after = replace(execution, updated_at=by.at, **given)
     await store.update(connection, after)
-    details = _details(after, by.why)
+    details: dict[str, Any] = _details(after, by.why)
     if action is not None:
-        details["changes"] = switching.plain(Change(**given))
+        details |= {**(told or {}), "changes": switching.plain(Change(**given))}
     await _record(connection, after, by, action or f"desire_{after.desired}", details)
     return after
 

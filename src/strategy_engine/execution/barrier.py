@@ -1,0 +1,118 @@
+"""Switches in the node: everybody stands between two bars while one transaction says who serves."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+
+from strategy_engine.core.errors import ConflictError
+from strategy_engine.execution.engagement import BEFORE_ALL_NS
+from strategy_engine.execution.model import Execution, Switch
+from strategy_engine.execution.runner import Runner
+from strategy_engine.execution.switching import Asked
+from strategy_engine.execution.tools import Tools
+from strategy_engine.infra import logs
+
+_PATIENCE_S = 5.0  # beyond a decision's timeout, for what follows one
+
+_log = logs.get("execution")
+
+
+class Barrier:
+    """Carries switches out, each in a task of its own; those of the same execution one by one.
+
+    Before the transaction nothing has happened but that entries which waited are taken back; after
+    it everything has, whoever ends when: an execution that begins reads its row.
+
+    Parameters
+    ----------
+    runners : mapping
+        What runs here now, by execution; it changes.
+    """
+
+    def __init__(self, tools: Tools, runners: Mapping[str, Runner]) -> None:
+        self._tools = tools
+        self._runners = runners
+        self._held: set[str] = set()
+        self._told: dict[str, str] = {}  # why a switch is not done, each said once
+        self.done = 0  # rows that were read before the last of them are old
+
+    def holds(self, execution_id: str) -> bool:
+        """Whether an execution that begins must not come to a bar yet."""
+        return execution_id in self._held
+
+    def attend(self, group: asyncio.TaskGroup, asked: Iterable[Asked]) -> None:
+        """Begin the switches whose executions no other holds."""
+        for each in asked:
+            names = each.switch.execution_ids
+            if self._held.isdisjoint(names):
+                self._held.update(names)
+                group.create_task(self._attend(each), name=f"switch {each.switch.key}")
+
+    async def _attend(self, asked: Asked) -> None:
+        try:
+            await self._switch(asked)
+            self._told.pop(asked.switch.key, None)
+        except ConflictError as error:
+            self._tell(asked.switch, str(error))  # it waits until that is over, or taken back
+        except TimeoutError:
+            self._tell(asked.switch, "an execution has not come to the end of its bar in time")
+        except Exception as error:  # noqa: BLE001 - the task's edge: the executions must go on
+            self._tell(asked.switch, repr(error))
+            await self._look_again(asked.switch)
+        finally:
+            self._held.difference_update(asked.switch.execution_ids)
+            for runner in self._those_of(asked.switch):
+                runner.reins.release()
+
+    async def _switch(self, asked: Asked) -> None:
+        switch, journal = asked.switch, self._tools.journal
+        await journal.check_switch(switch)
+        for runner in self._those_of(switch):
+            runner.reins.hold()
+        rest = await self._stood(switch)
+        for name in switch.gives:
+            if name in rest:
+                await rest[name].withdraw_entries(switch.symbols)
+        places = {name: await self._place(name, rest) for name in switch.execution_ids}
+        epochs = {name: runner.epoch for name, runner in rest.items()}
+        self._take_up(await journal.switch(asked, places, epochs))
+
+    async def _stood(self, switch: Switch) -> dict[str, Runner]:
+        """Wait until nobody comes to a bar; return those that only rest."""
+        limit_s = self._tools.settings.decision_timeout_s + _PATIENCE_S
+        found = [
+            (name, self._runners[name]) for name in switch.execution_ids if name in self._runners
+        ]
+        async with asyncio.timeout(limit_s):
+            return {name: runner for name, runner in found if await runner.reins.stood()}
+
+    async def _place(self, name: str, rest: Mapping[str, Runner]) -> int:
+        if name in rest:
+            place = await rest[name].place()
+            return BEFORE_ALL_NS if place is None else place
+        kept = await self._tools.records.checkpoint(name)
+        return BEFORE_ALL_NS if kept is None or kept.close_ns is None else kept.close_ns
+
+    def _take_up(self, rows: Iterable[Execution]) -> None:
+        self.done += 1
+        for row in rows:
+            if row.execution_id in self._runners:
+                self._runners[row.execution_id].engage(row)
+
+    async def _look_again(self, switch: Switch) -> None:
+        """See whether a switch that failed is done all the same; nobody goes on who cannot know."""
+        try:
+            self._take_up(await self._tools.journal.get_many(switch.execution_ids))
+        except Exception as error:  # noqa: BLE001 - whatever it is, what they know may be old
+            _log.error("switch_unknown", switch=switch.key, why=repr(error))
+            for runner in self._those_of(switch):
+                runner.drain()
+
+    def _those_of(self, switch: Switch) -> Iterator[Runner]:
+        for name in switch.execution_ids:
+            if name in self._runners:
+                yield self._runners[name]
+
+    def _tell(self, switch: Switch, why: str) -> None:
+        if self._told.get(switch.key) != why:
+            self._told[switch.key] = why
+            _log.warning("switch_not_done", switch=switch.key, why=why)

@@ -1,0 +1,40 @@
+"""What the executions of a node share, and what they run under."""
+
+from dataclasses import dataclass, field
+
+from strategy_engine.core.clock import Clock
+from strategy_engine.execution.conversation import Launcher
+from strategy_engine.execution.journal import Journal
+from strategy_engine.flags.live import LiveFlags
+from strategy_engine.market.busbars import BusBars
+from strategy_engine.market.service import Catalogue
+from strategy_engine.registry.service import Registry
+from strategy_engine.sandbox.model import ChildLimits
+from strategy_engine.venue.ledger import Ledger
+from strategy_engine.venue.service import Records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What a node's executions run under."""
+
+    decision_timeout_s: float = 5.0
+    metrics_interval_s: float = 10.0
+    replay_speed: float = 1.0
+    limits: ChildLimits = field(default_factory=lambda: ChildLimits(cpu_s=None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What the executions of a node share; None: it reads no bars from a bus, knows no flags."""
+
+    journal: Journal
+    registry: Registry
+    ledger: Ledger
+    records: Records
+    catalogue: Catalogue
+    launcher: Launcher
+    clock: Clock
+    settings: NodeSettings
+    bars: BusBars | None = None
+    flags: LiveFlags | None = None
