@@ -1,6 +1,6 @@
 """What experiments and allocations ask of executions: shadows to start, capital to move."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -18,7 +18,8 @@ from strategy_engine.infra import audit
 from strategy_engine.registry.model import LIVE, Status, Strategy, Trigger
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.lines import Line, Member
-from strategy_engine.rollout.recipes import PROVEN_BARS
+from strategy_engine.rollout.observing import Observer
+from strategy_engine.rollout.readiness import Standing
 
 STARTABLE = LIVE | {Status.APPROVED, Status.STOPPED}
 _LEAVING = frozenset({Desired.STOP, Desired.DRAIN, Desired.FLATTEN})
@@ -28,9 +29,23 @@ _LONGEST_WHY = 200
 class Shares:
     """Says to the node what should be, in rows; each may be said again."""
 
-    def __init__(self, *, registry: Registry, executions: Executions) -> None:
+    def __init__(self, *, registry: Registry, executions: Executions, observer: Observer) -> None:
         self._registry = registry
         self._executions = executions
+        self._observer = observer
+
+    async def unready(self, shadows: Iterable[Member]) -> dict[str, str]:
+        """Return why shadows may not be given capital yet, by execution; those that may are not in.
+
+        Its decisions are compared with those of a fresh process meanwhile.
+        """
+        found = {}
+        members = await self._observer.members([each.execution_id for each in shadows])
+        for name, each in members.items():
+            readiness = await self._observer.readiness(each, await self._observer.compared(each))
+            if readiness.standing is not Standing.READY:
+                found[name] = readiness.message
+        return found
 
     async def start(
         self, strategy_id: str, config: ExecutionConfig, *, key: str, why: str
@@ -50,9 +65,12 @@ class Shares:
         )
 
     async def instruct(self, changes: Mapping[str, Change], why: str) -> None:
-        """Ask for changes; none is nothing."""
+        """Ask for changes; none is nothing. Who has capital from now on is compared no more."""
         if changes:
             await self._executions.instruct(changes, actor=audit.ENGINE, why=why[:_LONGEST_WHY])
+        for name, change in changes.items():
+            if change.role is not None or change.desired is not None:
+                await self._observer.forget(name)
 
     async def retire(self, strategy_id: str, why: str) -> None:
         """Let a version be stopped that nothing runs of any more."""
@@ -134,15 +152,9 @@ def beside(like: Member | None, config: ExecutionConfig, opening: Decimal) -> Ex
     return replace(like.execution.config, capital=capital, start_ns=start_ns)
 
 
-def is_ready(member: Member) -> bool:
-    """Say whether a shadow has decided enough bars to be trusted with capital."""
-    return member.account is not None and member.account.bar_no >= PROVEN_BARS
-
-
-def unready_told(member: Member) -> str:
+def unready_told(member: Member, why: str) -> str:
     """Return what a shadow still waits for."""
-    bars = 0 if member.account is None else member.account.bar_no
-    return f"version {member.version} has decided {bars} of {PROVEN_BARS} bars in shadow"
+    return f"version {member.version} decides in shadow: {why}"
 
 
 def trouble(execution: Execution) -> str:

@@ -1,6 +1,6 @@
 """What an allocation asks of executions at one look. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -76,24 +76,32 @@ def goal_of(
     return goal | ({largest: capital.total((ends[largest], -room))} if room else {})
 
 
-def asking(allocation: Allocation, line: Line) -> Asking:
-    """Return what to ask so that everybody comes to the weights in force, or gets the rest back."""
+def asking(allocation: Allocation, line: Line, unready: Mapping[str, str]) -> Asking:
+    """Return what to ask so that everybody comes to the weights in force, or gets the rest back.
+
+    Parameters
+    ----------
+    unready : mapping
+        Why a shadow may have no capital yet, by execution.
+    """
     account = line.account(allocation.capital, allocation.executions.values())
     goal = _rest_back(account, line) if allocation.state is State.ENDING else allocation.goal
     move = capital.move(account, goal)
     changes = {name: Change(capital_target=target) for name, target in move.targets.items()}
-    waiting = _shadows(allocation, line)
+    waiting = shadows(allocation, line)
     if allocation.state is State.ENDING:
         left = {each.execution_id: Change(desired=Desired.DRAIN) for each in waiting}
         news = {n: c for n, c in left.items() if _execution(line, n).desired is not Desired.DRAIN}
         return Asking(changes=changes | news, is_done=move.is_done and not left)
-    ready = {each.execution_id: each.contributed for each in waiting if shares.is_ready(each)}
+    ready = {
+        each.execution_id: each.contributed for each in waiting if each.execution_id not in unready
+    }
     entering = capital.affordable(move.spare, ready)
     changes |= {name: Change(role=Role.CANDIDATE) for name in entering}
     return Asking(
         changes=changes,
         is_done=move.is_done and not waiting,
-        message=_awaited(move, waiting, ready),
+        message=_awaited(move, waiting, unready, entering),
     )
 
 
@@ -104,7 +112,7 @@ def _execution(line: Line, execution_id: str) -> Execution:
     return found
 
 
-def _shadows(allocation: Allocation, line: Line) -> list[Member]:
+def shadows(allocation: Allocation, line: Line) -> list[Member]:
     """Return those that wait for their first capital, and are to have some."""
     weighted = {
         execution_id
@@ -125,9 +133,15 @@ def _rest_back(account: capital.Account, line: Line) -> dict[str, Decimal]:
     return goal | {heir.execution_id: capital.total((heir.contributed, pool))}
 
 
-def _awaited(move: capital.Move, waiting: list[Member], ready: Mapping[str, Decimal]) -> str:
+def _awaited(
+    move: capital.Move,
+    waiting: Sequence[Member],
+    unready: Mapping[str, str],
+    entering: Collection[str],
+) -> str:
     for each in waiting:
-        if each.execution_id not in ready:
-            return shares.unready_told(each)
-    missing = capital.total((move.waiting, *ready.values()))
+        if each.execution_id in unready:
+            return shares.unready_told(each, unready[each.execution_id])
+    outside = [each.contributed for each in waiting if each.execution_id not in entering]
+    missing = capital.total((move.waiting, *outside))
     return f"{missing:f} is still to come: a position ties it" if missing else ""

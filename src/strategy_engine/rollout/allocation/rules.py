@@ -16,6 +16,7 @@ type Floats = NDArray[np.float64]
 type Weights = Mapping[str, Decimal]
 
 FEWEST_PAIRS = 30  # below, a volatility is a guess
+MOST_BARS = 100_000
 LEAST_VOLATILITY = 1e-9  # a bar; below it a version has not traded, and its risk is not known
 MOST_EVIDENCE = 2.0  # standard errors; so that the best has no more than e^4 times the worst
 _STEP = Decimal("1e-6")
@@ -92,9 +93,23 @@ def check(policy: Policy) -> None:
             value={name: str(each) for name, each in policy.weights.items()},
         )
     capital.check_weights(policy.weights)
+    _check_range("caps", *policy.caps.values(), low=0, high=1)
+    _check_range("band", policy.band, low=0, high=1)
+    _check_range("max_change_a_day", policy.max_change_a_day, low=0, high=1)
+    _check_range("lookback", policy.lookback, low=FEWEST_PAIRS, high=MOST_BARS)
+    _check_range("prior", policy.prior, low=0, high=MOST_BARS)
     _check_over_cap(policy)
-    for each in policy.caps.values():
-        capital.check_weights({"caps": each})
+
+
+def _check_range(name: str, *values: Decimal | int, low: int, high: int) -> None:
+    for value in values:
+        if not low <= value <= high:
+            raise InvalidError(
+                f"{name} is {value}; it must lie from {low} to {high}",
+                field=name,
+                value=str(value),
+                accepted=f"{low} to {high}",
+            )
 
 
 def _check_over_cap(policy: Policy) -> None:

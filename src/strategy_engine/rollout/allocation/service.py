@@ -30,6 +30,7 @@ from strategy_engine.rollout.allocation.model import (
 from strategy_engine.rollout.allocation.planning import Planner
 from strategy_engine.rollout.allocation.rules import Measured, Ruling
 from strategy_engine.rollout.lines import Line, Lines
+from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.shares import Shares
 from strategy_engine.venue.service import Records
 
@@ -39,7 +40,7 @@ _log = logs.get("allocation")
 class Allocations:
     """Allocations as doors see them, and the looks that apply them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a room is wired with, each a thing of its own
         self,
         *,
         database: Database,
@@ -47,6 +48,7 @@ class Allocations:
         executions: Executions,
         records: Records,
         lines: Lines,
+        observer: Observer,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -54,7 +56,7 @@ class Allocations:
         self._lines = lines
         self._clock = clock
         self._planner = Planner(lines=lines, clock=clock)
-        self._shares = Shares(registry=registry, executions=executions)
+        self._shares = Shares(registry=registry, executions=executions, observer=observer)
 
     async def put(
         self,
@@ -148,11 +150,14 @@ class Allocations:
             ruled = await self._rule(allocation, line)
             if ruled is not None:
                 allocation = ruled
-        asking = moves.asking(allocation, line)
+        shadows = moves.shadows(allocation, line)
+        is_active = allocation.state is State.ACTIVE
+        unready = await self._shares.unready(shadows) if is_active else {}
+        asking = moves.asking(allocation, line, unready)
         await self._shares.instruct(asking.changes, allocation.allocation_id)
         if allocation.state is State.ENDING and asking.is_done:
             await self._close(allocation, line)
-        elif allocation.state is State.ACTIVE and asking.message:
+        elif is_active and asking.message:
             await self._note(allocation, message=asking.message)
 
     async def _changed(

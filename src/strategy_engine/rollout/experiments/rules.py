@@ -37,11 +37,14 @@ class Look:
     ----------
     fence : Switch or None
         The switch by which one gave up opening positions in the other's instruments.
+    unready : mapping
+        Why a shadow may have no capital yet, by execution.
     held : frozenset of str
         The instruments that who gave them up holds a position in.
     """
 
     line: Line
+    unready: Mapping[str, str] = field(default_factory=dict)
     fence: Switch | None = None
     held: frozenset[str] = frozenset()
 
@@ -167,12 +170,9 @@ def _setting_up(experiment: Experiment, look: Look) -> Step:
     changes |= _served(experiment, look, handed, entering)
     held = _held_told(experiment, handed)
     if shadows or changes or held or not move.is_done:
-        waits = waits or _money_awaited(move, shadows) or held
-        asks_fence = (
-            experiment.giver is not None
-            and look.fence is None
-            and all(map(shares.is_ready, shadows))
-        )
+        outside = [each for each in shadows if each.execution_id not in entering]
+        waits = waits or _money_awaited(move, outside) or held
+        asks_fence = experiment.giver is not None and look.fence is None and not look.unready
         return Step(changes=changes, asks_fence=asks_fence, handed=handed, message=waits)
     return Step(
         handed=handed,
@@ -184,8 +184,8 @@ def _setting_up(experiment: Experiment, look: Look) -> Step:
 
 def _waits_for(experiment: Experiment, look: Look, shadows: Sequence[Member]) -> str:
     for each in shadows:
-        if not shares.is_ready(each):
-            return shares.unready_told(each)
+        if each.execution_id in look.unready:
+            return shares.unready_told(each, look.unready[each.execution_id])
     if experiment.giver is not None and not _is_fenced(look):
         return f"version {experiment.giver.version} is being closed to what it gives up"
     return ""

@@ -31,6 +31,7 @@ from strategy_engine.rollout.experiments.model import (
 from strategy_engine.rollout.experiments.planning import Planner
 from strategy_engine.rollout.experiments.rules import Look, Step
 from strategy_engine.rollout.lines import Line, Lines
+from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.shares import Shares
 from strategy_engine.venue.service import Records
 
@@ -48,7 +49,7 @@ class Found:
 class Experiments:
     """Experiments as doors see them, and the looks that carry them on."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a room is wired with, each a thing of its own
         self,
         *,
         database: Database,
@@ -56,6 +57,7 @@ class Experiments:
         executions: Executions,
         records: Records,
         lines: Lines,
+        observer: Observer,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -64,7 +66,7 @@ class Experiments:
         self._lines = lines
         self._clock = clock
         self._planner = Planner(lines=lines, clock=clock)
-        self._shares = Shares(registry=registry, executions=executions)
+        self._shares = Shares(registry=registry, executions=executions, observer=observer)
 
     async def request(self, asked: Asked, *, actor: str) -> Experiment:
         """Start an experiment; it goes on by itself. What it is judged by is frozen from now on.
@@ -194,14 +196,18 @@ class Experiments:
         return False
 
     async def _look(self, experiment: Experiment, line: Line) -> Look:
+        mine = [each for each in line.shadows if each.execution_id in experiment.execution_ids]
+        unready = {}
+        if experiment.state is State.STARTING:
+            unready = await self._shares.unready(mine)
         if experiment.giver is None:
-            return Look(line=line)
+            return Look(line=line, unready=unready)
         key = _fence(experiment).key
         if experiment.state is State.ENDING:
             return Look(line=line, fence=await self._executions.take_back_switch(key))
         fence = await self._executions.switched(key)
         held = await self._lines.held(experiment.giver.execution_id)
-        return Look(line=line, fence=fence, held=held)
+        return Look(line=line, unready=unready, fence=fence, held=held)
 
     async def _measured(self, experiment: Experiment, line: Line, step: Step) -> Step:
         result = await self._estimate(experiment, line)
