@@ -166,6 +166,7 @@ class Database:
     ) -> None:
         timeout_s = timeout_s or TIMEOUT_S
         self._is_server = urls.is_server(url)
+        self._errors = (SQLAlchemyError, *(postgres.errors() if self._is_server else ()))
         # A SQLite call in its thread cannot be interrupted; its own busy timeout ends it.
         self._deadline_s = timeout_s if self._is_server else None
         self._timeout_s = timeout_s
@@ -261,11 +262,10 @@ class Database:
         try:
             async with asyncio.timeout(self._deadline_s):
                 yield
-        except _ERRORS as error:
+        except self._errors as error:
             if (invalid := outages.refused(error)) is not None:
                 raise invalid from error
-            away = outages.find(error) if self._is_server or _is_sql(error) else None
-            if away is None:
+            if (away := outages.find(error)) is None:
                 raise
             self.trouble, self._must_write = str(away), outages.is_unwritable(error)
             raise away from error
@@ -357,8 +357,6 @@ def to_json(value: Any) -> str:
         return json.dumps(_finite(value), allow_nan=False)
 
 
-_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, *postgres.ERRORS)
-
 # Values may be a strategy's code or a person's words: they have no place in a message or a log.
 _OPTIONS: dict[str, Any] = {"hide_parameters": True, "json_serializer": to_json}
 _READ: dict[bool, dict[str, Any]] = {
@@ -375,10 +373,6 @@ def _engine(url: str, timeout_s: float) -> AsyncEngine:
     )
     tune_sqlite(engine.sync_engine, timeout_s=timeout_s)
     return engine
-
-
-def _is_sql(error: BaseException) -> bool:
-    return isinstance(error, SQLAlchemyError)
 
 
 def _finite(value: Any) -> Any:

@@ -1,19 +1,22 @@
 """PostgreSQL behind SQLAlchemy: asyncpg for the loops, psycopg for threads and migrations.
 
 Both drivers read `DATABASE_URL` themselves, so that it means the same to both. It may hold a
-password: nothing here logs it, and no error repeats it.
+password: nothing here logs it, and no error repeats it. They are imported when a server is named:
+an engine on SQLite files starts without them.
 """
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg  # type: ignore[import-untyped]  # it publishes no types
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+if TYPE_CHECKING:
+    import psycopg
 
 CHANNEL = "strategy_engine"
 
@@ -26,16 +29,32 @@ POOL_SIZE = 5
 MOST_OVERFLOW = 5
 LISTEN_AGAIN_S = 1.0
 
-# What a connection that is made or lost may raise beside SQLAlchemy's own.
-ERRORS: tuple[type[Exception], ...] = (
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
+# What both engines are made of, beside SQLAlchemy itself.
+_DRIVERS = (
+    "asyncpg",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.dialects.postgresql.psycopg",
 )
+
+
+def load() -> None:
+    """Import the drivers, so that processes that are forked from this one share them."""
+    for name in _DRIVERS:
+        importlib.import_module(name)
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return what a connection that is made or lost may raise beside SQLAlchemy's own."""
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - no types; see above
+
+    return (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def async_engine(url: str, *, timeout_s: float, **options: Any) -> AsyncEngine:
     """Return an engine whose connections let go of what a lost process held."""
+    import asyncpg  # noqa: PLC0415 - see above
+
     settings = _session(timeout_s)
 
     async def connect() -> Any:
@@ -72,13 +91,16 @@ def sync_engine(
 
 async def listen(url: str, heard: Callable[[], None], *, timeout_s: float) -> None:
     """Call `heard` at every notification, for ever; a connection that is lost is made again."""
+    lost = errors()
     while True:
-        with contextlib.suppress(*ERRORS):
+        with contextlib.suppress(*lost):
             await _listen_once(url, heard, timeout_s)
         await asyncio.sleep(LISTEN_AGAIN_S)
 
 
 async def _listen_once(url: str, heard: Callable[[], None], timeout_s: float) -> None:
+    import asyncpg  # noqa: PLC0415 - see above
+
     connection = await asyncpg.connect(url, timeout=timeout_s)
     try:
         is_over = asyncio.Event()
@@ -105,11 +127,13 @@ def _session(timeout_s: float) -> dict[str, str]:
 
 def _connector(
     url: str, timeout_s: float, settings: Mapping[str, str]
-) -> Callable[[], psycopg.Connection[Any]]:
+) -> "Callable[[], psycopg.Connection[Any]]":
+    import psycopg  # noqa: PLC0415 - see above
+
     statement = "SELECT " + ", ".join("set_config(%s, %s, false)" for _ in settings)
     values = [each for pair in settings.items() for each in pair]
 
-    def connect() -> psycopg.Connection[Any]:
+    def connect() -> "psycopg.Connection[Any]":
         connection = psycopg.connect(
             url,
             autocommit=True,
