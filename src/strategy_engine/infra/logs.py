@@ -5,10 +5,25 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO, cast
 
-import structlog
+
+@contextlib.contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Let what is imported meanwhile do without an optional module, unless it is there already."""
+    is_hidden = name not in sys.modules
+    if is_hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # None: "cannot be imported"
+    try:
+        yield
+    finally:
+        if is_hidden:
+            del sys.modules[name]
+
+
+with _without("rich"):  # for tracebacks that are not drawn here; a tenth of an engine's start
+    import structlog
 
 
 class Lossy:
