@@ -84,7 +84,6 @@ class Supervisor:
         now = time.monotonic()
         waiting = [each for each in self.processes if each.pid is None and now >= each.due_s]
         if waiting:
-            gc.collect()
             gc.freeze()  # what is there by now is shared, and never looked at again
         for process in waiting:
             self._fork(process)
@@ -163,11 +162,14 @@ def run(settings: Settings) -> int:
         if settings.m4_max_optimized:
             _say(prefer_fast_cpus())
         limit_cpus(settings.max_cpu)
+        gc.disable()  # what is imported stays: looking for garbage in it only takes time
         # Imported here, once, after the environment is set; both processes inherit the pages.
         from strategy_engine import node  # noqa: PLC0415
-        from strategy_engine.infra import migrate  # noqa: PLC0415
+        from strategy_engine.infra import migrate, postgres  # noqa: PLC0415
         from strategy_engine.sandbox import probe  # noqa: PLC0415
 
+        if settings.server is not None:
+            postgres.load()
         migrate.upgrade(settings.data_dir, settings.server)
         held = None if settings.server is None else _take_lease(settings)
         started_s, wall = SystemClock().monotonic_s(), probe.probe(settings.sandbox)
@@ -177,6 +179,7 @@ def run(settings: Settings) -> int:
         supervisor.begin()
         from strategy_engine import control  # noqa: PLC0415
 
+        gc.enable()
         birth = control.Birth(listener=listener, started_s=started_s, wall=wall, lease=held)
         supervisor.processes.append(
             Process(name="control", main=lambda: control.main(settings, birth))
@@ -324,6 +327,7 @@ def _become(process: Process, parent: int) -> NoReturn:
     try:
         die_with_parent(parent)
         name_process(f"engine-{process.name}")
+        gc.enable()
         # A terminal's Ctrl-C reaches the whole group; the supervisor alone decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
