@@ -166,7 +166,8 @@ class Database:
     ) -> None:
         timeout_s = timeout_s or TIMEOUT_S
         self._is_server = urls.is_server(url)
-        self._errors = (SQLAlchemyError, *(postgres.errors() if self._is_server else ()))
+        server_errors = postgres.errors() if self._is_server else ()
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, *server_errors)
         # A SQLite call in its thread cannot be interrupted; its own busy timeout ends it.
         self._deadline_s = timeout_s if self._is_server else None
         self._timeout_s = timeout_s
