@@ -94,12 +94,16 @@ def doings(answer: dict[str, Any]) -> list[str]:
 
 
 def steps_of(job: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the engine's commands of a job, each with the secret it is run with."""
+    """Return the engine's commands of a job, each with the secret it is run with.
+
+    What a shell makes of a command's exit status is left out.
+    """
     found = []
     for step in job["steps"]:
         if step.get("run", "").startswith("strategy-engine "):
             secret = step["env"]["STRATEGY_API_KEY"]
-            found.append((step["run"], secret.removeprefix("${{ secrets.").removesuffix(" }}")))
+            command = step["run"].partition(" || ")[0]
+            found.append((command, secret.removeprefix("${{ secrets.").removesuffix(" }}")))
     return found
 
 

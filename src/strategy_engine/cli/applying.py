@@ -36,7 +36,11 @@ _Wait = Annotated[
 ]
 _Timeout = Annotated[
     int | None,
-    typer.Option(min=1, metavar="SECONDS", help="The longest that --wait waits; no end if unset."),
+    typer.Option(
+        min=1,
+        metavar="SECONDS",
+        help="The longest that --wait waits; what then goes on exits 3. No end if unset.",
+    ),
 ]
 _Prune = Annotated[
     bool, typer.Option("--prune", help="Stop and archive every version that it does not name.")
@@ -57,7 +61,8 @@ def apply(
     """Register, deploy, start and stop what a manifest says; show what would change first.
 
     Applied twice, it changes nothing the second time. Exits 1 when something conflicts, is refused
-    or fails, 2 when the manifest is wrong.
+    or fails, 2 when the manifest is wrong, 3 when all is well and a deployment goes on after
+    --wait-timeout.
     """
     wanted = _read(manifest)
     with options.client(url) as client:
@@ -150,6 +155,8 @@ def _carry_out(
         _print_json(plan, applied=True, deployments=list(carrying.told(carrier)))
     if carrier.failed:
         raise typer.Exit(rules.FAILED)
+    if carrier.going_on:
+        raise typer.Exit(rules.GOES_ON)
 
 
 def _print_json(

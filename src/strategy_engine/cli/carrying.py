@@ -29,6 +29,10 @@ COMPLETED = "completed"
 type Key = tuple[str, str]
 
 
+class GoesOnError(UnavailableError):
+    """A deployment that has not ended when the waiting is over."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """Whether deployments are followed to their end, and for how long at most."""
@@ -39,12 +43,16 @@ class Waiting:
 
 @dataclass(slots=True)
 class Carrier:
-    """Carries out one plan. `failed` are the versions that did not become what was wanted."""
+    """Carries out one plan. `failed` are the versions that did not become what was wanted.
+
+    `going_on` are those whose deployments were waited for and have not ended.
+    """
 
     client: "Client"
     console: Console
     waiting: Waiting
     failed: dict[Key, str] = field(default_factory=dict)
+    going_on: set[Key] = field(default_factory=set)
     deployments: dict[Key, "model.Deployment"] = field(default_factory=dict)
     _ids: dict[Key, str] = field(default_factory=dict)
     _open: dict[Key, str] = field(default_factory=dict)
@@ -163,6 +171,10 @@ class Carrier:
                 ended = watch.follow(
                     self._asking(pipeline_id, deadline), self.console, poll_s=POLL_S
                 )
+            except GoesOnError as error:
+                self.going_on.add(key)
+                edge.complain(f"{' '.join(key)}: {error}")
+                continue
             except EngineError as error:
                 self._fail(key, str(error))
                 continue
@@ -178,7 +190,7 @@ class Carrier:
             found = self._patiently(pipeline_id)
             is_late = deadline is not None and time.monotonic() >= deadline
             if is_late and not watch.has_ended(found):
-                raise UnavailableError(
+                raise GoesOnError(
                     f"{pipeline_id} is {found['status']} after {self.waiting.timeout_s:g} s; it"
                     " goes on, and the next apply follows it"
                 )

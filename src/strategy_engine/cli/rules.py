@@ -11,6 +11,7 @@ from strategy_engine.core.errors import EngineError, InvalidError
 OK = 0
 FAILED = 1
 USAGE = 2
+GOES_ON = 3  # nothing failed, and not all has ended
 
 ENDED_STATES = frozenset({"completed", "failed"})
 
