@@ -129,35 +129,10 @@ class Comparer:
         return "before the first turn" if self._fresh is None else self._fresh.where
 
     def _note(self, trouble: str) -> None:
-        self._result = replace(self._result, trouble=trouble)
+        held_up = self._result.held_up + 1 if trouble else 0
+        self._result = replace(self._result, trouble=trouble, held_up=held_up)
 
     async def _drop(self) -> None:
         fresh, self._fresh = self._fresh, None
         if fresh is not None:
             await fresh.aclose()
-
-
-class Comparers:
-    """The comparisons that go on, by execution: one process each."""
-
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        self._open: dict[str, Comparer] = {}
-
-    async def advance(self, mine: Execution, content: Content) -> Compared:
-        """Compare what is new of an execution, and return what it has come to."""
-        found = self._open.get(mine.execution_id)
-        if found is None:
-            found = self._open[mine.execution_id] = Comparer(self._tools, mine, content)
-        return await found.advance()
-
-    async def close(self, execution_id: str) -> None:
-        """End a comparison; nothing to do where there is none."""
-        found = self._open.pop(execution_id, None)
-        if found is not None:
-            await found.aclose()
-
-    async def aclose(self) -> None:
-        """End every comparison."""
-        for execution_id in list(self._open):
-            await self.close(execution_id)

@@ -44,6 +44,8 @@ class Compared:
         The last turn of the transcript that was judged.
     trouble : str
         Why nothing could be compared just now; empty when it could.
+    held_up : int
+        How many times in a row that was so: what stands here is as old as that.
     """
 
     compared: int = 0
@@ -53,6 +55,7 @@ class Compared:
     first_wrong_bar: str = ""
     up_to_no: int = 0
     trouble: str = ""
+    held_up: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

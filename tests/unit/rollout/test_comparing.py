@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ from strategy_engine.execution.model import (
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.model import Content
-from strategy_engine.rollout.comparing import Comparer, Comparers
+from strategy_engine.rollout.comparing import Comparer
 from strategy_engine.rollout.fresh import Tools
 from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ChildLimits, ExitKind
 from strategy_engine.sandbox.protocol import messages
@@ -332,17 +332,22 @@ async def test_a_call_that_is_cancelled_leaves_no_process_that_owes_an_answer():
     assert (await comparer.advance()).compared == 10
 
 
-async def test_each_execution_has_one_process_until_it_is_closed():
-    world = World(turns(map(bar, range(10))))
-    comparers = Comparers(world.tools)
-    one, other = execution(), replace(execution(), execution_id="exec_2")
+async def test_how_long_it_is_held_up_is_counted_until_it_goes_on():
+    world = World(turns(map(bar, range(10))), [at_bar(5, ChildDiedError(DIED))] * 3 + [live])
+    comparer = world.comparer()
 
-    for each in (one, one, other):
-        assert (await comparers.advance(each, CONTENT)).compared == 10
-    assert world.open == 2
-    await comparers.close(one.execution_id)
-    await comparers.close("exec_of_nobody")
+    counts = [(await comparer.advance()).held_up for _ in range(4)]
+
+    assert counts == [1, 2, 3, 0]
+    assert comparer.result.compared == 10
+
+
+async def test_a_comparison_that_is_closed_leaves_no_process():
+    world = World(turns(map(bar, range(10))))
+    comparer = world.comparer()
+    await comparer.advance()
     assert world.open == 1
-    await comparers.aclose()
+
+    await comparer.aclose()
 
     assert world.open == 0
