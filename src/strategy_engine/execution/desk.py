@@ -131,7 +131,9 @@ class Desk:
         if not gone:
             return None
         self._happened = Happened(cancelled=gone)
-        return self._entry(is_decided=not self.tally.is_mid_bar, placed=NOTHING_PLACED)
+        entry = self._entry(is_decided=not self.tally.is_mid_bar, placed=NOTHING_PLACED)
+        self.tally.stay(entry.equity_nanos)
+        return entry
 
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.

@@ -238,7 +238,9 @@ class NativeDesk:
         self.venue.cancel_entries(self.tally.cursor[0], GIVEN_UP, symbols=symbols)
         if not self.venue.tape.has_news:
             return None
-        return self._entry(is_decided=not self.tally.is_mid_bar)
+        entry = self._entry(is_decided=not self.tally.is_mid_bar)
+        self.tally.stay(entry.equity_nanos)
+        return entry
 
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.

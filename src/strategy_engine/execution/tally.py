@@ -218,6 +218,11 @@ class Tally:
         if self.place[0] == self._measured_ns:
             self._measure(equity_nanos, self.contributed_nanos, benchmark=self.benchmark)
 
+    def stay(self, equity_nanos: int) -> None:
+        """Measure the account again where it stands: its row of equity is written once more."""
+        if not self.is_mid_bar:
+            self.leave(equity_nanos)
+
     def pass_by(self) -> None:
         """End a tick that changed nothing, and that the ledger does not hear of."""
         self._is_ahead = False

@@ -1,7 +1,7 @@
 """Capital that flows through both desks: bars, fills, flows and deaths in any order."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -195,8 +195,10 @@ def flow(going: Signals | Natives, target: int | None) -> Iterator[Flowed]:
         yield entry
 
 
-def play(going: Signals | Natives, targets: Targets) -> Iterator[Entry]:
-    """Flow between two bars and after their fills, as the node does."""
+def play(
+    going: Signals | Natives, targets: Targets, withdrawn: Collection[int] = ()
+) -> Iterator[Entry]:
+    """Flow between two bars and after their fills, as the node does; take back entries at some."""
     target: int | None = None
     desk = going.desk
     for number, event in enumerate(EVENTS):
@@ -204,6 +206,8 @@ def play(going: Signals | Natives, targets: Targets) -> Iterator[Entry]:
         if not desk.tally.is_before(event):
             continue
         yield from flow(going, target)
+        if number in withdrawn and (entry := desk.withdraw_entries(SYMBOLS)) is not None:
+            yield entry
         if not desk.tally.is_mid_bar and (entry := desk.mark(event)) is not None:
             yield entry
             yield from flow(going, target)
@@ -274,20 +278,27 @@ def cash_of(entries: Iterable[Entry]) -> int:
 
 @each_kind
 @settings(max_examples=25, deadline=None)
-@given(targets=TARGETS, cuts=st.sets(st.integers(1, 200), max_size=3))
-@example(targets={0: SWEEP_NANOS}, cuts={1})
-@example(targets={0: 0, 40: money.to_nanos(100_000), 60: SWEEP_NANOS}, cuts={2, 90})
-def test_what_is_resumed_after_flows_is_as_what_was_never_disturbed(kind, targets, cuts):
+@given(
+    targets=TARGETS,
+    withdrawn=st.sets(st.integers(0, len(EVENTS) - 1), max_size=20),
+    cuts=st.sets(st.integers(1, 200), max_size=3),
+)
+@example(targets={0: SWEEP_NANOS}, withdrawn=set(), cuts={1})
+@example(targets={0: 0, 40: 10**14, 60: SWEEP_NANOS}, withdrawn=set(), cuts={2, 90})
+@example(
+    targets={n: 10**14 * (1 + n % 3) for n in range(60)}, withdrawn=set(range(60)), cuts={50, 71}
+)
+def test_what_is_resumed_after_flows_is_as_what_was_never_disturbed(kind, targets, withdrawn, cuts):
     whole_desk = kind.begin()
-    whole = list(play(whole_desk, targets))
+    whole = list(play(whole_desk, targets, withdrawn))
 
     going, entries = kind.begin(), []
-    rest = play(going, targets)
+    rest = play(going, targets, withdrawn)
     for cut in sorted(each for each in cuts if each <= len(whole)):
         while len(entries) < cut:
             entries.append(next(rest))
         going = kind.begin(kept_of(entries))
-        rest = play(going, targets)
+        rest = play(going, targets, withdrawn)
     entries += rest
 
     assert [plain(each) for each in entries] == [plain(each) for each in whole]
