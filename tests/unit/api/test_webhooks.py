@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: the secret once, in the answer that makes one; and only for administrators."""
+"""Webhooks over HTTP: the secret in one answer only, and only for administrators."""
 
 from typing import Any
 
