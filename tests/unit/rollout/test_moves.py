@@ -16,7 +16,8 @@ from strategy_engine.execution.model import (
 from strategy_engine.rollout import moves
 from strategy_engine.rollout.durations import Duration
 from strategy_engine.rollout.model import Options, Progress
-from strategy_engine.rollout.moves import Look, Member, Ready
+from strategy_engine.rollout.moves import Look, Member
+from strategy_engine.rollout.readiness import Readiness, Standing
 from strategy_engine.rollout.recipes import Kind, Step
 from strategy_engine.rollout.rules import Bounds, Observation, Reason, Verdict
 
@@ -76,8 +77,9 @@ def other(**changes):
 PREPARE, SHADOW = Step(kind=Kind.PREPARE), Step(kind=Kind.SHADOW, min_decisions=20)
 SWITCH, HAND_OVER = Step(kind=Kind.SWITCH, weight=1.0), Step(kind=Kind.HAND_OVER, weight=1.0)
 APPROVAL = Step(kind=Kind.APPROVAL)
-NOT_YET = Ready(is_ready=False, message="3 of 20 decisions compared")
-READY = Ready(is_ready=True, message="20 of 20 decisions compared, none differs")
+NOT_YET = Readiness(standing=Standing.NOT_YET, message="3 of 20 decisions compared")
+READY = Readiness(standing=Standing.READY, message="20 decisions compared")
+NEVER = Readiness(standing=Standing.NEVER, message="2 of 20 decisions differ")
 
 ROWS = {
     "a version that is being started is waited for": (
@@ -91,6 +93,10 @@ ROWS = {
     "one that is ready goes on": (look(PREPARE, ready=READY), (Verdict.PROMOTE, Reason.READY)),
     "one that is never ready is undone": (
         look(PREPARE, ready=NOT_YET, ago_s=601),
+        (Verdict.ABORT, Reason.NOT_READY),
+    ),
+    "one that can never be ready is undone at once": (
+        look(PREPARE, ready=NEVER, ago_s=1),
         (Verdict.ABORT, Reason.NOT_READY),
     ),
     "one that has failed is undone, ready or not": (
@@ -176,7 +182,7 @@ def test_harm_undoes_every_step(kind):
     assert moves.next_move(harmed).verdict is Verdict.ABORT
 
 
-@pytest.mark.parametrize("kind", moves.WAIVABLE)
+@pytest.mark.parametrize("kind", sorted(moves.WAIVABLE))
 def test_who_waives_a_gate_lets_the_step_go_on_but_not_past_harm(kind):
     step = Step(kind=kind, weight=0.5, lasts=Duration(seconds=3_600), min_decisions=500)
     waived = {"waived_by": "ann"}
