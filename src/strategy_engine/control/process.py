@@ -17,6 +17,7 @@ from strategy_engine.access.service import Keys
 from strategy_engine.api import app as api_app
 from strategy_engine.api.services import Services
 from strategy_engine.config import Settings
+from strategy_engine.control import sharing
 from strategy_engine.control.buswatch import BusWatch
 from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.control.telemetry import Telemetry
@@ -32,6 +33,7 @@ from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.infra.webhooks.delivery import Deliverer
 from strategy_engine.infra.webhooks.service import Webhooks
 from strategy_engine.infra.webhooks.targets import Targets
+from strategy_engine.market.recorded import RecordedBars
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching import settings as matching
 from strategy_engine.performance.service import Snapshots
@@ -40,11 +42,18 @@ from strategy_engine.pipeline.service import Pipeline, Timeouts
 from strategy_engine.pipeline.stages import Tools
 from strategy_engine.registry.model import Content
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout.handover import Line
+from strategy_engine.rollout import fresh
+from strategy_engine.rollout.acting import Acting
+from strategy_engine.rollout.acts import Acts
+from strategy_engine.rollout.comparisons import Comparisons
+from strategy_engine.rollout.controller import Controller
 from strategy_engine.rollout.journal import Journal
+from strategy_engine.rollout.line import Line
 from strategy_engine.rollout.model import Defaults
+from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.service import Rollouts, refuse_while_deployed
 from strategy_engine.rollout.steps import Steps
+from strategy_engine.rollout.tending import Tending
 from strategy_engine.rollout.workflows import Workflows
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.sandbox.model import ConfinementReport
@@ -154,6 +163,7 @@ class Control:
         self._catalogue = Catalogue(settings.data_dir, settings.catalogs)
         self._records = Records(ledger)
         self._executions = self._make_executions()
+        self._comparisons = self._make_comparisons(RecordedBars(ledger))
         self._flags = Flags(self._database, self._clock)
         pipeline = self._make_pipeline()
         self.rollouts, self._workflows = self._make_rollouts(pipeline)
@@ -179,6 +189,9 @@ class Control:
                 wall=birth.wall,
                 bus=BusWatch(database=self._database, settings=settings.bus),
             ),
+            lines=self._sharing.lines,
+            experiments=self._sharing.experiments,
+            allocations=self._sharing.allocations,
             clock=self._clock,
             bus=settings.bus,
         )
@@ -195,6 +208,18 @@ class Control:
             admit=partial(refuse_when_full, settings.max_memory_bytes, settings.child_memory_bytes),
             feeds=execution_rules.offered(settings.bus.data_stream),
         )
+
+    def _make_comparisons(self, recorded: RecordedBars) -> Comparisons:
+        settings = self._settings
+        tools = fresh.Tools(
+            records=self._records,
+            recorded=recorded,
+            catalogue=self._catalogue,
+            launcher=self._zygotes,
+            limits=ChildLimits(memory_bytes=settings.child_memory_bytes, cpu_s=None),
+            decision_timeout_s=settings.decision_timeout_s,
+        )
+        return Comparisons(tools, self._registry)
 
     def _make_pipeline(self) -> Pipeline:
         settings = self._settings
@@ -224,17 +249,51 @@ class Control:
             registry=self._registry,
             executions=self._executions,
             records=self._records,
-            clock=self._clock,
+            catalogue=self._catalogue,
         )
         defaults = Defaults(
             stages=settings.stages,
             approval_required=settings.approval_required,
             auto_rollback=settings.auto_rollback,
         )
-        steps = Steps(journal=journal, pipeline=pipeline, line=line, defaults=defaults)
+        observer = Observer(
+            executions=self._executions,
+            records=self._records,
+            registry=self._registry,
+            catalogue=self._catalogue,
+            comparing=self._comparisons,
+            clock=self._clock,
+            replay_speed=settings.replay_speed,
+        )
+        self._sharing = sharing.make(
+            database=self._database,
+            registry=self._registry,
+            executions=self._executions,
+            records=self._records,
+            catalogue=self._catalogue,
+            observer=observer,
+            clock=self._clock,
+        )
+        acts = Acts(executions=self._executions, registry=self._registry)
+        self._tending = Tending(journal=journal, acts=acts, observer=observer)
+        controller = Controller(
+            journal=journal, acts=acts, observer=observer, auto_rollback=settings.auto_rollback
+        )
+        steps = Steps(
+            journal=journal,
+            pipeline=pipeline,
+            line=line,
+            controller=controller,
+            defaults=defaults,
+        )
         workflows = Workflows(steps)
         rollouts = Rollouts(
-            journal=journal, pipeline=pipeline, line=line, carrier=workflows, defaults=defaults
+            journal=journal,
+            pipeline=pipeline,
+            line=line,
+            acting=Acting(journal=journal, executions=self._executions, records=self._records),
+            carrier=workflows,
+            defaults=defaults,
         )
         return rollouts, workflows
 
@@ -247,11 +306,15 @@ class Control:
         warming = asyncio.create_task(self._warm())
         ringing = asyncio.create_task(self._bell.run())
         telling = asyncio.create_task(self._relay().run())
+        tending = asyncio.create_task(self._tending.run())
+        balancing = asyncio.create_task(self._sharing.balance.run())
         sending = asyncio.create_task(self._deliverer().run())
         _log.info("control serves")
         yield
         telling.cancel()
         sending.cancel()
+        tending.cancel()
+        balancing.cancel()
         ringing.cancel()
         warming.cancel()
         launching.cancel()

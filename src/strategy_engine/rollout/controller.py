@@ -17,8 +17,10 @@ from strategy_engine.rollout import acts, capital, moves, observing, recipes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import ENDED, Deployment, Progress, State, Undo
-from strategy_engine.rollout.moves import Look, Member, Ready
-from strategy_engine.rollout.observing import Compared, Observer
+from strategy_engine.rollout.moves import Look, Member
+from strategy_engine.rollout.observing import Observer
+from strategy_engine.rollout.parity import Compared
+from strategy_engine.rollout.readiness import Readiness
 from strategy_engine.rollout.recipes import FULL, Kind, Step
 from strategy_engine.rollout.rules import Observation, Reason, Ruling, Verdict
 from strategy_engine.rollout.undoing import Undoing
@@ -37,7 +39,7 @@ class Scene:
     candidate: Member | None
     baseline: Member | None
     compared: Compared | None = None
-    ready: Ready | None = None
+    ready: Readiness | None = None
     observation: Observation | None = None
 
     @property
@@ -102,11 +104,14 @@ class Controller:
         )
         if scene.candidate is None or progress.undo is not None:
             return scene
-        compared, ready = await self._observer.ready(scene.candidate)
+        compared = await self._observer.compared(scene.candidate)
         beside = scene.baseline or next(iter(scene.alive), None)
         observation = await self._observer.observation(
             deployment, scene.candidate, beside, compared
         )
+        ready = None
+        if recipes.from_plain(deployment.plan)[progress.index].kind is Kind.PREPARE:
+            ready = await self._observer.readiness(scene.candidate, compared)
         return replace(scene, compared=compared, ready=ready, observation=observation)
 
     # -- a step

@@ -8,6 +8,7 @@ from decimal import Decimal
 from strategy_engine.execution.model import COMPLETED, Execution, ExecutionStatus
 from strategy_engine.rollout import durations, rules
 from strategy_engine.rollout.model import Options, Progress
+from strategy_engine.rollout.readiness import Readiness, Standing
 from strategy_engine.rollout.recipes import Kind, Step
 from strategy_engine.rollout.rules import Bounds, Gate, Observation, Reason, Ruling, Verdict
 from strategy_engine.venue.accounts import AccountNow
@@ -66,14 +67,6 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """Whether a new version may be trusted with capital, and what there is to say of it."""
-
-    is_ready: bool
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """One look at a rollout, at the step that it is at.
 
@@ -93,7 +86,7 @@ class Look:
     bounds: Bounds
     now: datetime
     candidate: Member | None = None
-    ready: Ready | None = None
+    ready: Readiness | None = None
     observation: Observation | None = None
     is_in_place: bool = False
     is_let_go: bool = False
@@ -148,8 +141,10 @@ def _harm(look: Look) -> Ruling | None:
 def _prepare(look: Look) -> Ruling:
     if look.ready is None:
         return _wait("it is being started in shadow")
-    if look.ready.is_ready:
+    if look.ready.standing is Standing.READY:
         return _promote(Reason.READY, look.ready.message)
+    if look.ready.standing is Standing.NEVER:
+        return _abort(Reason.NOT_READY, look.ready.message)
     if look.is_overdue():
         return _abort(
             Reason.NOT_READY,

@@ -1,7 +1,7 @@
 """What a rollout's controller sees: its executions, their ledgers, and how the candidate does."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,10 +14,12 @@ from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import analysis
+from strategy_engine.rollout import analysis, readiness
 from strategy_engine.rollout.analysis import Difference
 from strategy_engine.rollout.model import Deployment
-from strategy_engine.rollout.moves import Member, Ready
+from strategy_engine.rollout.moves import Member
+from strategy_engine.rollout.parity import Compared
+from strategy_engine.rollout.readiness import Readiness
 from strategy_engine.rollout.rules import Bounds, Observation
 from strategy_engine.venue.model import DenialCode
 from strategy_engine.venue.service import Records
@@ -37,20 +39,11 @@ LATE_BARS = 3  # so many bars' time without one is not yet silence
 _BEHIND_BARS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """How many live decisions were compared with those of a fresh process, and how many differ."""
-
-    compared: int
-    mismatches: int
-    message: str = ""
-
-
 class Comparing(Protocol):
     """Shows fresh processes what candidates were shown."""
 
-    async def look(self, execution: Execution) -> tuple[Compared | None, Ready]:
-        """Compare what is new; say what is known by now, and whether the candidate is ready."""
+    async def look(self, execution: Execution) -> Compared:
+        """Return what is known by now, and let more be compared until the next look."""
         ...
 
     async def forget(self, execution_id: str) -> None:
@@ -107,9 +100,24 @@ class Observer:
             for each in found
         }
 
-    async def ready(self, candidate: Member) -> tuple[Compared | None, Ready]:
-        """Say how the candidate's decisions compare, and whether it may be given capital."""
+    async def compared(self, candidate: Member) -> Compared:
+        """Say how the candidate's decisions compare with those of a fresh process."""
         return await self._comparing.look(candidate.execution)
+
+    async def readiness(self, candidate: Member, compared: Compared) -> Readiness:
+        """Say whether the candidate may be given capital; it reads its whole ledger."""
+        name = candidate.execution.execution_id
+        findings: Sequence[str] | None = None
+        if candidate.account is not None:
+            findings = (await self._records.reconcile(name)).findings
+        observed = readiness.Observed(
+            status=candidate.execution.status,
+            failure=candidate.failure,
+            compared=compared,
+            ledger_findings=findings,
+            denials=await self._records.denial_counts(name),
+        )
+        return readiness.judge(observed)
 
     async def observation(
         self,

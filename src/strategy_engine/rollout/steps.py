@@ -1,15 +1,17 @@
 """What the steps of the durable workflows do: each may be repeated after a crash."""
 
+import asyncio
 from typing import Any
 
-from strategy_engine.core.errors import EngineError
-from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.core.errors import InvalidError
+from strategy_engine.infra import audit
 from strategy_engine.pipeline import model as pipeline_model
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry import model as registry_model
-from strategy_engine.rollout import plans
-from strategy_engine.rollout.handover import Line
+from strategy_engine.rollout import recipes as plans
+from strategy_engine.rollout.controller import Controller
 from strategy_engine.rollout.journal import Journal
+from strategy_engine.rollout.line import Line
 from strategy_engine.rollout.model import (
     ENDED,
     Defaults,
@@ -19,6 +21,7 @@ from strategy_engine.rollout.model import (
     Trigger,
 )
 
+TURN_S = 0.5
 ROLLOUT = "rollout"  # what `current_stage` says until the plan's first step
 
 
@@ -26,13 +29,20 @@ class Steps:
     """The effects of a deployment's steps, in the order that its workflows call them."""
 
     def __init__(
-        self, *, journal: Journal, pipeline: Pipeline, line: Line, defaults: Defaults
+        self,
+        *,
+        journal: Journal,
+        pipeline: Pipeline,
+        line: Line,
+        controller: Controller,
+        defaults: Defaults,
     ) -> None:
         self._journal = journal
         self._registry = journal.registry
         self._clock = journal.clock
         self._pipeline = pipeline
         self._line = line
+        self._controller = controller
         self._defaults = defaults
 
     async def begin(self, pipeline_id: str) -> list[str]:
@@ -139,26 +149,53 @@ class Steps:
         deployment = await self._journal.get(pipeline_id)
         if deployment.state is not State.ROLLING_OUT:
             return deployment.state.value
+        if not deployment.plan:
+            deployment = await self._plan(deployment)
+        if deployment.replaces:
+            return await self._controller.run(pipeline_id)
+        return await self._place(deployment)
+
+    async def _plan(self, deployment: Deployment) -> Deployment:
+        """Plan when it is its turn: one rollout at a time moves a line's capital."""
+        pipeline_id = deployment.pipeline_id
+        while (before := await self._journal.before_in_line(deployment)) is not None:
+            waits = f"waits for {before}, which rolls out on the same line"
+            await self._journal.change(pipeline_id, None, message=waits)
+            await asyncio.sleep(TURN_S)
         strategy = await self._registry.get(deployment.strategy_id)
-        told = "deployed; POST /strategies/{strategy_id}/start starts it"
         try:
-            if not deployment.plan:
-                plan, replaces = await self._line.plan(strategy, deployment.options)
-                deployment = await self._journal.change(
-                    pipeline_id, None, plan=plan, replaces=replaces
-                )
-            for step in map(plans.Step, deployment.plan):
-                await self._journal.change(pipeline_id, None, current_stage=step.value)
-                told = await self._line.do(step, strategy, deployment) or told
-        except DatabaseAwayError:
-            raise  # no fault of the new version: the step is done again
-        except EngineError as error:
-            return await self._roll_back(deployment, strategy, str(error))
+            plan, replaces = await self._line.plan(strategy, deployment.options)
+        except InvalidError as error:  # the line is another than when it was asked for
+            return await self._journal.change(
+                pipeline_id,
+                Trigger.FAIL,
+                outcome=Outcome.ABORTED,
+                message=str(error),
+                ended_at=self._clock.now(),
+                current_stage=None,
+            )
+        plain = tuple(plans.to_plain(plan))
+        return await self._journal.change(
+            pipeline_id, None, plan=plain, replaces=replaces, message=""
+        )
+
+    async def _place(self, deployment: Deployment) -> str:
+        """With nothing running on the line the version waits to be started."""
+        if deployment.state is not State.ROLLING_OUT:
+            return deployment.state.value
+        current = await self._registry.get(deployment.strategy_id)
+        if current.status is registry_model.Status.APPROVED:
+            await self._registry.move(
+                deployment.strategy_id,
+                registry_model.Trigger.DEPLOY,
+                actor=audit.ENGINE,
+                why=deployment.pipeline_id,
+            )
         moved = await self._journal.change(
-            pipeline_id,
+            deployment.pipeline_id,
             Trigger.COMPLETE,
             outcome=Outcome.PROMOTED,
-            message=told,
+            message="deployed; POST /strategies/{strategy_id}/start starts it",
             current_stage=None,
             ended_at=self._clock.now(),
         )
@@ -180,20 +217,6 @@ class Steps:
             trigger,
             {"outcome": Outcome.ABORTED, "message": why, "ended_at": self._clock.now()},
         )
-
-    async def _roll_back(
-        self, deployment: Deployment, strategy: registry_model.Strategy, why: str
-    ) -> str:
-        restore = self._defaults.auto_rollback and deployment.options.rollback_on_failure
-        restored = await self._line.restore(strategy, deployment) if restore else False
-        moved = await self._journal.change(
-            deployment.pipeline_id,
-            Trigger.FAIL,
-            outcome=Outcome.ROLLED_BACK if restored else Outcome.ABORTED,
-            message=why + ("; the version before it runs again" if restored else ""),
-            ended_at=self._clock.now(),
-        )
-        return moved.state.value
 
     async def _turn_down(self, deployment: Deployment, outcome: Outcome, why: str) -> str:
         now = self._clock.now()

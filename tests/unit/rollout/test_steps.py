@@ -75,7 +75,7 @@ def steps(opened, told):
     clock = SteppedClock(NOW)
     defaults = Defaults(stages=("backtest",), approval_required=False, auto_rollback=True)
     journal = Journal(opened, Registry(opened, clock), clock, node_id="node-1")
-    return Steps(journal=journal, pipeline=told, line=None, defaults=defaults)
+    return Steps(journal=journal, pipeline=told, line=None, controller=None, defaults=defaults)
 
 
 def found(verdict, **evidence):
