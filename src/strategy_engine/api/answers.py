@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from strategy_engine.api import examples, shapes
+from strategy_engine.api import examples, rollouts, shapes
 
 
 class Created(shapes.Answer):
@@ -164,6 +164,7 @@ class DeploymentStatus(DeploymentSummary):
 
     stages_completed: int
     results: dict[str, StageResult]
+    rollout: rollouts.Rollout | None = Field(description="Null while there is no plan of it.")
 
 
 class DetailedResult(StageResult):
@@ -197,13 +198,15 @@ class Deployment(DeploymentSummary):
     options: shapes.Json
     approval: ApprovalGiven | None
     validated_at: shapes.Time | None
+    rollout: rollouts.Rollout | None = Field(description="Null while there is no plan of it.")
 
 
 class DeploymentEvent(shapes.Answer):
     """One thing that happened to a deployment.
 
-    `kind` is state (its state changed), stage (a stage finished) or action (somebody did something
-    that changed no state). `evidence` is all that was kept of it.
+    `kind` is state (its state changed), stage (a stage finished), step (a step of its rollout
+    began, ended, or is held; or it is undone) or action (somebody did something that changed no
+    state). `evidence` is all that was kept of it.
     """
 
     model_config = shapes.example(examples.DEPLOYMENT_EVENT)
@@ -217,8 +220,11 @@ class DeploymentEvent(shapes.Answer):
     from_state: str | None
     to_state: str | None
     stage: str | None
+    step: str | None
+    weight: shapes.MaybeNumber
     passed: bool | None
     verdict: str | None
+    reason: str | None
     duration_ms: shapes.MaybeNumber
     evidence: shapes.Shown
 
@@ -371,14 +377,3 @@ class Deliveries(shapes.Page):
 
     webhook_id: str
     deliveries: list[Delivery]
-
-
-class Answered(shapes.Answer):
-    """A deployment that was approved or rejected, and the state it is in now."""
-
-    model_config = shapes.example(examples.ANSWERED)
-
-    status: Literal["approved", "rejected"]
-    pipeline_id: str
-    strategy_id: str
-    deployment_status: str

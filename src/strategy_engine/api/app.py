@@ -21,6 +21,7 @@ from strategy_engine.api import (
     problems,
     strategies,
     streams,
+    verbs,
     webhooks,
 )
 from strategy_engine.api.services import Services
@@ -28,6 +29,7 @@ from strategy_engine.api.services import Services
 ROUTERS = (
     strategies.router,
     deployments.router,
+    verbs.router,
     executions.verbs,
     executions.router,
     market.router,

@@ -1,4 +1,4 @@
-"""HTTP door to deployments: follow and answer them."""
+"""HTTP door to deployments: follow them."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from strategy_engine.access.model import Principal
-from strategy_engine.api import answers, doors, edges, models, openapi, streams, views
-from strategy_engine.api.services import Rollouts, Services
+from strategy_engine.api import answers, doors, edges, openapi, streams, views
+from strategy_engine.api.services import Rollouts
 from strategy_engine.rollout.events import BEGINNING, Cursor, Event
 from strategy_engine.rollout.model import State
 
@@ -91,7 +90,7 @@ async def events(
     """Return what happened to a deployment, oldest first: who, what, when, why, the evidence.
 
     With `Accept: text/event-stream` it is a stream that goes on until the deployment has ended: an
-    event is a `state`, a `stage` or an `action`, and the last one is `end`. Who comes back after
+    event is a `state`, `stage`, `step` or `action`, and the last one is `end`. Who comes back after
     that with the last event's id is answered 204, which tells a browser to stay away.
     """
     after = Cursor.parse(last_event_id) if last_event_id else BEGINNING
@@ -143,57 +142,3 @@ def _encoded(event: Event) -> _Sent:
         name=event.kind.value, json_text=shown.model_dump_json(), event_id=shown.event_id
     )
     return _Sent(event=event, encoded=sent)
-
-
-@router.post(
-    "/{pipeline_id}/approve",
-    summary="Approve a deployment",
-    responses=openapi.errors(404, 409, body=True),
-)
-async def approve(
-    pipeline_id: doors.PipelineId,
-    given: doors.Given,
-    asker: doors.Asker,
-    body: models.Approval | None = None,
-) -> answers.Answered:
-    """Let a deployment go on that waits for approval; the same answer again is no error."""
-    return await _answer(given, pipeline_id, approved=True, asker=asker, body=body)
-
-
-@router.post(
-    "/{pipeline_id}/reject",
-    summary="Reject a deployment",
-    responses=openapi.errors(404, 409, body=True),
-)
-async def reject(
-    pipeline_id: doors.PipelineId,
-    given: doors.Given,
-    asker: doors.Asker,
-    body: models.Approval | None = None,
-) -> answers.Answered:
-    """End a deployment that waits for approval; the same answer again is no error."""
-    return await _answer(given, pipeline_id, approved=False, asker=asker, body=body)
-
-
-async def _answer(
-    given: Services,
-    pipeline_id: str,
-    *,
-    approved: bool,
-    asker: Principal,
-    body: models.Approval | None,
-) -> answers.Answered:
-    comment = body.comment if body else ""
-    deployment = await given.rollouts.answer(
-        pipeline_id,
-        approved=approved,
-        actor=asker.name,
-        comment=comment,
-        is_local=asker.is_local,
-    )
-    return answers.Answered(
-        status="approved" if approved else "rejected",
-        pipeline_id=deployment.pipeline_id,
-        strategy_id=deployment.strategy_id,
-        deployment_status=deployment.state.value,
-    )

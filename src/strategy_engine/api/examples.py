@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from strategy_engine.api import example_rollouts
+
 STRATEGY_ID = "strat_9f86d081884c7d659a2feaa0"
 _PIPELINE_ID = "pipe_60303ae22b998861bce3b28f"
 _NAME = "RSI Mean Reversion"
@@ -38,12 +40,6 @@ CREATE: dict[str, Any] = {
     "tests": {"test_rsi.py": _TEST},
 }
 UPDATE: dict[str, Any] = {"parameters": {"rsi_period": 21, "position_size": 0.03}}
-DEPLOY: dict[str, Any] = {
-    "deployment_type": "direct",
-    "approval_required": False,
-    "rollback_on_failure": True,
-    "validation_criteria": {"min_sharpe_ratio": 1.2},
-}
 TEST: dict[str, Any] = {"test_type": "backtest", "duration_days": 180, "initial_capital": 50000}
 START: dict[str, Any] = {
     "execution_config": {
@@ -55,8 +51,6 @@ START: dict[str, Any] = {
         "speed": 10,
     }
 }
-APPROVAL: dict[str, Any] = {"comment": "limits checked against the desk's book"}
-
 PROBLEM: dict[str, Any] = {
     "type": "/problems/not-found",
     "title": "Not found",
@@ -171,8 +165,11 @@ DEPLOYMENT_EVENT: dict[str, Any] = {
     "from_state": None,
     "to_state": None,
     "stage": "backtest",
+    "step": None,
+    "weight": None,
     "passed": True,
     "verdict": "passed",
+    "reason": None,
     "duration_ms": 412.5,
     "evidence": {"trade_count": 27, "sharpe_ratio": 2.06},
 }
@@ -201,6 +198,7 @@ DEPLOYMENT_STATUS: dict[str, Any] = {
         "syntax_check": _STAGE_RESULT,
         "unit_tests": {**_STAGE_RESULT, "findings": [], "tests_passed": 15},
     },
+    "rollout": None,
 }
 DEPLOYMENT: dict[str, Any] = {
     **DEPLOYMENT_STATUS,
@@ -209,24 +207,9 @@ DEPLOYMENT: dict[str, Any] = {
     "requested_by": "local",
     "node_id": "local",
     "revalidates": False,
-    "options": {
-        "deployment_type": "canary",
-        "approval_required": False,
-        "rollback_on_failure": True,
-        "handover": "run_off",
-        "handover_deadline_s": 300.0,
-        "validation_profile": "default",
-        "validation_criteria": {},
-        "duration_days": None,
-    },
+    "options": example_rollouts.OPTIONS,
     "approval": None,
     "validated_at": None,
-}
-ANSWERED: dict[str, Any] = {
-    "status": "approved",
-    "pipeline_id": _PIPELINE_ID,
-    "strategy_id": STRATEGY_ID,
-    "deployment_status": "awaiting_approval",
 }
 CREATE_KEY: dict[str, Any] = {"name": "ci", "role": "developer"}
 KEY: dict[str, Any] = {

@@ -6,9 +6,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from pydantic_core import PydanticCustomError
 
 from strategy_engine.access.model import Role
-from strategy_engine.api import examples, plain
+from strategy_engine.api import example_rollouts, examples, plain
 from strategy_engine.flags.model import FlagType
 from strategy_engine.matching.settings import MAX_CAPITAL
+from strategy_engine.rollout import durations, limits
+from strategy_engine.rollout.durations import MOST_BARS
+from strategy_engine.rollout.model import DeploymentType, Handover, Options
+from strategy_engine.rollout.recipes import MOST_STEPS
 
 FreeJson = dict[str, Any]
 FlagValue = bool | int | float | str
@@ -25,6 +29,11 @@ Stage = Literal[
     "performance_validation",
 ]
 Profile = Literal["default", "production"]
+
+Duration = Annotated[
+    str | int | float, Field(description=f"A duration: seconds, or text {durations.ACCEPTED}.")
+]
+_DURATIONS = ("min_time", "keep_warm", "progress_deadline")
 
 LONGEST_HISTORY_DAYS = 36_500
 LONGEST_HANDOVER_S = 7 * 86_400
@@ -120,17 +129,22 @@ class UpdateStrategy(Request):
 class Deploy(Request):
     """How a version is to reach capital."""
 
-    model_config = _example(examples.DEPLOY)
+    model_config = _example(example_rollouts.DEPLOY)
 
-    deployment_type: Literal["direct", "blue_green", "canary", "rolling"] = "direct"
+    deployment_type: Annotated[DeploymentType, Field(strict=False)] = Field(
+        default=DeploymentType.DIRECT,
+        description="How it takes over from a version that runs: direct (at once), blue_green"
+        " (after a time in shadow), canary (share by share), rolling (by instruments).",
+    )
     approval_required: bool = Field(
         default=False, description="Wait for a person after validation. The engine may insist."
     )
     rollback_on_failure: bool = Field(
         default=True, description="Restore the running version when the rollout fails."
     )
-    handover: Literal["run_off", "flatten"] = Field(
-        default="run_off", description="What becomes of the replaced version's open positions."
+    handover: Annotated[Handover, Field(strict=False)] = Field(
+        default=Handover.RUN_OFF,
+        description="What becomes of the replaced version's open positions.",
     )
     handover_deadline_s: float = Field(
         default=300.0,
@@ -149,6 +163,63 @@ class Deploy(Request):
         le=LONGEST_HISTORY_DAYS,
         description="Validate on the most recent days of the history only; all of it if not given.",
     )
+    steps: list[FreeJson] = Field(
+        default_factory=list,
+        max_length=MOST_STEPS,
+        description="A canary's, in order: each has one of weight (a share), pause, shadow (a"
+        " duration), analysis (true, or {required: …}), approval (true); most may have min_time and"
+        " min_decisions beside it. None: in shadow for 20 bars, then 5, 10, 25, 50 and 100 %.",
+    )
+    min_time: Duration = Field(
+        default="30s", description="The least time of a step that does not say its own."
+    )
+    min_decisions: int = Field(
+        default=20, ge=0, le=MOST_BARS, description="The fewest bars decided in such a step."
+    )
+    requires_analysis: bool = Field(
+        default=False,
+        description="Such a step holds for a person where returns do not tell that it is no worse.",
+    )
+    loss_budget: float = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="The share of what it was given that the new version may lose; more undoes it.",
+    )
+    bounds: dict[str, float] = Field(
+        default_factory=dict,
+        description=f"What undoes it at once besides: {', '.join(limits.NAMES)}.",
+    )
+    approve_switch: bool = Field(
+        default=False, description="A blue-green switch waits for a person."
+    )
+    keep_warm: Duration | None = Field(
+        default=None,
+        description="How long the replaced version stays ready to take over again; none: as its"
+        " type usually does.",
+    )
+    max_unavailable: int = Field(
+        default=1, ge=1, le=MOST_SYMBOLS, description="Instruments of a rolling batch."
+    )
+    progress_deadline: Duration = Field(
+        default="10m",
+        description="How long a step may take beyond its least time without getting on.",
+    )
+
+    def options(self) -> Options:
+        """Return what was asked for, its durations in one form.
+
+        Raises
+        ------
+        InvalidError
+            If one is none.
+        """
+        asked = {name: getattr(self, name) for name in type(self).model_fields}
+        for name in _DURATIONS:
+            if asked[name] is not None:
+                asked[name] = str(durations.parse(asked[name], name))
+        asked["keep_warm"] = asked["keep_warm"] or ""
+        return Options(**asked | {"steps": tuple(self.steps)})
 
 
 class Test(Request):
@@ -194,12 +265,19 @@ class Start(Request):
     execution_config: ExecutionConfig = ExecutionConfig()
 
 
-class Approval(Request):
-    """What a person says with an answer."""
+class Said(Request):
+    """What a person says with a verb."""
 
-    model_config = _example(examples.APPROVAL)
+    model_config = _example(example_rollouts.SAID)
 
-    comment: str = Field(default="", max_length=2_000)
+    comment: str = Field(default="", max_length=2_000, description="Why; kept in the audit log.")
+    step: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_BARS,
+        description="The step that is meant: once it has passed, the verb does nothing. Whichever"
+        " the deployment is at, if not given.",
+    )
 
 
 class FlagRule(Request):

@@ -23,8 +23,10 @@ from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
+from strategy_engine.rollout.effects import Acted
 from strategy_engine.rollout.events import BEGINNING, Cursor, History
 from strategy_engine.rollout.model import Deployment, Options, State
+from strategy_engine.rollout.verbs import Asked, Verb
 from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
@@ -69,16 +71,10 @@ class Rollouts(Protocol):
         """Return deployments, newest first, and how many there are in all."""
         ...
 
-    async def answer(
-        self,
-        pipeline_id: str,
-        *,
-        approved: bool,
-        actor: str,
-        comment: str,
-        is_local: bool = False,
-    ) -> Deployment:
-        """Approve or reject a deployment that waits for it."""
+    async def act(
+        self, pipeline_id: str, verb: Verb, asked: Asked, *, dry_run: bool = False
+    ) -> Acted:
+        """Do to a deployment what a person says, or tell what it would do."""
         ...
 
 

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Response
 from strategy_engine.api import answers, doors, models, openapi, views
 from strategy_engine.pipeline.model import Request
 from strategy_engine.registry.model import Content, Status, Trigger
-from strategy_engine.rollout.model import DeploymentType, Handover, Options
 
 router = APIRouter(prefix="/strategies", tags=["strategies"], dependencies=[doors.bearer])
 
@@ -169,18 +168,12 @@ async def deploy(
     response: Response,
     body: models.Deploy | None = None,
 ) -> answers.Accepted:
-    """Accept a deployment; it goes on by itself. Follow it at `Location`."""
-    asked = body or models.Deploy()
-    options = Options(
-        deployment_type=DeploymentType(asked.deployment_type),
-        approval_required=asked.approval_required,
-        rollback_on_failure=asked.rollback_on_failure,
-        handover=Handover(asked.handover),
-        handover_deadline_s=asked.handover_deadline_s,
-        validation_profile=asked.validation_profile,
-        validation_criteria=asked.validation_criteria,
-        duration_days=asked.duration_days,
-    )
+    """Accept a deployment; it goes on by itself. Follow it at `Location`.
+
+    With another version of its line at work it takes over from that, as its type and options say.
+    An option that makes no sense, or a step whose capital would not buy one lot, is refused.
+    """
+    options = (body or models.Deploy()).options()
     deployment = await given.rollouts.request(strategy_id, options, actor=actor)
     response.headers["Location"] = f"/deployments/{deployment.pipeline_id}/status"
     return answers.Accepted(

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from strategy_engine.api import answers, plain, readings, services
+from strategy_engine.api import answers, plain, readings, rollout_views, services
 from strategy_engine.core import clock
 from strategy_engine.execution import interruptions
 from strategy_engine.execution.model import Answered, Execution
@@ -89,6 +89,7 @@ def deployment_status(followed: services.Followed) -> answers.DeploymentStatus:
         **_deployment_fields(followed.deployment),
         stages_completed=len(followed.results),
         results={each.stage: stage_result(each) for each in followed.results},
+        rollout=rollout_views.rollout(followed.deployment),
     )
 
 
@@ -106,6 +107,7 @@ def deployment(followed: services.Followed) -> answers.Deployment:
         options=plain.plain(asdict(found.options)),
         approval=None if approval is None else answers.ApprovalGiven.model_validate(approval),
         validated_at=found.validated_at,
+        rollout=rollout_views.rollout(found),
     )
 
 

@@ -7,7 +7,7 @@ from strategy_engine.execution.model import UNENDED, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.registry.model import ARROWS, LIVE, Trigger
 from strategy_engine.rollout import effects, recipes, verbs
-from strategy_engine.rollout.effects import Effects, Holder
+from strategy_engine.rollout.effects import Acted, Holder
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Deployment, State
 from strategy_engine.rollout.verbs import Asked, Standing, Verb
@@ -45,10 +45,8 @@ class Acting:
             pipeline_id, change, actor=asked.actor, action=verb.value, details=told
         )
 
-    async def foresee(
-        self, pipeline_id: str, verb: Verb, asked: Asked
-    ) -> tuple[Deployment, Effects]:
-        """Return a deployment as it is, and what a verb would do to positions and orders.
+    async def foresee(self, pipeline_id: str, verb: Verb, asked: Asked) -> Acted:
+        """Return a deployment as it is, with what a verb would do to positions and orders.
 
         Raises
         ------
@@ -58,7 +56,8 @@ class Acting:
         before = await self._journal.get(pipeline_id)
         standing = await self._standing(before, verb)
         after = verbs.after(before, verb, asked, standing)
-        return before, effects.of(verb, before, after, await self._holders(before))
+        would = effects.of(verb, before, after, await self._holders(before))
+        return Acted(deployment=before, effects=would)
 
     async def _standing(self, deployment: Deployment, verb: Verb) -> Standing:
         if verb is not Verb.ROLLBACK or deployment.state is not State.COMPLETED:

@@ -90,6 +90,14 @@ class Effects:
     executions: tuple[Effect, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """A deployment after a verb; or as it is, with what the verb would do."""
+
+    deployment: Deployment
+    effects: Effects | None = None
+
+
 def of(verb: Verb, before: Deployment, after: Deployment, holders: Sequence[Holder]) -> Effects:
     """Return what follows for positions and orders when a verb makes `after` of `before`."""
     if verb is Verb.RETRY:
@@ -137,9 +145,12 @@ def _beginning(deployment: Deployment, step: Step, holders: Sequence[Holder]) ->
         case Kind.SWITCH:
             return _switching(deployment, step, holders)
         case Kind.FINISH:
+            warm = recipes.keep_warm(deployment.options)
             return _says(
-                "the new version has the line; the one before it stays warm for"
-                f" {deployment.options.keep_warm}, and can take over again"
+                f"the new version has the line; the one before it stays warm for {warm}, and can"
+                " take over again"
+                if warm.seconds
+                else "the new version has the line, and the one before it is stopped"
             )
         case _:
             return _says(

@@ -18,6 +18,7 @@ from strategy_engine.infra import audit
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.rollout.model import ENDED, Deployment
 
+_OF_STEPS = frozenset({"step_begins", "step_ends", "held", "undo", "restored", "undone", "cooled"})
 _CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 
 type AuditRow = tuple[int, audit.Entry]
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     STATE = "state"  # the deployment's state has changed
     ACTION = "action"  # somebody did something that changed no state
     STAGE = "stage"  # a stage of the pipeline has finished
+    STEP = "step"  # a step of the rollout began, ended or is held, or all of it is undone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,10 @@ BEGINNING = Cursor()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened to a deployment. `cursor` is where its history then stands."""
+    """One thing that happened to a deployment. `cursor` is where its history then stands.
+
+    Of a step, `verdict` and `reason` are what its observation came to.
+    """
 
     cursor: Cursor
     kind: Kind
@@ -79,8 +84,11 @@ class Event:
     from_state: str | None = None
     to_state: str | None = None
     stage: str | None = None
+    step: str | None = None
+    weight: float | None = None
     passed: bool | None = None
     verdict: str | None = None
+    reason: str | None = None
     duration_ms: float | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
 
@@ -141,9 +149,10 @@ def _finished(result: StageResult, at: datetime, cursor: Cursor) -> Event:
 def _done(entry: audit.Entry, cursor: Cursor) -> Event:
     evidence = dict(entry.details)
     message = evidence.pop("message", "") or evidence.get("comment", "")
+    told = {name: evidence.pop(name, None) for name in ("step", "weight", "verdict", "reason")}
     return Event(
         cursor=cursor,
-        kind=Kind.ACTION if entry.from_state is None else Kind.STATE,
+        kind=_kind(entry),
         at=entry.at,
         actor=entry.actor,
         action=entry.action,
@@ -151,4 +160,11 @@ def _done(entry: audit.Entry, cursor: Cursor) -> Event:
         from_state=entry.from_state,
         to_state=entry.to_state,
         evidence=evidence,
+        **told,
     )
+
+
+def _kind(entry: audit.Entry) -> Kind:
+    if entry.from_state is not None:
+        return Kind.STATE
+    return Kind.STEP if entry.action in _OF_STEPS else Kind.ACTION

@@ -1,7 +1,7 @@
 """The shell that doors call: request, follow and answer deployments, and count them."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -17,16 +17,12 @@ from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
 from strategy_engine.rollout import events, store
 from strategy_engine.rollout import journal as journals
+from strategy_engine.rollout.acting import Acting
+from strategy_engine.rollout.effects import Acted
 from strategy_engine.rollout.handover import Line
 from strategy_engine.rollout.journal import Journal
-from strategy_engine.rollout.model import (
-    Approval,
-    Defaults,
-    Deployment,
-    Options,
-    Outcome,
-    State,
-)
+from strategy_engine.rollout.model import Defaults, Deployment, Options, Outcome, State
+from strategy_engine.rollout.verbs import Asked, Verb
 
 
 class Carrier(Protocol):
@@ -73,6 +69,7 @@ class Rollouts:
         journal: Journal,
         pipeline: Pipeline,
         line: Line,
+        acting: Acting,
         carrier: Carrier,
         defaults: Defaults,
     ) -> None:
@@ -82,6 +79,7 @@ class Rollouts:
         self._clock = journal.clock
         self._pipeline = pipeline
         self._line = line
+        self._acting = acting
         self._carrier = carrier
         self._defaults = defaults
 
@@ -95,12 +93,50 @@ class Rollouts:
         InvalidError, NotBuiltError
             If an option makes no sense, or asks for what does not exist yet.
         """
+        return await self._accept(strategy_id, options, actor=actor)
+
+    async def act(
+        self, pipeline_id: str, verb: Verb, asked: Asked, *, dry_run: bool = False
+    ) -> Acted:
+        """Do to a deployment what a person says, or tell what it would do; again is no error.
+
+        A retry answers the deployment that is made anew.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such deployment.
+        ConflictError
+            If it cannot be done now; it says what can.
+        """
+        if dry_run:
+            return await self._acting.foresee(pipeline_id, verb, asked)
+        deployment = await self._acting.act(pipeline_id, verb, asked)
+        if verb is Verb.RETRY:
+            again = await self._accept(
+                deployment.strategy_id, deployment.options, actor=asked.actor, retried=deployment
+            )
+            return Acted(deployment=again)
+        await self._carrier.announce(pipeline_id)
+        return Acted(deployment=deployment)
+
+    async def _accept(
+        self,
+        strategy_id: str,
+        options: Options,
+        *,
+        actor: str,
+        retried: Deployment | None = None,
+    ) -> Deployment:
         pipeline_model.criteria(options.validation_criteria, options.validation_profile)
         await self._line.plan(await self._registry.get(strategy_id), options)  # refuses early
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
+            deployment = self._new(strategy, options, actor, retried)
+            known = await store.get(connection, deployment.pipeline_id)
+            if known is not None:
+                return known
             await self._refuse_a_second(connection, strategy)
-            deployment = self._new(strategy, options, actor)
             if not deployment.revalidates:
                 await self._registry.move_in(
                     connection,
@@ -111,6 +147,14 @@ class Rollouts:
                 )
             await store.insert(connection, deployment)
             await self._journal.record(connection, deployment, actor=actor, action="request")
+            if retried is not None:
+                await self._journal.record(
+                    connection,
+                    retried,
+                    actor=actor,
+                    action=Verb.RETRY.value,
+                    details={"message": f"deployed anew as {deployment.pipeline_id}"},
+                )
         await self._carrier.enqueue(deployment)
         return deployment
 
@@ -175,56 +219,18 @@ class Rollouts:
                 durations=await store.durations(connection, bounds_s),
             )
 
-    async def answer(
+    def _new(
         self,
-        pipeline_id: str,
-        *,
-        approved: bool,
+        strategy: registry_model.Strategy,
+        options: Options,
         actor: str,
-        comment: str,
-        is_local: bool = False,
+        retried: Deployment | None,
     ) -> Deployment:
-        """Approve or reject a deployment that waits for it; the same answer again is no error.
-
-        Whoever asked for a deployment does not approve it. Where no key is in use nobody can tell
-        the two apart (`is_local`): the approval then says so.
-
-        Raises
-        ------
-        ConflictError
-            If it does not wait for an answer, or has the other one already, or if who approves is
-            who asked for it.
-        """
-        async with self._database.write() as connection:
-            deployment = await journals.load(connection, pipeline_id)
-            if deployment.approval is not None and deployment.approval.approved == approved:
-                return deployment
-            _refuse_unless_waiting(deployment)
-            if approved and not is_local:
-                _refuse_own(deployment, actor)
-            approval = Approval(
-                approved=approved,
-                actor=actor,
-                comment=comment,
-                at=self._clock.now(),
-                is_unchecked=is_local,
-            )
-            deployment = replace(deployment, approval=approval)
-            await store.update(connection, deployment)
-            await self._journal.record(
-                connection,
-                deployment,
-                actor=actor,
-                action="approve" if approved else "reject",
-                details={"comment": comment, "is_unchecked": is_local},
-            )
-        await self._carrier.announce(pipeline_id)
-        return deployment
-
-    def _new(self, strategy: registry_model.Strategy, options: Options, actor: str) -> Deployment:
         stages = self._defaults.stages
         return Deployment(
-            pipeline_id=ids.new_id(ids.PIPELINE),
+            pipeline_id=ids.new_id(ids.PIPELINE)
+            if retried is None
+            else ids.derived(ids.PIPELINE, f"{retried.pipeline_id}/{Verb.RETRY}"),
             strategy_id=strategy.strategy_id,
             strategy_name=strategy.content.strategy_name,
             options=options,
@@ -245,26 +251,6 @@ class Rollouts:
                 f" ({other.state}); follow that one, or wait for its end",
                 pipeline_id=other.pipeline_id,
             )
-
-
-def _refuse_unless_waiting(deployment: Deployment) -> None:
-    if deployment.approval is not None or deployment.state is not State.AWAITING_APPROVAL:
-        raise ConflictError(
-            f"{deployment.pipeline_id} is {deployment.state}"
-            + (" and has its answer already" if deployment.approval else "")
-            + "; only a deployment that is awaiting_approval can be answered",
-            state=deployment.state.value,
-            accepted=[State.AWAITING_APPROVAL.value],
-        )
-
-
-def _refuse_own(deployment: Deployment, actor: str) -> None:
-    if deployment.requested_by == actor:
-        raise ConflictError(
-            f"{actor} asked for {deployment.pipeline_id}, and who asks does not approve; let"
-            " another person with the permission approve it",
-            pipeline_id=deployment.pipeline_id,
-        )
 
 
 async def refuse_while_deployed(connection: AsyncConnection, strategy_id: str) -> None:

@@ -17,7 +17,7 @@ from strategy_engine.access.service import Keys
 from strategy_engine.api import app as api_app
 from strategy_engine.api import services
 from strategy_engine.core.clock import SteppedClock
-from strategy_engine.core.errors import ConflictError, NotFoundError
+from strategy_engine.core.errors import NotFoundError
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import (
     Answered,
@@ -41,8 +41,10 @@ from strategy_engine.pipeline import model as pipeline
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import events
+from strategy_engine.rollout import effects, events, verbs
 from strategy_engine.rollout import model as rollout
+from strategy_engine.rollout.effects import Acted, Holder
+from strategy_engine.rollout.verbs import Asked, Verb
 from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
@@ -68,6 +70,7 @@ class Rollouts:
     error: Exception | None = None
     reads: int = 0
     waiters: list[asyncio.Event] = field(default_factory=list)
+    holders: list[Holder] = field(default_factory=list)
 
     async def is_read_again(self, times: int) -> None:
         """Return when histories have been read so many times more."""
@@ -131,30 +134,17 @@ class Rollouts:
         ]
         return found[offset : offset + limit], len(found)
 
-    async def answer(
-        self,
-        pipeline_id: str,
-        *,
-        approved: bool,
-        actor: str,
-        comment: str,
-        is_local: bool = False,
-    ) -> rollout.Deployment:
+    async def act(
+        self, pipeline_id: str, verb: Verb, asked: Asked, *, dry_run: bool = False
+    ) -> Acted:
         followed = await self.follow(pipeline_id)
-        if followed.deployment.state is not rollout.State.AWAITING_APPROVAL:
-            raise ConflictError(
-                f"{pipeline_id} is {followed.deployment.state}",
-                accepted=[rollout.State.AWAITING_APPROVAL.value],
-            )
-        approval = rollout.Approval(
-            approved=approved,
-            actor=actor,
-            comment=comment,
-            at=self.clock.now(),
-            is_unchecked=is_local,
-        )
-        followed.deployment = replace(followed.deployment, approval=approval)
-        return followed.deployment
+        before = followed.deployment
+        after = verbs.after(before, verb, asked)
+        if dry_run:
+            would = effects.of(verb, before, after, self.holders)
+            return Acted(deployment=before, effects=would)
+        followed.deployment = after
+        return Acted(deployment=after)
 
 
 @dataclass

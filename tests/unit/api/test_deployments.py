@@ -99,6 +99,16 @@ async def test_every_option_reaches_the_rollout(
         validation_profile="production",
         validation_criteria={"min_sharpe_ratio": 1.5},
         duration_days=90,
+        steps=[],
+        min_time=90,
+        min_decisions=7,
+        requires_analysis=True,
+        loss_budget=0.05,
+        bounds={"max_slippage_bps": 12, "fewest_orders": 3},
+        approve_switch=True,
+        keep_warm="1.5h",
+        max_unavailable=2,
+        progress_deadline="50 bars",
     )
 
     assert world.rollouts.kept["pipe_0"].deployment.options == rollout.Options(
@@ -110,7 +120,54 @@ async def test_every_option_reaches_the_rollout(
         validation_profile="production",
         validation_criteria={"min_sharpe_ratio": 1.5},
         duration_days=90,
+        min_time="90s",
+        min_decisions=7,
+        requires_analysis=True,
+        loss_budget=0.05,
+        bounds={"max_slippage_bps": 12, "fewest_orders": 3},
+        approve_switch=True,
+        keep_warm="90m",
+        max_unavailable=2,
+        progress_deadline="50 bars",
     )
+
+
+async def test_the_steps_of_a_canary_reach_the_rollout_as_they_were_written(
+    world: Any, client: httpx.AsyncClient, strategy_id: str
+) -> None:
+    written = [{"weight": 0.1, "min_time": "5d"}, {"analysis": {"required": True}}]
+    await deploy(client, strategy_id, deployment_type="canary", steps=written)
+
+    assert world.rollouts.kept["pipe_0"].deployment.options.steps == tuple(written)
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [
+        ("min_time", {"min_time": "soon"}),
+        ("min_time", {"min_time": True}),
+        ("keep_warm", {"keep_warm": "367d"}),
+        ("progress_deadline", {"progress_deadline": -1}),
+        ("min_decisions", {"min_decisions": -1}),
+        ("min_decisions", {"min_decisions": 1.5}),
+        ("loss_budget", {"loss_budget": 0}),
+        ("loss_budget", {"loss_budget": 1.5}),
+        ("max_unavailable", {"max_unavailable": 0}),
+        ("handover", {"handover": "give_away"}),
+        ("deployment_type", {"deployment_type": "yolo"}),
+        ("steps", {"steps": {"weight": 0.1}}),
+        ("steps", {"steps": [{"approval": True}] * 51}),
+        ("bounds.max_slippage_bps", {"bounds": {"max_slippage_bps": "few"}}),
+    ],
+)
+async def test_an_option_that_makes_no_sense_is_refused_by_its_name(
+    client: httpx.AsyncClient, strategy_id: str, field: str, options: dict[str, Any]
+) -> None:
+    answer = await client.post(f"/strategies/{strategy_id}/deploy", json=options)
+
+    assert answer.status_code == 422
+    named = answer.json()["field"]
+    assert named == field or named.startswith(f"{field}.")
 
 
 async def test_the_status_tells_the_headline_of_every_finished_stage(
@@ -200,7 +257,8 @@ async def test_a_deployment_that_does_not_wait_cannot_be_approved(
     answer = await client.post(f"/deployments/{pipeline_id}/approve")
 
     assert answer.status_code == 409
-    assert answer.json()["accepted"] == ["awaiting_approval"]
+    assert answer.json()["state"] == "queued"
+    assert "does not wait for an approval; possible now: nothing" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["", "/status"])

@@ -117,6 +117,37 @@ def test_an_event_tells_who_why_and_the_evidence():
     assert approved.message == "checked"
 
 
+def test_a_step_is_told_with_its_weight_verdict_reason_and_evidence():
+    details = {
+        "step": "weight_10",
+        "weight": 0.1,
+        "verdict": "promote",
+        "reason": "no_evidence_of_harm",
+        "message": "its time and decisions are over",
+        "observation": {"decisions": 20, "loss": 0.001},
+    }
+    ended = entry(1, "step_ends", from_state=None, to_state="rolling_out", details=details)
+    (found,) = events.in_order([(3, ended)], [], BEGINNING)
+    assert (found.kind, found.action) == (Kind.STEP, "step_ends")
+    assert (found.step, found.weight) == ("weight_10", 0.1)
+    assert (found.verdict, found.reason) == ("promote", "no_evidence_of_harm")
+    assert found.message == "its time and decisions are over"
+    assert found.evidence == {"observation": {"decisions": 20, "loss": 0.001}}
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        *[(each, Kind.STEP) for each in ("step_begins", "step_ends", "held", "undo", "restored")],
+        *[(each, Kind.ACTION) for each in ("pause", "promote", "retry", "request", "approve")],
+    ],
+)
+def test_what_the_controller_does_is_of_a_step_and_what_people_do_an_action(action, kind):
+    row = entry(1, action, from_state=None, to_state="rolling_out")
+    (found,) = events.in_order([(3, row)], [], BEGINNING)
+    assert found.kind is kind
+
+
 @given(st.integers(0, 10**17), st.integers(0, 10**17))
 def test_a_cursor_is_read_as_it_was_written(audit_id, stage_id):
     cursor = Cursor(audit_id=audit_id, stage_id=stage_id)
