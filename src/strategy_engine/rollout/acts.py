@@ -281,13 +281,29 @@ def has_baseline(steps: Sequence[Step]) -> bool:
     return any(each.has_baseline for each in steps)
 
 
-def is_capital_in_place(goals: Mapping[str, Decimal], members: Mapping[str, Member]) -> bool:
-    """Say whether those that are to have capital have it, and trade."""
-    return bool(goals) and all(
-        members[name].contributed == goal and members[name].execution.role in REAL
+def is_capital_in_place(
+    goals: Mapping[str, Decimal], members: Mapping[str, Member], account: Account
+) -> bool:
+    """Say whether those that are to have capital have it and trade, or all that there was.
+
+    Who gives everything may have less of it than it was worth when the step began.
+    """
+    takers = [
+        (members[name], goal)
         for name, goal in goals.items()
         if goal != SWEEP and members[name].execution.role is not Role.STABLE
+    ]
+    if not takers or not all(each.execution.role in REAL for each, _ in takers):
+        return False
+    if all(each.contributed == goal for each, goal in takers):
+        return True
+    is_given = not any(
+        _is_there(members[name]) and members[name].equity > 0
+        if goal == SWEEP
+        else members[name].contributed > goal
+        for name, goal in goals.items()
     )
+    return is_given and account.pool <= 0
 
 
 def _enter(deployment: Deployment, shadow: Member, goals: Mapping[str, Decimal]) -> Change:

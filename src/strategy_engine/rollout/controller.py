@@ -48,6 +48,14 @@ class Scene:
         return tuple(each for each in self.stables if each.execution.status in UNENDED)
 
     @property
+    def givers(self) -> tuple[Member, ...]:
+        """Those that are to hold nothing in the end."""
+        baseline = self.baseline
+        if baseline is None or baseline.execution.status not in UNENDED:
+            return self.alive
+        return (*self.alive, baseline)
+
+    @property
     def shadows(self) -> tuple[Member, ...]:
         """Those of the new executions that have no capital yet."""
         mine = (self.candidate, self.baseline)
@@ -211,14 +219,14 @@ class Controller:
         if progress.reached_at is not None:
             return True  # what prices make of it since is its own
         await self._acts.weigh(deployment, account, scene.shadows)
-        return acts.is_capital_in_place(progress.goals, scene.members)
+        return acts.is_capital_in_place(progress.goals, scene.members, account)
 
     async def _hand_over(self, deployment: Deployment, step: Step, scene: Scene) -> bool:
         if step.weight < FULL:
             return await self._weigh(deployment, step, scene)
         account = acts.account_of(deployment, scene.members.values())
         await self._acts.give_on(deployment, account, [deployment.progress.candidate])
-        freed = all(each.equity <= 0 for each in scene.alive)
+        freed = all(each.equity <= 0 for each in scene.givers)
         return freed and account.pool <= 0 and _is_let_go(step, scene)
 
     async def _advance(
@@ -339,7 +347,7 @@ def _at(progress: Progress, index: int, **fields: Any) -> Progress:
 
 def _is_let_go(step: Step, scene: Scene) -> bool:
     about = frozenset(step.symbols)
-    return not any(each.held & about if about else each.held for each in scene.alive)
+    return not any(each.held & about if about else each.held for each in scene.givers)
 
 
 def _evidence(step: Step, ruling: Ruling, observation: Observation | None) -> dict[str, Any]:
