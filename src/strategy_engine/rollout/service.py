@@ -19,8 +19,8 @@ from strategy_engine.rollout import events, store
 from strategy_engine.rollout import journal as journals
 from strategy_engine.rollout.acting import Acting
 from strategy_engine.rollout.effects import Acted
-from strategy_engine.rollout.handover import Line
 from strategy_engine.rollout.journal import Journal
+from strategy_engine.rollout.line import Line
 from strategy_engine.rollout.model import Defaults, Deployment, Options, Outcome, State
 from strategy_engine.rollout.verbs import Asked, Verb
 
