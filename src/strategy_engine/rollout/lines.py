@@ -203,10 +203,14 @@ class Lines:
         self._tallies |= {name: each.tally for name, each in found.items()}
         return bookkeeping.judge(found)
 
+    async def positions(self, execution_id: str) -> dict[str, Decimal]:
+        """Return what an execution holds now, signed, by symbol."""
+        found = await self._records.positions(execution_id)
+        return {each.symbol: each.quantity for each in found if each.quantity}
+
     async def held(self, execution_id: str) -> frozenset[str]:
         """Return the instruments that an execution holds a position in."""
-        positions = await self._records.positions(execution_id)
-        return frozenset(each.symbol for each in positions if each.quantity)
+        return frozenset(await self.positions(execution_id))
 
     async def lots(self, symbols: Iterable[str]) -> list[capital.Lot]:
         """Return the least that can be traded of instruments, at their last known prices."""

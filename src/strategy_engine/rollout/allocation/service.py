@@ -126,6 +126,11 @@ class Allocations:
         async with self._database.read() as connection:
             return await audit.history(connection, SUBJECT, allocation_id)
 
+    async def movers(self, strategy_name: str) -> list[exclusive.Mover]:
+        """Return what moves capital on a line: a deployment, an experiment, an allocation."""
+        async with self._database.read() as connection:
+            return await exclusive.movers(connection, strategy_name)
+
     async def look_after_all(self) -> None:
         """Apply every allocation once; trouble of one is said, and stops no other."""
         async with self._database.read() as connection:
