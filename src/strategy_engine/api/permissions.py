@@ -30,6 +30,10 @@ NEEDED: dict[str, Permission] = {
     "POST /flags": Permission.WRITE_STRATEGIES,  # a part of the code that reads them
     "PUT /flags/{key}": Permission.WRITE_STRATEGIES,
     "DELETE /flags/{key}": Permission.WRITE_STRATEGIES,
+    "PUT /lines/{strategy_name}/allocation": Permission.TRADE,
+    "DELETE /lines/{strategy_name}/allocation": Permission.TRADE,
+    "POST /experiments": Permission.TRADE,
+    "POST /experiments/{experiment_id}/stop": Permission.TRADE,
     "GET /keys": Permission.MANAGE_KEYS,
     "POST /keys": Permission.MANAGE_KEYS,
     "DELETE /keys/{key_id}": Permission.MANAGE_KEYS,

@@ -74,6 +74,8 @@ def door(make_world: Callable[[], Any], content: dict[str, Any]) -> Iterator[Doo
             "strategy_id": strategy_id,
             "pipeline_id": "pipe_0",
             "execution_id": "exec_0",
+            "strategy_name": content["strategy_name"],
+            "experiment_id": "exp_0",
             "symbol": "EUR/USD.SIM",
         }
         yield Door(client, schemathesis.openapi.from_dict(without_key(app.openapi())), known)
