@@ -23,8 +23,11 @@ from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
+from strategy_engine.rollout.allocation.service import Allocations
 from strategy_engine.rollout.effects import Acted
 from strategy_engine.rollout.events import BEGINNING, Cursor, History
+from strategy_engine.rollout.experiments.service import Experiments
+from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.model import Deployment, Options, State
 from strategy_engine.rollout.verbs import Asked, Verb
 from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
@@ -371,5 +374,8 @@ class Services:
     snapshots: Snapshots
     catalogue: Catalogue
     telemetry: Telemetry
+    lines: Lines
+    experiments: Experiments
+    allocations: Allocations
     clock: Clock
     bus: BusSettings = field(default_factory=BusSettings)
