@@ -68,6 +68,11 @@ class Counting:
 """
 RANDOM = COUNTING.replace("self.bars += 1", "self.bars += random.randrange(3)")
 HASTY = COUNTING.replace("self.bars += 1", "self.bars += time.perf_counter_ns() % 3")
+# One bar more or less in its window makes other decisions.
+LOOKING = COUNTING.replace(
+    'market_data["prices"][-1] > market_data["prices"].mean()',
+    'int(market_data["prices"].sum() * 1e5) % 5',
+)
 FORGETFUL = COUNTING.replace('"bars": self.bars', '"bars": 0')
 
 
@@ -228,7 +233,7 @@ async def test_a_state_that_is_not_saved_is_found_once_its_process_died(control,
 async def test_bars_that_passed_in_a_pause_with_a_death_in_it_are_known_to_both(
     control, node, data_dir
 ):
-    mine = await started(control, COUNTING, PACED)
+    mine = await started(control, LOOKING, PACED)
     await native.until(decided(control, mine, 60))
     await control.executions.pause(mine.strategy_id, actor="tester")
     paused = (await control.records.checkpoint(mine.execution_id)).bar_no
