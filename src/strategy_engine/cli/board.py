@@ -52,6 +52,21 @@ def step_of(deployment: model.Deployment) -> str | None:
     return None if step in stages_of(deployment) else step
 
 
+def waits_for(deployment: model.Deployment) -> str:
+    """Return what the step of a rollout waits for, or who holds it."""
+    rollout = deployment.get("rollout")
+    if not rollout:
+        return deployment.get("message") or ""
+    hold = rollout.get("hold")
+    return f"held by {hold['by']}: {hold['why']}" if hold else rollout["waits_for"]
+
+
+def is_held(deployment: model.Deployment | None) -> bool:
+    """Return whether a rollout stays at its step until it is resumed."""
+    rollout = deployment.get("rollout") if deployment else None
+    return bool(rollout and rollout.get("hold"))
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """Return what matters most of a stage: why it failed, or what it measured."""
     message = str(result.get("message") or "")
@@ -80,8 +95,8 @@ def board(deployment: model.Deployment, *, notes: bool = False) -> Table:
         else:
             grid.add_row(Text("·", style="dim"), views.text(stage, "dim"), "", "")
     if step := step_of(deployment):
-        waits_for = views.text(deployment.get("message") or "", "dim")
-        grid.add_row(Spinner("dots", style="cyan"), views.text(step, "cyan"), "", waits_for)
+        why = views.text(waits_for(deployment), "yellow" if is_held(deployment) else "dim")
+        grid.add_row(Spinner("dots", style="cyan"), views.text(step, "cyan"), "", why)
     for stage in deployment.get("left_out") or []:
         grid.add_row(Text("–", style="dim"), views.text(stage, "dim"), "", _LEFT_OUT)
     return grid

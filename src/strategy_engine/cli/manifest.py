@@ -17,6 +17,7 @@ from strategy_engine.matching import settings
 from strategy_engine.pipeline import criteria
 from strategy_engine.registry import rules
 from strategy_engine.registry.model import Content
+from strategy_engine.rollout import recipes
 
 FORMAT = 1
 _TOP = ("manifest", "strategies")
@@ -202,6 +203,7 @@ class _Reader:
             return None
         chosen = given.get("validation_criteria", {}), shape.model_dump()["validation_profile"]
         self._judged(lambda: criteria.criteria(*chosen), path)
+        self._judged(lambda: recipes.plan(shape.options(), (), replaces=True), path)
         return dict(given)
 
     def _runs(self, given: Any, deploy: dict[str, Any] | None, path: yamlfile.Path) -> bool | None:
@@ -284,7 +286,7 @@ def _place_of(
 ) -> yamlfile.Path:
     """Return where below `path` the field stands that an error names, if it does."""
     first, *others = str(error.facts.get("field")).split(".")
-    name = (_FIELD.get(first, first), *others)
+    name = (_FIELD.get(first, first), *(int(each) if each.isdecimal() else each for each in others))
     places: list[yamlfile.Path] = [(*each, *name) for each in _FREE]
     return next((each for each in places if (*path, *each) in document.lines), ())
 

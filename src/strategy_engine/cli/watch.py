@@ -67,7 +67,9 @@ def _tell_step(
 ) -> None:
     step = board.step_of(deployment)
     if step and (before is None or board.step_of(before) != step):
-        console.print(views.text(f"→ {step}  {deployment.get('message') or ''}".rstrip(), "cyan"))
+        console.print(views.text(f"→ {step}  {board.waits_for(deployment)}".rstrip(), "cyan"))
+    elif step and board.is_held(deployment) and not board.is_held(before):
+        console.print(views.text(f"  {board.waits_for(deployment)}", "yellow"))
 
 
 def _tell_wait(

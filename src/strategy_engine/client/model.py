@@ -116,11 +116,27 @@ class DeploymentSummary(TypedDict):
     message: NotRequired[str | None]
 
 
+class Hold(TypedDict):
+    """Who or what holds a rollout at its step."""
+
+    by: str
+    why: str
+
+
+class Rollout(TypedDict):
+    """How far a rollout has come, and what its step waits for."""
+
+    step: int
+    waits_for: str
+    hold: Hold | None
+
+
 class Deployment(DeploymentSummary):
     """`GET /deployments/{pipeline_id}/status`."""
 
     stages_completed: int
     results: dict[str, StageResult]
+    rollout: NotRequired[Rollout | None]
 
 
 class Deployments(TypedDict):

@@ -27,6 +27,7 @@ strategies:
     run: true
     execution_config: {capital: 50000}
 """
+CANARY = "  deploy:\n    deployment_type: canary\n    steps:\n"
 SMALL = "manifest: 1\nstrategies:\n- name: rsi\n  version: 1.0.0\n  code: rsi.py\n"
 
 
@@ -56,6 +57,22 @@ def test_a_whole_entry_is_a_version_with_its_deployment_and_its_run() -> None:
     assert (wanted.runs, wanted.execution_config) == (True, {"capital": 50_000})
 
 
+def test_how_it_is_rolled_out_is_what_the_engine_is_asked_for() -> None:
+    options = (
+        "    - {shadow: 20 bars}\n    - {weight: 0.1, min_time: 10s}\n    - approval: true\n"
+        "    loss_budget: 0.01\n    bounds: {max_reject_share: 0.1}\n    progress_deadline: 5m\n"
+    )
+    (wanted,) = manifest.read(SMALL + CANARY + options, file_of)
+
+    assert wanted.deploy == {
+        "deployment_type": "canary",
+        "steps": [{"shadow": "20 bars"}, {"weight": 0.1, "min_time": "10s"}, {"approval": True}],
+        "loss_budget": 0.01,
+        "bounds": {"max_reject_share": 0.1},
+        "progress_deadline": "5m",
+    }
+
+
 def test_what_is_left_out_is_deployed_and_left_running_or_not() -> None:
     (wanted,) = manifest.read(SMALL, file_of)
 
@@ -76,6 +93,12 @@ def test_deploy_false_only_registers() -> None:
         ("  deploy: maybe\n", 6, "deploy is true, false"),
         ("  deploy:\n    handover: sell\n", 7, "handover: Input should be 'run_off'"),
         ("  deploy:\n    when: now\n", 7, "when: there is no such field"),
+        ("  deploy:\n    keep_warm: soon\n", 7, "keep_warm is 'soon'"),
+        (f"{CANARY}    - weight: 0.1\n    - weight: 5\n", 10, "steps.1.weight is 5"),
+        (f"{CANARY}    - weight: 0.1\n    - weight: 0.1\n", 10, "weights must rise"),
+        (f"{CANARY}    - weight: 0.1\n      lasts: 5m\n", 9, "it must have one of"),
+        (f"{CANARY}    - weight: 0.1\n    bounds:\n      speed: 1\n", 11, "speed is no bound"),
+        ("  deploy:\n    steps: [{weight: 0.5}]\n", 7, "steps are a canary's"),
         ("  deploy:\n    validation_criteria:\n      min_sharp: 1\n", 8, "min_sharp"),
         ("  deploy: false\n  run: true\n", 7, "what is not deployed cannot run"),
         ("  execution_config: {speed: 1}\n", 6, "execution_config is for `run: true`"),

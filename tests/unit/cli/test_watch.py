@@ -59,8 +59,9 @@ def test_waiting_for_approval_is_told_once(*, terminal: bool) -> None:
     assert printed.count("strategy-engine approve pipe_") == 1
 
 
-def rolling(step: str, message: str = "") -> Any:
-    return at(6, "rolling_out") | {"current_stage": step, "message": message}
+def rolling(step: str, waits_for: str = "", hold: Any = None) -> Any:
+    rollout = {"step": 1, "waits_for": waits_for, "hold": hold}
+    return at(6, "rolling_out") | {"current_stage": step, "rollout": rollout}
 
 
 def test_without_a_terminal_each_step_of_a_rollout_is_printed_as_it_begins() -> None:
@@ -69,6 +70,14 @@ def test_without_a_terminal_each_step_of_a_rollout_is_printed_as_it_begins() -> 
 
     told = [line.split()[1] for line in printed.splitlines() if line.startswith("→")]
     assert told == ["shadow", "weight_5", "weight_10"]
+
+
+def test_without_a_terminal_who_holds_a_rollout_is_told_once() -> None:
+    held = rolling("weight_5", hold={"by": "engine", "why": "returns do not tell"})
+    answers = rolling("weight_5"), held, held, rolling("weight_5"), at(6, "completed")
+    _, printed, _ = follow(*answers, terminal=False)
+
+    assert printed.count("held by engine: returns do not tell") == 1
 
 
 def test_on_a_terminal_the_board_shows_the_step_and_what_it_waits_for() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from strategy_engine.api import answers, readings
+from strategy_engine.api import answers, readings, rollouts
 from strategy_engine.client import model
 
 SHAPES: list[tuple[type, type[BaseModel]]] = [
@@ -23,6 +23,8 @@ SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Finding, answers.Finding),
     (model.StageResult, answers.StageResult),
     (model.DeploymentSummary, answers.DeploymentSummary),
+    (model.Hold, rollouts.Hold),
+    (model.Rollout, rollouts.Rollout),
     (model.Deployment, answers.DeploymentStatus),
     (model.Deployments, answers.Deployments),
     (model.Execution, readings.Execution),
