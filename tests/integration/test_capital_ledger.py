@@ -129,7 +129,9 @@ async def test_flows_are_kept_in_their_order_with_what_there_was_after_each(ledg
     run = Run().flow(250).bars(3).flow(-100)
     await keep(ledger, opened(), *run.entries)
 
-    first, second = await records.capital_flows(market.EXECUTION)
+    (first, second), total = await records.capital_flows(market.EXECUTION)
+    assert total == 2
+    assert (await records.capital_flows(market.EXECUTION, limit=1, offset=1)) == ([second], 2)
 
     assert (first.entry_no, first.amount, first.close_ns) == (1, Decimal(250), None)
     assert first.contributed == first.cash == first.equity == CAPITAL + 250
@@ -158,7 +160,7 @@ async def test_a_flow_that_is_kept_already_is_kept_once(ledger, records):
     await keep(ledger, opened(), *run.entries, run.entries[-1])
     await keep(ledger, run.entries[-1])
 
-    assert len(await records.capital_flows(market.EXECUTION)) == 1
+    assert (await records.capital_flows(market.EXECUTION))[1] == 1
     assert (await records.reconcile(market.EXECUTION)).findings == ()
 
 
@@ -172,7 +174,7 @@ async def test_a_flow_after_a_gap_or_of_a_stale_epoch_is_refused(ledger, records
     with pytest.raises(StaleEpochError):
         await ledger.append(run.entries[1])
 
-    assert await records.capital_flows(market.EXECUTION) == []
+    assert await records.capital_flows(market.EXECUTION) == ([], 0)
     assert (await records.checkpoint(market.EXECUTION)).capital_nanos == market.CAPITAL_NANOS
 
 

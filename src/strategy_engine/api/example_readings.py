@@ -117,8 +117,39 @@ ORDERS: dict[str, Any] = {
 }
 EQUITY: dict[str, Any] = {
     "execution_id": _EXECUTION_ID,
-    "equity": [{"timestamp": "2025-08-24T11:00:00Z", "equity": 100127.5, "cash": 97150.9}],
+    "equity": [
+        {
+            "timestamp": "2025-08-24T11:00:00Z",
+            "equity": 100127.5,
+            "cash": 97150.9,
+            "contributed": 100000.0,
+        }
+    ],
     "count": 1,
+}
+CAPITAL: dict[str, Any] = {
+    "execution_id": _EXECUTION_ID,
+    "contributed": 25000.0,
+    "target": 20000.0,
+    "equity": 25127.5,
+    "cash": 2150.9,
+    "free": 0.0,
+    "pnl": 127.5,
+    "flows": [
+        {
+            "entry_no": 42,
+            "timestamp": "2025-08-24T11:00:00Z",
+            "bar_closed_at": "2025-08-24T11:00:00Z",
+            "amount": -75000.0,
+            "contributed": 25000.0,
+            "equity": 25112.3,
+            "cash": 2150.9,
+        }
+    ],
+    "count": 1,
+    "total": 1,
+    "limit": 100,
+    "offset": 0,
 }
 METRICS_HISTORY: dict[str, Any] = {
     "execution_id": _EXECUTION_ID,

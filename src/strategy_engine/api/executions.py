@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from strategy_engine.access import model as access
 from strategy_engine.access.model import Permission
-from strategy_engine.api import doors, models, openapi, readings, services, views
+from strategy_engine.api import capital, doors, models, openapi, readings, services, views
 from strategy_engine.execution.model import ACTIVE, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.performance.rollups import Resolution, Span
 from strategy_engine.venue.standings import Standing
@@ -183,6 +183,20 @@ async def equity(
         equity=[views.equity_point(each) for each in found],
         count=len(found),
     )
+
+
+@router.get("/{execution_id}/capital", summary="Read capital", responses=openapi.errors(404, 422))
+async def capital_of(
+    execution_id: doors.ExecutionId,
+    given: doors.Given,
+    limit: Annotated[int, Query(ge=1, le=5_000, description="The most that are answered.")] = 100,
+    offset: doors.Offset = 0,
+) -> capital.Capital:
+    """Return what an execution was given in all, what it is to have, and every flow of cash."""
+    found = await given.executions.get(execution_id)
+    accounts = await given.records.accounts([execution_id])
+    flows = await given.records.capital_flows(execution_id, limit=limit, offset=offset)
+    return capital.capital(found, accounts.get(execution_id), flows, limit=limit, offset=offset)
 
 
 @router.get(

@@ -173,11 +173,12 @@ class Orders(shapes.Page):
 
 
 class EquityPoint(shapes.Answer):
-    """An account at the close of a bar."""
+    """An account at the close of a bar; its P&L is what equity is beyond what was contributed."""
 
     timestamp: shapes.Time
     equity: shapes.Number
     cash: shapes.Number
+    contributed: shapes.Number
 
 
 class Equity(shapes.Answer):

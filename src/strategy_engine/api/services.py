@@ -30,7 +30,8 @@ from strategy_engine.rollout.experiments.service import Experiments
 from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.model import Deployment, Options, State
 from strategy_engine.rollout.verbs import Asked, Verb
-from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
+from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
 type Amount = Decimal | float | int
@@ -139,6 +140,16 @@ class Records(Protocol):
 
     async def standings(self, execution_ids: Collection[str]) -> Mapping[str, Standing]:
         """Return what executions have come to by now, by id."""
+        ...
+
+    async def accounts(self, execution_ids: Collection[str]) -> Mapping[str, AccountNow]:
+        """Return where executions stand, by id."""
+        ...
+
+    async def capital_flows(
+        self, execution_id: str, *, limit: int = 100, offset: int = 0
+    ) -> tuple[Sequence[CapitalFlow], int]:
+        """Return some of what flowed in and out, oldest first, and how many flows there were."""
         ...
 
     async def orders_page(

@@ -248,6 +248,7 @@ def equity_point(point: EquityPoint) -> readings.EquityPoint:
         timestamp=clock.from_nanos(point.close_ns),
         equity=plain.number(point.equity),
         cash=plain.number(point.cash),
+        contributed=plain.number(point.contributed),
     )
 
 

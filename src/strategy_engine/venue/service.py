@@ -319,12 +319,22 @@ class Records:
         async with self._database.read() as connection:
             return await books.read(connection, execution_ids, known)
 
-    async def capital_flows(self, execution_id: str) -> list[CapitalFlow]:
-        """Return what flowed in and out of an execution, oldest first."""
+    async def capital_flows(
+        self, execution_id: str, *, limit: int = 100, offset: int = 0
+    ) -> tuple[list[CapitalFlow], int]:
+        """Return some of what flowed in and out, oldest first, and how many flows there were."""
         table = store.CAPITAL_FLOWS
         async with self._database.read() as connection:
-            found = await store.rows_of(connection, table, execution_id, table.c.entry_no)
-        return _all(CapitalFlow, found)
+            found = await store.page_of(
+                connection,
+                table,
+                execution_id,
+                (table.c.entry_no,),
+                limit=limit,
+                offset=offset,
+            )
+            total = await store.count_of(connection, table, execution_id)
+        return _all(CapitalFlow, found), total
 
     async def reconcile(self, execution_id: str) -> Reconciliation:
         """Check that trades, flows, positions, cash and equity of an execution agree exactly.

@@ -45,7 +45,8 @@ from strategy_engine.rollout import effects, events, verbs
 from strategy_engine.rollout import model as rollout
 from strategy_engine.rollout.effects import Acted, Holder
 from strategy_engine.rollout.verbs import Asked, Verb
-from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
+from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
 NOW = datetime(2025, 8, 24, 10, 0, tzinfo=UTC)
@@ -261,6 +262,17 @@ class Records:
     points: list[EquityPoint] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     standing: dict[str, Standing] = field(default_factory=dict)
+    flows: list[CapitalFlow] = field(default_factory=list)
+    account: dict[str, AccountNow] = field(default_factory=dict)
+
+    async def accounts(self, execution_ids: Collection[str]) -> dict[str, AccountNow]:
+        return {name: each for name, each in self.account.items() if name in execution_ids}
+
+    async def capital_flows(
+        self, execution_id: str, *, limit: int = 100, offset: int = 0
+    ) -> tuple[list[CapitalFlow], int]:
+        found = self.flows if execution_id in self.account else []
+        return found[offset : offset + limit], len(found)
 
     async def standings(self, execution_ids: Collection[str]) -> dict[str, Standing]:
         return {name: each for name, each in self.standing.items() if name in execution_ids}

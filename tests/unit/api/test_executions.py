@@ -12,7 +12,8 @@ from strategy_engine.execution.interruptions import CRASH, NODE, Interruption
 from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus, Role
 from strategy_engine.performance.rollups import Resolution
 from strategy_engine.performance.service import Point
-from strategy_engine.venue.service import EquityPoint, OrderRow, Trade
+from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
 NOW = datetime(2025, 8, 24, 10, tzinfo=UTC)  # what the world's clock says
@@ -316,6 +317,72 @@ async def test_what_an_execution_wants_and_does_not_get_is_told(
     assert (await client.get("/executions/exec_0")).json()["notices"] == ["it wants quotes"]
 
 
+async def test_capital_is_what_was_given_in_all_with_every_flow(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    world.executions.add(capital_target=Decimal(20_000))
+    records = world.services.records
+    records.account["exec_0"] = AccountNow(
+        execution_id="exec_0",
+        contributed=Decimal(25_000),
+        equity=Decimal("25127.5"),
+        cash=Decimal(2_000),
+        free=Decimal(0),
+        is_flat=False,
+        close_ns=3_600_000_000_000,
+        bar_no=1,
+        entry_no=2,
+        fill_count=1,
+        order_count=1,
+        denied_count=0,
+        slippage_bps=0.0,
+        waiting_entries=0,
+    )
+    for number, close_ns in ((1, None), (2, 3_600_000_000_000)):
+        records.flows.append(
+            CapitalFlow(
+                entry_no=number,
+                amount=Decimal(-37_500),
+                contributed=Decimal(100_000 - 37_500 * number),
+                equity=Decimal(62_500),
+                cash=Decimal(1),
+                close_ns=close_ns,
+                at=NOW,
+            )
+        )
+
+    body = (await client.get("/executions/exec_0/capital", params={"offset": 1})).json()
+
+    (flow,) = body.pop("flows")
+    assert body == {
+        "execution_id": "exec_0",
+        "contributed": 25_000.0,
+        "target": 20_000.0,
+        "equity": 25_127.5,
+        "cash": 2_000.0,
+        "free": 0.0,
+        "pnl": 127.5,
+        "count": 1,
+        "total": 2,
+        "limit": 100,
+        "offset": 1,
+    }
+    assert (flow["entry_no"], flow["amount"], flow["contributed"]) == (2, -37_500.0, 25_000.0)
+    assert flow["bar_closed_at"] == "1970-01-01T01:00:00Z"
+
+
+async def test_capital_before_an_execution_has_begun_is_what_it_is_to_begin_with(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    execution = world.executions.add()
+
+    body = (await client.get("/executions/exec_0/capital")).json()
+
+    assert body["contributed"] == float(execution.capital)
+    assert [body[name] for name in ("target", "equity", "cash", "free", "pnl")] == [None] * 5
+    assert body["flows"] == []
+
+
 async def test_the_equity_curve_is_asked_for_in_nanoseconds_and_told_in_utc(
     world: Any, client: httpx.AsyncClient
 ) -> None:
@@ -327,6 +394,7 @@ async def test_the_equity_curve_is_asked_for_in_nanoseconds_and_told_in_utc(
             cash=Decimal(97150),
             bar_index=0,
             benchmark=1.0,
+            contributed=Decimal(100_050),
         )
     )
     params = {"start": "1970-01-01T02:00:00+02:00", "end": "1970-01-02", "points": 10}
@@ -334,7 +402,12 @@ async def test_the_equity_curve_is_asked_for_in_nanoseconds_and_told_in_utc(
     body = (await client.get("/executions/exec_0/equity", params=params)).json()
 
     assert body["equity"] == [
-        {"timestamp": "1970-01-01T01:00:00Z", "equity": 100127.5, "cash": 97150.0}
+        {
+            "timestamp": "1970-01-01T01:00:00Z",
+            "equity": 100127.5,
+            "cash": 97150.0,
+            "contributed": 100050.0,
+        }
     ]
     asked = world.services.records.asked
     assert asked == [{"start_ns": 0, "end_ns": 86_400_000_000_000, "max_points": 10}]
@@ -423,7 +496,7 @@ async def test_a_resolution_that_is_none_is_refused_with_those_there_are(
     assert all(each in answer.json()["detail"] for each in ("auto", "10s", "1m", "1h"))
 
 
-@pytest.mark.parametrize("path", ["", "/trades", "/orders", "/equity", "/metrics"])
+@pytest.mark.parametrize("path", ["", "/trades", "/orders", "/equity", "/capital", "/metrics"])
 async def test_an_unknown_execution_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(f"/executions/exec_nobody{path}")).status_code == 404
 

@@ -72,6 +72,7 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "GET /executions/{execution_id}/trades",
         "GET /executions/{execution_id}/orders",
         "GET /executions/{execution_id}/equity",
+        "GET /executions/{execution_id}/capital",
         "GET /executions/{execution_id}/metrics",
         "GET /instruments",
         "GET /instruments/{symbol}/bars",
