@@ -14,8 +14,10 @@ from strategy_engine.cli import (
     deploying,
     edge,
     executing,
+    experiments,
     flags,
     keys,
+    lines,
     serving,
     ticks,
     webhooks,
@@ -194,6 +196,33 @@ WEBHOOK_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] =
     ),
 )
 
+LINE_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("list", lines.list_, ("lines list", "lines list 'RSI Mean Reversion'")),
+    (
+        "allocate",
+        lines.allocate,
+        (
+            "lines allocate RSI --policy equal_risk --version 1.2.0 --version 1.3.0",
+            "lines allocate RSI --policy fixed --weight 1.2.0=0.7 --weight 1.3.0=0.2",
+            "lines allocate RSI                   (shows how it is shared)",
+        ),
+    ),
+    ("release", lines.release, ("lines release RSI",)),
+)
+
+EXPERIMENT_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    (
+        "start",
+        experiments.start,
+        (
+            "experiments start RSI --a 1.2.0 --b 1.3.0 --hypothesis 'a longer period pays'",
+            "experiments start RSI --a 1.2.0 --b 1.3.0 --hypothesis x --unit instrument",
+        ),
+    ),
+    ("list", experiments.list_, ("experiments list", "experiments list EXPERIMENT_ID")),
+    ("stop", experiments.stop, ("experiments stop EXPERIMENT_ID",)),
+)
+
 app = _group(_HELP, COMMANDS, add_completion=True)
 app.callback()(_root)
 app.add_typer(
@@ -215,6 +244,15 @@ app.add_typer(
 app.add_typer(
     _group("Send what happens to URLs of yours, signed.", WEBHOOK_COMMANDS),
     name="webhooks",
+)
+
+app.add_typer(
+    _group("See who has a line's capital, and share it across versions.", LINE_COMMANDS),
+    name="lines",
+)
+app.add_typer(
+    _group("Compare two versions of a line on live bars.", EXPERIMENT_COMMANDS),
+    name="experiments",
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from strategy_engine.client import address, model, problems
+from strategy_engine.client import address, capital, model, problems
 
 TIMEOUT_S = 30.0
 
@@ -238,6 +238,57 @@ class Client:
         path = f"/webhooks/{_part(webhook_id)}/deliveries"
         query = {"state": state, "limit": limit}
         answer: model.Deliveries = self._ask("GET", path, query=query)
+        return answer
+
+    def lines(self) -> capital.Lines:
+        """Return every line by name, with who has how much of its capital."""
+        answer: capital.Lines = self._ask("GET", "/lines")
+        return answer
+
+    def line(self, strategy_name: str) -> capital.WholeLine:
+        """Return a line with its shadows and its books."""
+        answer: capital.WholeLine = self._ask("GET", f"/lines/{_part(strategy_name)}")
+        return answer
+
+    def allocate(self, strategy_name: str, policy: Mapping[str, Any]) -> capital.Allocation:
+        """Share a line's capital by a policy from now on."""
+        path = f"/lines/{_part(strategy_name)}/allocation"
+        answer: capital.Allocation = self._ask("PUT", path, body=policy)
+        return answer
+
+    def allocation(self, strategy_name: str) -> capital.Allocation:
+        """Return how a line's capital is shared."""
+        path = f"/lines/{_part(strategy_name)}/allocation"
+        answer: capital.Allocation = self._ask("GET", path)
+        return answer
+
+    def end_allocation(self, strategy_name: str) -> capital.Allocation:
+        """Share a line's capital no more."""
+        path = f"/lines/{_part(strategy_name)}/allocation"
+        answer: capital.Allocation = self._ask("DELETE", path)
+        return answer
+
+    def start_experiment(self, asked: Mapping[str, Any]) -> capital.Experiment:
+        """Run two versions of a line side by side; what it is judged by is frozen."""
+        answer: capital.Experiment = self._ask("POST", "/experiments", body=asked)
+        return answer
+
+    def experiments(self, *, line: str | None = None, limit: int = 50) -> capital.Experiments:
+        """Return experiments, newest first; those of one line, if it is named."""
+        query = {"line": line, "limit": limit}
+        answer: capital.Experiments = self._ask("GET", "/experiments", query=query)
+        return answer
+
+    def experiment(self, experiment_id: str) -> capital.WholeExperiment:
+        """Return an experiment with its estimate."""
+        path = f"/experiments/{_part(experiment_id)}"
+        answer: capital.WholeExperiment = self._ask("GET", path)
+        return answer
+
+    def stop_experiment(self, experiment_id: str) -> capital.WholeExperiment:
+        """End an experiment; its estimate is kept, capital goes back."""
+        path = f"/experiments/{_part(experiment_id)}/stop"
+        answer: capital.WholeExperiment = self._ask("POST", path)
         return answer
 
     def instruments(self) -> list[model.Instrument]:

@@ -69,7 +69,9 @@ def test_help_names_every_command_and_shows_examples(run: Any) -> None:
     + [["data", row[0]] for row in main.DATA_COMMANDS]
     + [["db", row[0]] for row in main.DATABASE_COMMANDS]
     + [["flags", row[0]] for row in main.FLAG_COMMANDS]
-    + [["keys", row[0]] for row in main.KEY_COMMANDS],
+    + [["keys", row[0]] for row in main.KEY_COMMANDS]
+    + [["lines", row[0]] for row in main.LINE_COMMANDS]
+    + [["experiments", row[0]] for row in main.EXPERIMENT_COMMANDS],
     ids=" ".join,
 )
 def test_the_help_of_a_command_ends_with_examples_that_name_it(run: Any, words: list[str]) -> None:
