@@ -18,7 +18,19 @@ EXECUTION: dict[str, Any] = {
     "role": "stable",
     "risk_state": "ACTIVE",
     "desired": "run",
-    "capital": 100000.0,
+    "capital": 25000.0,
+    "capital_target": 20000.0,
+    "serves": [
+        {
+            "symbol": "*",
+            "never": False,
+            "after": "2025-08-24T10:30:00Z",
+            "until": None,
+            "gaps": [],
+        }
+    ],
+    "exits": "own",
+    "failure": None,
     "created_at": _RUNNING_SINCE,
     "end_time": None,
     "fill_count": 6,

@@ -53,8 +53,33 @@ class PerformanceMetrics(shapes.Answer):
     avg_trade_duration: shapes.Number = 0.0
 
 
+class Gap(shapes.Answer):
+    """Bar closes after the one and no later than the other, which another execution serves."""
+
+    after: shapes.Time
+    until: shapes.Time
+
+
+class Serving(shapes.Answer):
+    """Which bar closes an execution may open positions on; null: without end on that side.
+
+    `symbol` is `*` for every instrument that is not named; `never`: it only watches.
+    """
+
+    symbol: str
+    never: bool
+    after: shapes.Time | None
+    until: shapes.Time | None
+    gaps: list[Gap]
+
+
 class Execution(shapes.Answer):
-    """One version at work, or that was. Money in account currency, ratios as fractions."""
+    """One version at work, or that was. Money in account currency, ratios as fractions.
+
+    `capital` is what it was given in all, and `capital_target` what that is to be; without
+    `serves`, one that is no shadow may always open positions. `exits` says who closes them,
+    `failure` what its strategy did wrong while the engine still closes them.
+    """
 
     model_config = shapes.example(example_readings.EXECUTION)
 
@@ -69,6 +94,10 @@ class Execution(shapes.Answer):
     risk_state: str
     desired: str
     capital: shapes.Number
+    capital_target: shapes.MaybeNumber
+    serves: list[Serving] | None
+    exits: str
+    failure: shapes.MaybeLines
     created_at: shapes.Time
     end_time: shapes.Time | None
     fill_count: int

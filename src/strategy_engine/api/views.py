@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from strategy_engine.api import answers, plain, readings, rollout_views, services
+from strategy_engine.api import answers, plain, readings, rollout_views, services, serving
 from strategy_engine.core import clock
 from strategy_engine.execution import interruptions
 from strategy_engine.execution.model import Answered, Execution
@@ -157,6 +157,10 @@ def execution(found: Execution) -> readings.Execution:
         risk_state=found.risk_state.value,
         desired=found.desired.value,
         capital=plain.number(found.capital),
+        capital_target=None if found.capital_target is None else plain.number(found.capital_target),
+        serves=None if found.serves is None else serving.shown(found.serves),
+        exits=found.exits.value,
+        failure=found.failure,
         created_at=found.created_at,
         end_time=found.end_time,
         fill_count=found.fill_count,

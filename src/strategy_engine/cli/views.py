@@ -200,6 +200,24 @@ def health(found: model.Health, url: str) -> Table:
     )
 
 
+def _engagement(found: model.Execution) -> dict[str, str | Text]:
+    rows: dict[str, str | Text] = {"role": found.get("role", "")}
+    serves = found.get("serves")
+    if serves is not None:
+        rows["serves"] = ", ".join(_serving(each) for each in serves)
+    if found.get("exits") == "flatten":
+        rows["exits"] = "the engine closes what it holds"
+    return rows
+
+
+def _serving(span: dict[str, Any]) -> str:
+    symbol = "the others" if span["symbol"] == "*" else span["symbol"]
+    if span["never"]:
+        return f"{symbol} never"
+    bounds = [f"{word} {when(span[word])}" for word in ("after", "until") if span[word]]
+    return " ".join((symbol, *bounds)) if bounds else f"{symbol} always"
+
+
 def execution(found: model.Execution) -> Table:
     """Return one execution as names and values."""
     metrics = found["performance_metrics"]
@@ -211,10 +229,11 @@ def execution(found: model.Execution) -> Table:
     }
     if found.get("end_time"):
         rows["ended"] = f"{when(found.get('end_time'))}  {found.get('end_reason') or ''}"
-    if found.get("error"):
-        rows["error"] = text(found["error"], "red")
+    if found.get("error") or found.get("failure"):
+        rows["error"] = text(found.get("error") or found["failure"], "red")
     return pairs(
         rows
+        | _engagement(found)
         | {
             "P&L": money(found["pnl"]),
             "closed trades": str(found["trade_count"]),

@@ -163,6 +163,9 @@ class Execution(TypedDict):
     error: NotRequired[str | None]
     end_reason: NotRequired[str | None]
     capital: NotRequired[float]
+    serves: NotRequired[list[dict[str, Any]] | None]
+    exits: NotRequired[str]
+    failure: NotRequired[str | None]
     role: NotRequired[str]
     config: NotRequired[dict[str, Any]]
 

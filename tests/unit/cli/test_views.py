@@ -160,3 +160,18 @@ def test_health_names_only_the_parts_that_are_not_well() -> None:
 
     assert "no sign of life for 7 s" in told
     assert "database" not in told
+
+
+def test_when_an_execution_serves_is_told_by_instrument():
+    at = "2025-08-24T10:30:00Z"
+    spans = [
+        {"symbol": "A", "never": True, "after": None, "until": None},
+        {"symbol": "B", "never": False, "after": at, "until": None},
+        {"symbol": "*", "never": False, "after": None, "until": None},
+    ]
+
+    assert [views._serving(each) for each in spans] == [
+        "A never",
+        "B after 2025-08-24 10:30:00",
+        "the others always",
+    ]
