@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from strategy_engine.access.service import Keys
 from strategy_engine.api import app as api_app
 from strategy_engine.api import services
+from strategy_engine.control import sharing
 from strategy_engine.core.clock import SteppedClock
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.execution.interruptions import Interruption
@@ -46,7 +47,8 @@ from strategy_engine.rollout import model as rollout
 from strategy_engine.rollout.effects import Acted, Holder
 from strategy_engine.rollout.verbs import Asked, Verb
 from strategy_engine.venue.accounts import AccountNow
-from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Trade
+from strategy_engine.venue.books import Book, Tally
+from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Position, Trade
 from strategy_engine.venue.standings import Standing
 
 NOW = datetime(2025, 8, 24, 10, 0, tzinfo=UTC)
@@ -274,6 +276,26 @@ class Records:
         found = self.flows if execution_id in self.account else []
         return found[offset : offset + limit], len(found)
 
+    async def positions(self, execution_id: str) -> list[Position]:
+        return []
+
+    async def books(self, execution_ids: Collection[str], known: Any) -> dict[str, Book]:
+        return {
+            name: Book(
+                execution_id=name,
+                tally=Tally(),
+                positions={},
+                cash=each.cash,
+                opened=each.contributed,
+                flowed=Decimal(0),
+            )
+            for name, each in self.account.items()
+            if name in execution_ids
+        }
+
+    async def returns(self, execution_id: str, after_ns: int) -> tuple[Any, Any]:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+
     async def standings(self, execution_ids: Collection[str]) -> dict[str, Standing]:
         return {name: each for name, each in self.standing.items() if name in execution_ids}
 
@@ -439,6 +461,17 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
         store = database.Database(url)
         clock = SteppedClock(NOW)
         registry = Registry(store, clock)
+        executions, records = Executions(registry, clock), Records()
+        catalogue = Catalogue(RealCatalogue(tmp_path))
+        shared = sharing.make(
+            database=store,
+            registry=registry,
+            executions=executions,
+            records=records,
+            catalogue=catalogue,
+            observer=None,  # no shadow is looked at
+            clock=clock,
+        )
         given = services.Services(
             keys=Keys(store, clock),
             webhooks=Webhooks(database=store, clock=clock, targets=Targets(private=True)),
@@ -446,10 +479,13 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             registry=registry,
             rollouts=Rollouts(registry, clock),
             pipeline=Pipeline(),
-            executions=Executions(registry, clock),
-            records=Records(),
+            executions=executions,
+            records=records,
+            lines=shared.lines,
+            experiments=shared.experiments,
+            allocations=shared.allocations,
             snapshots=Snapshots(),
-            catalogue=Catalogue(RealCatalogue(tmp_path)),
+            catalogue=catalogue,
             telemetry=Telemetry(),
             clock=clock,
         )

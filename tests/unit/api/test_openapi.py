@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from strategy_engine.api import answers, models, readings, shapes
+from strategy_engine.api import answers, line_answers, line_models, models, readings, shapes
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
@@ -92,6 +92,15 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "POST /webhooks",
         "DELETE /webhooks/{webhook_id}",
         "GET /webhooks/{webhook_id}/deliveries",
+        "GET /lines",
+        "GET /lines/{strategy_name}",
+        "GET /lines/{strategy_name}/allocation",
+        "PUT /lines/{strategy_name}/allocation",
+        "DELETE /lines/{strategy_name}/allocation",
+        "GET /experiments",
+        "POST /experiments",
+        "GET /experiments/{experiment_id}",
+        "POST /experiments/{experiment_id}/stop",
         "GET /keys",
         "POST /keys",
         "DELETE /keys/{key_id}",
@@ -154,7 +163,7 @@ def test_every_reference_in_the_document_leads_somewhere(document: dict[str, Any
 
 SHOWN = [
     each
-    for module in (models, answers, readings, shapes)
+    for module in (models, answers, readings, shapes, line_models, line_answers)
     for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, BaseModel)
