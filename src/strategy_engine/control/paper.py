@@ -18,6 +18,7 @@ from strategy_engine.execution.model import (
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit
 from strategy_engine.matching.model import DAY_NS, Action, Cause
+from strategy_engine.performance import formulas
 from strategy_engine.pipeline.model import Job, PaperFill, PaperRun, PaperTrip
 from strategy_engine.pipeline.native.steps import decision
 from strategy_engine.pipeline.risk import RunningReturns
@@ -145,18 +146,21 @@ def _fill(trade: Trade) -> PaperFill:
 
 
 def _daily(execution: Execution, curve: Sequence[EquityPoint]) -> RunningReturns | None:
-    if not curve:
+    if not curve or curve[0].equity <= 0:
         return None
     closes = np.array([point.close_ns for point in curve], dtype=np.int64)
     equity = np.array([float(point.equity) for point in curve])
+    contributed = np.array([float(point.contributed) for point in curve])
+    flow = np.diff(contributed, prepend=contributed[0])
+    worth = formulas.without_flows(equity, flow, start=float(equity[0]))
     days = (closes - 1) // DAY_NS
     last = np.flatnonzero(np.append(days[1:] != days[:-1], True))
     if last.size < 2:  # noqa: PLR2004  a return needs two days
         return None
-    ends = equity[last]
+    ends = worth[last]
     return RunningReturns(
         execution_id=execution.execution_id,
         days=days[last][1:],
         returns=ends[1:] / ends[:-1] - 1.0,
-        capital=float(execution.capital),
+        capital=max(0.0, float(execution.capital)),  # below 0 where profit was withdrawn
     )

@@ -83,6 +83,8 @@ def without_flows(equity: Floats, flow: Floats, *, start: float) -> Floats:
     ----------
     Dietz (1966), Pension Funds: Measuring Investment Performance: time-weighted returns.
     """
+    if not flow.any():
+        return equity
     worth = np.empty_like(equity)
     now = start
     scale: float | None = 1.0
