@@ -4,6 +4,7 @@ import contextlib
 import json
 import shlex
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ strategies:
     risk_limits: {max_position_size: 15000, daily_loss_limit: -2000}
 """
 RUNS = "    run: true\n    execution_config: {capital: 50000, speed: 20}\n"
+BY_CANARY = """\
+    deploy:
+      deployment_type: canary
+      steps: [{shadow: 1 bars}, {weight: 0.2, min_time: 0s, min_decisions: 5}]
+      handover: flatten
+      keep_warm: 0s
+"""
 TEST = "def test_it_is_there():\n    import strategy\n    assert strategy\n"
 
 
@@ -157,9 +165,30 @@ def taken_over(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Path
     return repository
 
 
-def statuses(served: Served) -> dict[str, str]:
+def test_a_canary_is_followed_step_by_step_to_its_end(served: Served, repository: Path) -> None:
+    slowly = RUNS.replace("speed: 20", "speed: 10")
+    write(repository, "by canary", slowly)
+    apply(served, repository, "--yes --wait")
+
+    write(repository, "by canary", slowly + BY_CANARY, version="1.1.0")
+    command = "strategy-engine apply manifest.yaml --yes --wait --wait-timeout 90"
+    done = run(served, repository, command)
+
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert "steps shadow 1 bars → weight 0.2" in done.stdout
+    told = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("→")]
+    assert told[-1] in {"switch", "hand_over", "finish"}
+    assert [each for each in told if each in {"shadow", "weight_20"}] == ["shadow", "weight_20"]
+    deadline = time.monotonic() + 30  # what was replaced ends by itself, in its node
+    while (now := statuses(served, "by canary"))["1.0.0"] != "stopped":
+        assert time.monotonic() < deadline, now
+    assert now["1.1.0"] == "running"
+    assert doings(apply(served, repository, "--yes --wait")) == ["unchanged"]
+
+
+def statuses(served: Served, name: str = "by manifest") -> dict[str, str]:
     with served.client() as client:
-        found = client.strategies(name="by manifest")["strategies"]
+        found = client.strategies(name=name)["strategies"]
     return {each["version"]: each["status"] for each in found}
 
 
