@@ -7,7 +7,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from strategy_engine.cli import views
+from strategy_engine.cli import rolling, views
 from strategy_engine.client import model
 
 _NOTE = "note"
@@ -94,7 +94,10 @@ def board(deployment: model.Deployment, *, notes: bool = False) -> Table:
             grid.add_row(Spinner("dots", style="cyan"), views.text(stage, "cyan"), "", "")
         else:
             grid.add_row(Text("·", style="dim"), views.text(stage, "dim"), "", "")
-    if step := step_of(deployment):
+    if rollout := deployment.get("rollout"):
+        for mark, name, told in rolling.rows(rollout):
+            grid.add_row(mark, name, "", told)
+    elif step := step_of(deployment):
         why = views.text(waits_for(deployment), "yellow" if is_held(deployment) else "dim")
         grid.add_row(Spinner("dots", style="cyan"), views.text(step, "cyan"), "", why)
     for stage in deployment.get("left_out") or []:

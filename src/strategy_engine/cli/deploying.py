@@ -54,6 +54,14 @@ _Days = Annotated[
 _Approval = Annotated[
     bool, typer.Option("--approval-required", help="Wait for a person after the last stage.")
 ]
+_Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar=_PAIR,
+        help="How it takes over, as POST …/deploy names it: keep_warm=1h, handover=flatten, ….",
+    ),
+]
 _Watch = Annotated[
     bool | None,
     typer.Option(
@@ -78,6 +86,7 @@ def deploy(
     profile: _Profile = None,
     days: _Days = None,
     approval_required: _Approval = False,
+    option: _Options = None,
     watch: _Watch = None,
     start: _Start = False,
     url: options.Url = options.DEFAULT_URL,
@@ -97,7 +106,7 @@ def deploy(
         "risk_limits": rules.assignments(risk or [], "--risk"),
         "tests": {each.name: read_source(each) for each in test or []},
     }
-    wanted: dict[str, Any] = {
+    wanted: dict[str, Any] = rules.assignments(option or [], "--option") | {
         "deployment_type": deployment_type.value,
         "validation_criteria": rules.assignments(criterion or [], "--criterion"),
     }

@@ -12,6 +12,7 @@ from strategy_engine.cli import (
     database,
     demo,
     deploying,
+    deployments,
     edge,
     executing,
     experiments,
@@ -112,6 +113,33 @@ DATA_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         ("data import-catalog ./catalog", "data import-catalog ./catalog --symbol EUR/USD.SIM"),
     ),
     ("list", bars.list_, ("data list",)),
+)
+
+
+DEPLOYMENT_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("list", deployments.list_, ("deployments list", "deployments list --strategy STRATEGY_ID")),
+    ("events", deployments.events, ("deployments events PIPELINE_ID",)),
+    (
+        "promote",
+        deployments.promote,
+        (
+            "deployments promote PIPELINE_ID --dry-run",
+            'deployments promote PIPELINE_ID --step 3 --comment "seen enough"',
+        ),
+    ),
+    ("promote-full", deployments.promote_full, ("deployments promote-full PIPELINE_ID",)),
+    ("skip-step", deployments.skip_step, ("deployments skip-step PIPELINE_ID --step 2",)),
+    ("pause", deployments.pause, ('deployments pause PIPELINE_ID --comment "until Monday"',)),
+    ("resume", deployments.resume, ("deployments resume PIPELINE_ID",)),
+    (
+        "abort",
+        deployments.abort,
+        ("deployments abort PIPELINE_ID --dry-run", "deployments abort PIPELINE_ID"),
+    ),
+    ("rollback", deployments.rollback, ("deployments rollback PIPELINE_ID",)),
+    ("retry", deployments.retry, ("deployments retry PIPELINE_ID",)),
+    ("approve", deployments.approve, ("deployments approve PIPELINE_ID --step 4",)),
+    ("reject", deployments.reject, ("deployments reject PIPELINE_ID",)),
 )
 
 
@@ -228,6 +256,10 @@ app.callback()(_root)
 app.add_typer(
     _group("Import bars, quotes and trades of your own, or list what is there.", DATA_COMMANDS),
     name="data",
+)
+app.add_typer(
+    _group("Follow what rolls out, hold it, let it go on, take it back.", DEPLOYMENT_COMMANDS),
+    name="deployments",
 )
 app.add_typer(
     _group("Upgrade, check and back up the engine's databases.", DATABASE_COMMANDS),

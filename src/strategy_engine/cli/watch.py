@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.live import Live
 
-from strategy_engine.cli import board, rules, views
+from strategy_engine.cli import board, rolling, rules, views
 from strategy_engine.client import model
 
 POLL_S = 0.1
@@ -50,6 +50,7 @@ def _line_by_line(ask: Ask, console: Console, wait: Callable[[], None]) -> model
                 told.add(stage)
                 console.print(board.finished(stage, deployment["results"][stage]))
         _tell_step(before, deployment, console)
+        _tell_undo(before, deployment, console)
         _tell_wait(before, deployment, console)
         if has_ended(deployment):
             return deployment
@@ -70,6 +71,14 @@ def _tell_step(
         console.print(views.text(f"→ {step}  {board.waits_for(deployment)}".rstrip(), "cyan"))
     elif step and board.is_held(deployment) and not board.is_held(before):
         console.print(views.text(f"  {board.waits_for(deployment)}", "yellow"))
+
+
+def _tell_undo(
+    before: model.Deployment | None, deployment: model.Deployment, console: Console
+) -> None:
+    told = rolling.undone(deployment.get("rollout"))
+    if told and told != rolling.undone(before.get("rollout") if before else None):
+        console.print(views.text(told, "red"))
 
 
 def _tell_wait(

@@ -2,6 +2,8 @@
 
 from typing import Any, NotRequired, TypedDict
 
+from strategy_engine.client import rollout_model
+
 
 class Part(TypedDict):
     """One part of the engine; `reason` says why it is not healthy."""
@@ -116,27 +118,12 @@ class DeploymentSummary(TypedDict):
     message: NotRequired[str | None]
 
 
-class Hold(TypedDict):
-    """Who or what holds a rollout at its step."""
-
-    by: str
-    why: str
-
-
-class Rollout(TypedDict):
-    """How far a rollout has come, and what its step waits for."""
-
-    step: int
-    waits_for: str
-    hold: Hold | None
-
-
 class Deployment(DeploymentSummary):
     """`GET /deployments/{pipeline_id}/status`."""
 
     stages_completed: int
     results: dict[str, StageResult]
-    rollout: NotRequired[Rollout | None]
+    rollout: NotRequired[rollout_model.Rollout | None]
 
 
 class Deployments(TypedDict):

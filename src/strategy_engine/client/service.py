@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from strategy_engine.client import address, capital, model, problems
+from strategy_engine.client import address, capital, model, problems, rollout_model
 
 TIMEOUT_S = 30.0
 
@@ -122,13 +122,44 @@ class Client:
         answer: model.Deployments = self._ask("GET", "/deployments", query=query)
         return answer
 
-    def approve(self, pipeline_id: str, *, comment: str = "") -> dict[str, Any]:
-        """Let a deployment that asked for approval go on."""
-        return self._decide(pipeline_id, "approve", comment)
+    def deployment_events(self, pipeline_id: str) -> rollout_model.Events:
+        """Return what happened to a deployment, oldest first."""
+        path = f"/deployments/{_part(pipeline_id)}/events"
+        answer: rollout_model.Events = self._ask("GET", path)
+        return answer
 
-    def reject(self, pipeline_id: str, *, comment: str = "") -> dict[str, Any]:
+    def approve(self, pipeline_id: str, *, comment: str = "") -> rollout_model.Acted:
+        """Let a deployment that asked for approval go on."""
+        return self.act(pipeline_id, "approve", comment=comment)
+
+    def reject(self, pipeline_id: str, *, comment: str = "") -> rollout_model.Acted:
         """End a deployment that asked for approval."""
-        return self._decide(pipeline_id, "reject", comment)
+        return self.act(pipeline_id, "reject", comment=comment)
+
+    def act(
+        self,
+        pipeline_id: str,
+        verb: str,
+        *,
+        comment: str = "",
+        step: int | None = None,
+        dry_run: bool = False,
+    ) -> rollout_model.Acted:
+        """Do something to a deployment, or be told what it would do to positions and orders.
+
+        Parameters
+        ----------
+        verb : str
+            approve, reject, promote, promote-full, skip-step, pause, resume, abort, rollback or
+            retry.
+        step : int, optional
+            The step that is meant: once it has passed, nothing is done.
+        """
+        path = f"/deployments/{_part(pipeline_id)}/{_part(verb)}"
+        body = {"comment": comment} | ({} if step is None else {"step": step})
+        query = {"dry_run": "true" if dry_run else None}
+        answer: rollout_model.Acted = self._ask("POST", path, body=body, query=query)
+        return answer
 
     def start(self, strategy_id: str, execution_config: Mapping[str, Any]) -> model.Started:
         """Start a deployed version; a running one answers its execution."""
@@ -295,11 +326,6 @@ class Client:
         """Return what can be traded."""
         answer: dict[str, list[model.Instrument]] = self._ask("GET", "/instruments")
         return answer["instruments"]
-
-    def _decide(self, pipeline_id: str, verb: str, comment: str) -> dict[str, Any]:
-        path = f"/deployments/{_part(pipeline_id)}/{verb}"
-        answer: dict[str, Any] = self._ask("POST", path, body={"comment": comment})
-        return answer
 
     def _move(self, strategy_id: str, verb: str) -> model.Moved:
         answer: model.Moved = self._ask("POST", f"/strategies/{_part(strategy_id)}/{verb}")

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from strategy_engine.api import example_readings, examples
+from strategy_engine.api import example_readings, example_rollouts, examples
 from strategy_engine.cli import edge, main
 from strategy_engine.core.errors import EngineError
 
@@ -58,7 +58,7 @@ def failed(reason: str) -> dict[str, Any]:
 def test_help_names_every_command_and_shows_examples(run: Any) -> None:
     told = run("--help").stdout
 
-    for name in [row[0] for row in main.COMMANDS] + ["data", "db", "flags", "keys"]:
+    for name in [row[0] for row in main.COMMANDS] + ["data", "db", "deployments", "flags", "keys"]:
         assert f"\n  {name} " in told
     assert "strategy-engine demo" in told
 
@@ -68,6 +68,7 @@ def test_help_names_every_command_and_shows_examples(run: Any) -> None:
     [[row[0]] for row in main.COMMANDS]
     + [["data", row[0]] for row in main.DATA_COMMANDS]
     + [["db", row[0]] for row in main.DATABASE_COMMANDS]
+    + [["deployments", row[0]] for row in main.DEPLOYMENT_COMMANDS]
     + [["flags", row[0]] for row in main.FLAG_COMMANDS]
     + [["keys", row[0]] for row in main.KEY_COMMANDS]
     + [["lines", row[0]] for row in main.LINE_COMMANDS]
@@ -264,12 +265,13 @@ def test_a_file_that_is_no_utf_8_is_refused(run: Any, tmp_path: Path) -> None:
     assert "save it as UTF-8" in told.stderr
 
 
+ACTED = example_rollouts.ACTED | {"dry_run": False, "would": [], "effects": []}
 ROWS: list[tuple[list[str], str, dict[str, Any], str]] = [
     (["status", PIPELINE], FOLLOW, examples.DEPLOYMENT_STATUS, "syntax_check"),
     (["strategies"], "GET /strategies", examples.STRATEGIES, STRATEGY),
     (["executions"], "GET /executions", example_readings.EXECUTIONS, "+127.50"),
-    (["approve", PIPELINE], f"POST /deployments/{PIPELINE}/approve", examples.ANSWERED, "approved"),
-    (["reject", PIPELINE], f"POST /deployments/{PIPELINE}/reject", examples.ANSWERED, "rejected"),
+    (["approve", PIPELINE], f"POST /deployments/{PIPELINE}/approve", ACTED, "approved"),
+    (["reject", PIPELINE], f"POST /deployments/{PIPELINE}/reject", ACTED, "rejected"),
     (["start", STRATEGY], START, example_readings.STARTED, "execution started: exec_"),
     (
         ["stop", STRATEGY],
@@ -407,6 +409,7 @@ def test_start_sends_only_the_settings_that_were_given(run: Any, fake: Any) -> N
 def float_options() -> list[tuple[list[str], str]]:
     commands = [([name], command) for name, command, _ in main.COMMANDS]
     commands += [(["data", name], command) for name, command, _ in main.DATA_COMMANDS]
+    commands += [(["deployments", name], command) for name, command, _ in main.DEPLOYMENT_COMMANDS]
     return [
         (words, f"--{name.replace('_', '-')}")
         for words, command in commands

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from strategy_engine.api import examples
+from strategy_engine.api import example_rollouts, examples
 from strategy_engine.cli import watch
 
 STAGES = examples.DEPLOYMENT_STATUS["stages"]
@@ -60,7 +60,7 @@ def test_waiting_for_approval_is_told_once(*, terminal: bool) -> None:
 
 
 def rolling(step: str, waits_for: str = "", hold: Any = None) -> Any:
-    rollout = {"step": 1, "waits_for": waits_for, "hold": hold}
+    rollout = example_rollouts.ROLLOUT | {"waits_for": waits_for, "hold": hold}
     return at(6, "rolling_out") | {"current_stage": step, "rollout": rollout}
 
 
@@ -93,3 +93,27 @@ def test_a_deployment_that_has_ended_is_asked_once(status: str) -> None:
     ended, _, waits = follow(at(2, status), terminal=False)
 
     assert (ended["status"], waits) == (status, [])
+
+
+def test_a_rollout_that_is_undone_is_told_with_its_reason_and_when_it_was() -> None:
+    undo = {
+        "reason": "slow",
+        "why": "a decision takes 12 ms",
+        "actor": "engine",
+        "decided_at": "2025-08-24T10:30:00Z",
+        "restored_at": None,
+        "restored_in_s": None,
+    }
+    restored = undo | {"restored_at": "2025-08-24T10:30:01Z", "restored_in_s": 0.75}
+    seen = [
+        rolling("undo") | {"rollout": example_rollouts.ROLLOUT | {"undo": each}}
+        for each in (None, undo, undo, restored)
+    ]
+
+    _, printed, _ = follow(*seen, seen[-1] | {"status": "failed"}, terminal=False)
+
+    told = [line for line in printed.splitlines() if line.startswith("undone")]
+    assert told == [
+        "undone (slow): a decision takes 12 ms",
+        "undone (slow): a decision takes 12 ms; capital given back in 0.75 s",
+    ]

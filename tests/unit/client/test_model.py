@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from strategy_engine.api import answers, readings, rollouts
-from strategy_engine.client import model
+from strategy_engine.client import model, rollout_model
 
 SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Part, readings.Part),
@@ -23,8 +23,14 @@ SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Finding, answers.Finding),
     (model.StageResult, answers.StageResult),
     (model.DeploymentSummary, answers.DeploymentSummary),
-    (model.Hold, rollouts.Hold),
-    (model.Rollout, rollouts.Rollout),
+    (rollout_model.Step, rollouts.Step),
+    (rollout_model.Hold, rollouts.Hold),
+    (rollout_model.Undo, rollouts.Undo),
+    (rollout_model.Rollout, rollouts.Rollout),
+    (rollout_model.Effect, rollouts.Effect),
+    (rollout_model.Acted, rollouts.Acted),
+    (rollout_model.Event, answers.DeploymentEvent),
+    (rollout_model.Events, answers.DeploymentEvents),
     (model.Deployment, answers.DeploymentStatus),
     (model.Deployments, answers.Deployments),
     (model.Execution, readings.Execution),
@@ -78,7 +84,9 @@ def test_a_client_knows_which_members_may_be_null(told: type, answered: type[Bas
 
 
 def test_every_shape_of_the_client_is_compared() -> None:
-    shapes = {each for each in vars(model).values() if typing.is_typeddict(each)}
+    modules = model, rollout_model
+    found = [each for module in modules for each in vars(module).values()]
+    shapes = {each for each in found if typing.is_typeddict(each)}
 
     assert shapes == {told for told, _ in SHAPES}
 
