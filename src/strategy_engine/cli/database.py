@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strategy_engine.cli import options, rules
-from strategy_engine.core.errors import ConflictError, NotFoundError
+from strategy_engine.core.errors import ConflictError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from strategy_engine.config import Settings
@@ -36,7 +36,7 @@ def upgrade(data_dir: options.DataDir = None) -> None:
 
     settings = _settings(data_dir)
     if settings.server is None:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(settings.data_dir)
     before = migrate.standing(settings.data_dir, settings.server)
     if any(before[file] != migrate.HEAD for file in migrate.FILES):
         _refuse_while_it_runs(settings.data_dir)
@@ -111,6 +111,18 @@ def _settings(data_dir: Path | None) -> "Settings":
     from strategy_engine import config  # noqa: PLC0415
 
     return config.load(data_dir=data_dir)
+
+
+def _make(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidError(
+            f"data directory {data_dir} cannot be used: {error.strerror}; choose another with"
+            " --data-dir",
+            field="data_dir",
+            value=str(data_dir),
+        ) from None
 
 
 def _refuse_where_nothing_is(settings: "Settings") -> None:

@@ -9,10 +9,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from strategy_engine.core.errors import ConflictError, NotFoundError, UnavailableError
+from strategy_engine.core.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 from strategy_engine.infra import outages, urls
 
 SQLITE_FILES = ("control.db", "ledger.db", "workflows.db")
+_TOGETHER = ("control.db", "ledger.db")  # the third is made again where it is missing
 DUMP = "database.dump"
 DUMP_PROGRAM = "pg_dump"
 _BUSY_S = 30.0
@@ -26,9 +32,11 @@ def take(data_dir: Path, server: str | None, folder: Path, at: datetime) -> list
     Raises
     ------
     NotFoundError
-        If there is nothing to copy.
+        If there is nothing to copy, or only one of two files that belong together.
     ConflictError
         If a backup of the same second is there already.
+    InvalidError
+        If `folder` cannot hold it.
     DatabaseAwayError, UnavailableError
         If a database cannot be read, or PostgreSQL's own program is missing or fails.
     """
@@ -36,7 +44,7 @@ def take(data_dir: Path, server: str | None, folder: Path, at: datetime) -> list
     if target.exists():
         raise ConflictError(f"{target} is there already; try again in a second", value=str(target))
     partial = target.with_suffix(".partial")
-    partial.mkdir(mode=0o700, parents=True)
+    _make(partial)
     try:
         names = _copy_files(data_dir, partial) if server is None else [_dump(server, partial)]
         partial.rename(target)  # a directory of this name is always whole
@@ -45,17 +53,38 @@ def take(data_dir: Path, server: str | None, folder: Path, at: datetime) -> list
     return [target / name for name in names]
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise InvalidError(
+            f"{folder.parent} cannot hold a backup ({error.strerror}); name a directory that can be"
+            " written, `strategy-engine db backup PATH`",
+            field="path",
+            value=str(folder.parent),
+        ) from None
+
+
 def _copy_files(data_dir: Path, into: Path) -> list[str]:
     names = [name for name in SQLITE_FILES if (data_dir / name).exists()]
     if not names:
         raise NotFoundError(
             f"{data_dir} holds no database; name another with --data-dir", value=str(data_dir)
         )
+    if missing := [name for name in _TOGETHER if name not in names]:
+        raise NotFoundError(
+            f"{data_dir / missing[0]} is missing, and a copy without it could not be restored; put"
+            " it back, or restore a backup of before",
+            value=str(data_dir / missing[0]),
+        )
     with contextlib.ExitStack() as opened:
-        with outages.told():
+        with outages.told(f"a database of {data_dir}"):
             snapshots = _snapshots(opened, data_dir, names)
         for name, source in snapshots.items():
-            with outages.told(name), contextlib.closing(sqlite3.connect(into / name)) as copy:
+            with (
+                outages.told(str(data_dir / name)),
+                contextlib.closing(sqlite3.connect(into / name)) as copy,
+            ):
                 source.backup(copy, pages=_PAGES)
     return names
 
@@ -104,5 +133,9 @@ def _dump(server: str, into: Path) -> str:
     )
     if done.returncode != 0:
         why = " ".join(done.stderr.split())[:_SHOWN]
-        raise UnavailableError(f"{DUMP_PROGRAM} failed: {why}", value=done.returncode)
+        raise UnavailableError(
+            f"{DUMP_PROGRAM} failed: {why}; see that PostgreSQL runs and that the user of"
+            " DATABASE_URL may read the whole database",
+            value=done.returncode,
+        )
     return DUMP

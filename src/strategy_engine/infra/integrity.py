@@ -26,7 +26,8 @@ def examine(data_dir: Path, server: str | None) -> dict[str, list[str]]:
     if server is not None:
         standing = migrate.standing(data_dir, server).items()
         found = {file: [*_of_schema(at)] for file, at in standing}
-        return found | {"server": _examined(database.migration_engine(server))}
+        engine = database.migration_engine(server)
+        return found | {"server": _examined(engine, "the database")}
     found = {file: _of_database(file, data_dir) for file in migrate.FILES}
     path = durable.path_of(data_dir)
     if path.exists():
@@ -46,7 +47,7 @@ def _of_database(file: str, data_dir: Path) -> list[str]:
 
 def _seen(path: Path) -> list[str]:
     try:
-        return _examined(database.migration_engine(f"sqlite:///{path}"))
+        return _examined(database.migration_engine(f"sqlite:///{path}"), str(path))
     except outages.DamagedError as error:
         return [str(error)]
 
@@ -66,9 +67,9 @@ def _of_schema(stands_at: str | None) -> Iterator[str]:
         )
 
 
-def _examined(engine: sa.Engine) -> list[str]:
+def _examined(engine: sa.Engine, name: str) -> list[str]:
     try:
-        with outages.told("it"), database.reading(engine) as connection:
+        with outages.told(name), database.reading(engine) as connection:
             is_server = connection.dialect.name == "postgresql"
             return list(_of_server(connection) if is_server else _of_file(connection))
     finally:

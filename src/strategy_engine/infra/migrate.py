@@ -37,7 +37,7 @@ def upgrade(data_dir: Path, server: str | None = None) -> None:
     for file in FILES:
         engine = database.migration_engine(url_of(file, data_dir, server))
         try:
-            with outages.told(f"the {file} database"):
+            with outages.told(named(file, data_dir, server)):
                 _upgrade_one(engine, file)
         finally:
             engine.dispose()
@@ -52,7 +52,10 @@ def stands_at(file: str, data_dir: Path, server: str | None = None) -> str | Non
     """Return the revision that one database stands at, None if it has no schema yet."""
     engine = database.migration_engine(url_of(file, data_dir, server))
     try:
-        with outages.told(f"the {file} database"), database.reading(engine) as connection:
+        with (
+            outages.told(named(file, data_dir, server)),
+            database.reading(engine) as connection,
+        ):
             return current(connection, file)
     finally:
         engine.dispose()
@@ -62,6 +65,11 @@ def url_of(file: str, data_dir: Path, server: str | None = None) -> str:
     """Return the URL of a database by its name."""
     make = database.control_url if file == CONTROL else database.ledger_url
     return make(data_dir, server)
+
+
+def named(file: str, data_dir: Path, server: str | None = None) -> str:
+    """Return what a person knows a database by; never a URL, which may hold a password."""
+    return f"the {file} database" + (f", {data_dir / file}.db," if server is None else "")
 
 
 def version_table(dialect: str, file: str) -> str:
@@ -98,7 +106,7 @@ def _tells(file: str, data_dir: Path) -> bool:
         return False
     engine = database.migration_engine(url_of(file, data_dir))
     try:
-        with outages.told(f"the {file} database"), database.reading(engine) as connection:
+        with outages.told(named(file, data_dir)), database.reading(engine) as connection:
             if not sa.inspect(connection).has_table(_TELLING[file]):
                 return False
             row = sa.select(sa.literal(1)).select_from(sa.table(_TELLING[file])).limit(1)

@@ -14,7 +14,7 @@ from strategy_engine.core.errors import InvalidError, UnavailableError
 
 # SQLite's primary result codes, sqlite.org/rescode.html, and what ends each.
 _FREE_THE_DISK = "free space on its disk"
-_SEE_THE_DISK = "see that its directory and its disk are there and can be written"
+_SEE_THE_DISK = "see that it is a file whose directory and disk are there and can be written"
 _END_THE_HOLDER = "end what holds it open for writing"
 _SQLITE: dict[int, str] = {
     sqlite3.SQLITE_BUSY: _END_THE_HOLDER,
@@ -29,6 +29,7 @@ _SQLITE: dict[int, str] = {
 
 # PostgreSQL's conditions, appendix A of its manual: classes, and single codes of other classes.
 _SEE_THE_SERVER = "see that PostgreSQL runs and that DATABASE_URL reaches it"
+_SEE_THE_WAY = f"{_SEE_THE_SERVER}, with the right user, password and database"
 _SEE_THE_RIGHTS = "see that the user, password and database of DATABASE_URL are right"
 _ASK_AGAIN = "ask again"
 _DATA = "22"  # the class of what is wrong with a value
@@ -66,7 +67,7 @@ class DatabaseAwayError(UnavailableError):
     """A database is locked, full or unreachable; the same may be asked again later."""
 
 
-def find(error: BaseException) -> DatabaseAwayError | None:
+def find(error: BaseException, what: str = "the database") -> DatabaseAwayError | None:
     """Return that the database is away if this is what an error says, or None if it is a fault."""
     if isinstance(error, DatabaseAwayError):
         return error
@@ -74,7 +75,7 @@ def find(error: BaseException) -> DatabaseAwayError | None:
     what_to_do = _what_to_do(error, cause)
     if what_to_do is None:
         return None
-    return _away(" ".join(str(cause).split())[:_LONGEST_WHY] or "not in time", what_to_do)
+    return _away(" ".join(str(cause).split())[:_LONGEST_WHY] or "not in time", what_to_do, what)
 
 
 def kept_waiting(waited_s: float) -> DatabaseAwayError:
@@ -83,9 +84,9 @@ def kept_waiting(waited_s: float) -> DatabaseAwayError:
     return _away(why, _END_THE_HOLDER)
 
 
-def _away(why: str, what_to_do: str) -> DatabaseAwayError:
+def _away(why: str, what_to_do: str, what: str = "the database") -> DatabaseAwayError:
     return DatabaseAwayError(
-        f"the database does not answer ({why}); this is tried again by itself where it is the"
+        f"{what} does not answer ({why}); this is tried again by itself where it is the"
         f" engine's own work. If it lasts: {what_to_do}"
     )
 
@@ -125,15 +126,15 @@ def told(what: str = "a database file") -> Iterator[None]:
 
     Raises
     ------
-    DamagedError
-        It names `what` was asked.
+    DatabaseAwayError, DamagedError
+        They name `what` was asked.
     """
     try:
         yield
     except (exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         if (damaged := damage(error, what)) is not None:
             raise damaged from error
-        away = find(error)
+        away = find(error, what)
         if away is None:
             raise
         raise away from error
@@ -153,7 +154,7 @@ def _what_to_do(error: BaseException, cause: BaseException) -> str | None:
         is_lost = error.connection_invalidated or isinstance(
             error, (exc.OperationalError, exc.InterfaceError)
         )
-        return _SEE_THE_SERVER if is_lost else None
+        return _SEE_THE_WAY if is_lost else None  # of a refused user the driver gives no code
     if isinstance(error, (exc.TimeoutError, OSError)):  # no connection was free, or none was made
         return _SEE_THE_SERVER
     return None
