@@ -35,6 +35,7 @@ NO_FAULT = frozenset(
         DenialCode.STALE_EPOCH,
     }
 )
+MOST_HELD_UP = 3  # looks in a row at which nothing could be compared; then nothing is known
 LATE_BARS = 3  # so many bars' time without one is not yet silence
 _BEHIND_BARS = 2
 
@@ -124,7 +125,7 @@ class Observer:
         deployment: Deployment,
         candidate: Member,
         beside: Member | None,
-        compared: Compared | None,
+        compared: Compared,
     ) -> Observation:
         """Return what is known of a candidate at its step.
 
@@ -138,6 +139,7 @@ class Observer:
         reached_at = progress.reached_at or self._clock.now()
         metrics = candidate.execution.performance_metrics
         account = candidate.account
+        is_stale = compared.held_up > MOST_HELD_UP
         return Observation(
             elapsed_s=(self._clock.now() - reached_at).total_seconds(),
             decisions=candidate.bars - progress.bars_at if progress.reached_at else 0,
@@ -145,8 +147,8 @@ class Observer:
             silence_s=self._silence_s(candidate, beside),
             orders=orders,
             rejects=rejects,
-            compared=None if compared is None else compared.compared,
-            mismatches=None if compared is None else compared.mismatches,
+            compared=None if is_stale else compared.compared,
+            mismatches=None if is_stale else compared.mismatches + compared.wrong_bars,
             decision_ms=float(metrics.get("decision_cpu_ms", 0.0)),
             slippage_bps=None if account is None else account.slippage_bps,
             exposure=_exposure(candidate),
