@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from strategy_engine.core import money
-from strategy_engine.infra import database
+from strategy_engine.infra import database, migrate
 from strategy_engine.infra.database import Database
-from strategy_engine.venue import store
+from strategy_engine.venue import rows, store
 from strategy_engine.venue.ledger import Ledger
 from strategy_engine.venue.model import (
     BarProcessed,
     Entry,
     Flowed,
+    Head,
     LedgerGapError,
     Opened,
     StaleEpochError,
@@ -308,3 +311,39 @@ async def test_accounts_and_returns_read_no_whole_history(ledger, records, url):
             )
             assert "INDEX" in plan
             assert "SCAN orders" not in plan
+
+
+def upgraded_to_0002(file: str, folder: Path, server: str | None) -> sa.Engine:
+    engine = database.migration_engine(migrate.url_of(file, folder, server))
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        table = migrate.version_table(engine.dialect.name, file)
+        config.attributes.update(connection=connection, file=file, version_table=table)
+        command.upgrade(config, "0002")
+    return engine
+
+
+async def test_what_an_older_version_kept_was_given_what_it_was_opened_with(tmp_path, server):
+    upgraded_to_0002(migrate.CONTROL, tmp_path, server).dispose()
+    engine = upgraded_to_0002(migrate.LEDGER, tmp_path, server)
+    run = Run().bars(4)
+    with engine.begin() as connection:
+        kept = rows.opening(opened()) | {"capital": Decimal("50000.5")}
+        connection.execute(sa.insert(store.CHECKPOINTS), kept)
+        heads = {market.EXECUTION: Head(epoch=1, entry_no=0)}
+        for row in rows.collect(run.entries, heads)[0].equity.values():
+            del row["contributed"]
+            names = [column for column in store.EQUITY.columns if column.name in row]
+            old = sa.table("equity", *(sa.column(each.name, each.type) for each in names))
+            connection.execute(sa.insert(old), row)
+    engine.dispose()
+
+    await asyncio.to_thread(migrate.upgrade, tmp_path, server)
+
+    reader = Database(migrate.url_of(migrate.LEDGER, tmp_path, server))
+    points = await Records(reader).equity(market.EXECUTION)
+    standing = (await Records(reader).standings([market.EXECUTION]))[market.EXECUTION]
+    await reader.aclose()
+    assert [each.contributed for each in points] == [Decimal("50000.5")] * 4
+    assert standing.pnl == points[-1].equity - Decimal("50000.5")
