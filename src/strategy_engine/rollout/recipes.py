@@ -115,7 +115,7 @@ def keep_warm(options: Options) -> Duration:
 
 def to_plain(steps: Sequence[Step]) -> list[dict[str, Any]]:
     """Return a plan as JSON has it."""
-    return [dataclasses.asdict(each) for each in steps]
+    return [dataclasses.asdict(each) | {"symbols": list(each.symbols)} for each in steps]
 
 
 def from_plain(plain: Sequence[Any]) -> tuple[Step, ...]:

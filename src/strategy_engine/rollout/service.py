@@ -114,7 +114,11 @@ class Rollouts:
         deployment = await self._acting.act(pipeline_id, verb, asked)
         if verb is Verb.RETRY:
             again = await self._accept(
-                deployment.strategy_id, deployment.options, actor=asked.actor, retried=deployment
+                deployment.strategy_id,
+                deployment.options,
+                actor=asked.actor,
+                retried=deployment,
+                comment=asked.comment,
             )
             return Acted(deployment=again)
         await self._carrier.announce(pipeline_id)
@@ -127,6 +131,7 @@ class Rollouts:
         *,
         actor: str,
         retried: Deployment | None = None,
+        comment: str = "",
     ) -> Deployment:
         pipeline_model.criteria(options.validation_criteria, options.validation_profile)
         await self._line.plan(await self._registry.get(strategy_id), options)  # refuses early
@@ -153,7 +158,10 @@ class Rollouts:
                     retried,
                     actor=actor,
                     action=Verb.RETRY.value,
-                    details={"message": f"deployed anew as {deployment.pipeline_id}"},
+                    details={
+                        "message": f"deployed anew as {deployment.pipeline_id}",
+                        "comment": comment,
+                    },
                 )
         await self._carrier.enqueue(deployment)
         return deployment
