@@ -10,24 +10,19 @@ interpreter on the same disk, at the same time. SQLite files, and a PostgreSQL o
 import argparse
 import contextlib
 import json
-import os
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # it publishes no types
 import sqlalchemy as sa
+from engines.engine import Engine, until
 
 from strategy_engine import examples
 from strategy_engine.infra import database
@@ -36,8 +31,6 @@ from strategy_engine.venue import store
 BUDGET_IMPORTS = 12.0
 EXECUTIONS = 10
 ROUNDS = 5
-WITHIN_S = 60.0
-LOOK_S = 0.005
 IMPORT = (sys.executable, "-c", "import strategy_engine.serve")
 CHECKPOINTS = store.CHECKPOINTS
 RSI = next(each for each in examples.EXAMPLES if each.file == "rsi_mean_reversion.py")
@@ -52,98 +45,36 @@ class Start:
     healthy_s: float
 
 
-class Engine:
-    """`strategy-engine serve` on files or a server, as its users start it."""
-
-    def __init__(self, folder: Path, server: str | None) -> None:
-        self._folder = folder
-        self._url = database.ledger_url(folder, server)
-        self._environment = os.environ | {
-            "DATABASE_URL": server or "",
-            "PIPELINE_STAGES": "syntax_check",
-            "MAX_CONCURRENT_DEPLOYMENTS": "4",
-        }
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
-        self._process: subprocess.Popen[bytes]
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "strategy_engine.cli.main", "serve"]
-        with (self._folder / "serve.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--port", str(self._port), "--data-dir", str(self._folder)],
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def kill(self) -> None:
-        root = psutil.Process(self._process.pid)
-        family = [root, *root.children(recursive=True)]
-        for each in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        self._process.wait(WITHIN_S)
-        psutil.wait_procs(family, timeout=WITHIN_S)
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(WITHIN_S)
-
-    def ask(self, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310 - our own engine
-            return json.loads(answer.read())
-
-    def is_healthy(self) -> bool:
-        with contextlib.suppress(OSError):
-            return bool(self.ask("/health")["status"] == "healthy")
-        return False
+class Traders(Engine):
+    """An engine on which executions trade."""
 
     def trade(self, number: int) -> None:
         """Have a number of executions trade."""
-        started = [self._deploy(each) for each in range(number)]
-        until(lambda: all(map(self._is_deployed, started)))
+        started = [self.deploy(content(each)) for each in range(number)]
+        until(lambda: all(map(self.is_deployed, started)))
         for each in started:
-            path, config = f"/strategies/{each['strategy_id']}/start", {"speed": 20}
-            self.ask(path, {"execution_config": config})
+            self.start_version(each, speed=20)
         until(lambda: len(self.decided()) == number)
-
-    def _deploy(self, number: int) -> dict[str, Any]:
-        created = self.ask(
-            "/strategies",
-            {
-                "strategy_name": f"Line {number}",
-                "version": "1.0.0",
-                "code": RSI.source(),
-                "parameters": dict(RSI.parameters),
-                "risk_limits": dict(RSI.risk_limits),
-            },
-        )
-        deployed = self.ask(f"/strategies/{created['strategy_id']}/deploy", {})
-        return {"strategy_id": created["strategy_id"], "pipeline_id": deployed["pipeline_id"]}
-
-    def _is_deployed(self, one: dict[str, Any]) -> bool:
-        now = self.ask(f"/deployments/{one['pipeline_id']}/status")
-        if now["status"] == "failed":
-            raise SystemExit(f"{one['pipeline_id']} failed: {now}")
-        return bool(now["status"] == "completed")
 
     def decided(self) -> dict[str, tuple[int, int]]:
         """Return how far each execution has got, in which epoch of it."""
-        engine = database.sync_engine(self._url)
+        engine = database.sync_engine(self.ledger_url)
         columns = (CHECKPOINTS.c.execution_id, CHECKPOINTS.c.epoch, CHECKPOINTS.c.bar_no)
         try:
             with database.reading(engine) as connection:
                 return {row[0]: (row[1], row[2]) for row in connection.execute(sa.select(*columns))}
         finally:
             engine.dispose()
+
+
+def content(number: int) -> dict[str, Any]:
+    return {
+        "strategy_name": f"Line {number}",
+        "version": "1.0.0",
+        "code": RSI.source(),
+        "parameters": dict(RSI.parameters),
+        "risk_limits": dict(RSI.risk_limits),
+    }
 
 
 def main() -> int:
@@ -164,7 +95,7 @@ def main() -> int:
 
 
 def measure(name: str, folder: Path, server: str | None) -> dict[str, Any]:
-    engine = Engine(folder, server)
+    engine = Traders(folder, server)
     engine.start()
     try:
         until(engine.is_healthy)
@@ -191,7 +122,7 @@ def measure(name: str, folder: Path, server: str | None) -> dict[str, Any]:
     }
 
 
-def once_more(engine: Engine) -> Start:
+def once_more(engine: Traders) -> Start:
     before = engine.decided()
     began = time.monotonic()
     engine.start()
@@ -210,16 +141,6 @@ def moved(before: dict[str, tuple[int, int]], now: dict[str, tuple[int, int]]) -
 def import_s() -> float:
     began = time.monotonic()
     subprocess.run(IMPORT, check=True)
-    return time.monotonic() - began
-
-
-def until(is_so: Callable[[], bool], began: float | None = None) -> float:
-    """Wait until it is so; return how long after `began` that was."""
-    began = time.monotonic() if began is None else began
-    while not is_so():
-        if time.monotonic() - began > WITHIN_S:
-            raise SystemExit(f"nothing came of it within {WITHIN_S:g} s")
-        time.sleep(LOOK_S)
     return time.monotonic() - began
 
 

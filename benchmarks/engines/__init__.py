@@ -1,0 +1,1 @@
+"""A whole engine to measure, as its users start it."""
