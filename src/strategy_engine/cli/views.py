@@ -200,6 +200,13 @@ def health(found: model.Health, url: str) -> Table:
     )
 
 
+def _capital(found: model.Execution) -> str:
+    shown, target = number(found.get("capital"), ",.2f"), found.get("capital_target")
+    if target is None or target == found.get("capital"):
+        return shown
+    return f"{shown}, to be {target:,.2f}" if target >= 0 else f"{shown}, all of it to leave"
+
+
 def _engagement(found: model.Execution) -> dict[str, str | Text]:
     rows: dict[str, str | Text] = {"role": found.get("role", "")}
     serves = found.get("serves")
@@ -235,6 +242,7 @@ def execution(found: model.Execution) -> Table:
         rows
         | _engagement(found)
         | {
+            "capital": _capital(found),
             "P&L": money(found["pnl"]),
             "closed trades": str(found["trade_count"]),
             "Sharpe ratio": number(metrics.get("sharpe_ratio"), ".2f"),

@@ -150,6 +150,7 @@ class Execution(TypedDict):
     error: NotRequired[str | None]
     end_reason: NotRequired[str | None]
     capital: NotRequired[float]
+    capital_target: NotRequired[float | None]
     serves: NotRequired[list[dict[str, Any]] | None]
     exits: NotRequired[str]
     failure: NotRequired[str | None]
