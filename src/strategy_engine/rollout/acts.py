@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from strategy_engine.core import ids
 from strategy_engine.execution.model import (
     UNENDED,
     Change,
@@ -26,6 +27,7 @@ from strategy_engine.rollout.moves import Member
 from strategy_engine.rollout.recipes import FULL, Step
 
 ALL = Decimal(10**12)  # as a goal: whatever there is to be had
+CANDIDATE, BASELINE = "candidate", "baseline"  # the keys that they are started by
 _ZERO = Decimal(0)
 
 
@@ -68,7 +70,7 @@ class Acts:
         """
         goals, why = deployment.progress.goals, deployment.pipeline_id
         found = capital.move(account, goals)
-        await self._target(found.targets, why)
+        await self._target(_to_ask(account, found.targets), why)
         needed = capital.total(goals[each.execution.execution_id] for each in shadows)
         if shadows and needed <= found.spare:
             await self._executions.instruct(
@@ -80,7 +82,7 @@ class Acts:
     async def give_on(self, deployment: Deployment, account: Account, to: Iterable[str]) -> None:
         """Let members have what lies in the pool."""
         found = capital.move(account, dict.fromkeys(to, ALL))
-        await self._target(found.targets, deployment.pipeline_id)
+        await self._target(_to_ask(account, found.targets), deployment.pipeline_id)
 
     async def switch(
         self, deployment: Deployment, step: Step, stables: Sequence[Member], pool: Decimal
@@ -139,19 +141,21 @@ class Acts:
     ) -> bool:
         """Give the line back from one bar on; what the others wait to open is cancelled first."""
         key = f"{deployment.pipeline_id}/undo"
+        takes = tuple(each.execution.execution_id for each in stables if _is_there(each))
         done = await self._executions.switched(key)
+        if done is not None and done.done_at is None and not {*done.takes} <= {*takes}:
+            done = await self._executions.take_back_switch(key)  # who was to take over has ended
         if done is not None:
             return done.done_at is not None
         for index in range(len(deployment.plan)):
             await self._executions.take_back_switch(f"{deployment.pipeline_id}/switch/{index}")
         gives = tuple(each.execution.execution_id for each in members)
-        takes = tuple(each.execution.execution_id for each in stables if _is_there(each))
         leave = Change(exits=Exits.FLATTEN, capital_target=SWEEP)
-        back = Change(role=Role.STABLE, exits=Exits.OWN, desired=Desired.RUN)
-        changes = {
-            each.execution.execution_id: leave
-            for each in members
-            if each.execution.role is not Role.SHADOW
+        back = Change(role=Role.STABLE, exits=Exits.OWN)
+        changes = {  # as they are now: no switch makes a shadow real any more
+            each.execution_id: leave
+            for each in await self._executions.get_many(gives)
+            if each.role is not Role.SHADOW
         }
         asked = Switch(
             key=key,
@@ -218,6 +222,18 @@ class Acts:
                 actor=audit.ENGINE,
                 why=why,
             )
+
+
+def started(deployment: Deployment) -> tuple[str, str]:
+    """Return the executions that a rollout starts, the new version's and its baseline's.
+
+    They have these names from the moment that they are started, whoever has noted it.
+    """
+    key, progress = deployment.pipeline_id, deployment.progress
+    return (
+        progress.candidate or ids.derived(ids.EXECUTION, f"{key}/{CANDIDATE}"),
+        progress.baseline or ids.derived(ids.EXECUTION, f"{key}/{BASELINE}"),
+    )
 
 
 def account_of(deployment: Deployment, members: Iterable[Member]) -> Account:
@@ -293,7 +309,7 @@ def is_capital_in_place(
         for name, goal in goals.items()
         if goal != SWEEP and members[name].execution.role is not Role.STABLE
     ]
-    if not takers or not all(each.execution.role in REAL for each, _ in takers):
+    if not takers or not all(_is_settled(each) for each, _ in takers):
         return False
     if all(each.contributed == goal for each, goal in takers):
         return True
@@ -304,6 +320,26 @@ def is_capital_in_place(
         for name, goal in goals.items()
     )
     return is_given and account.pool <= 0
+
+
+def _is_settled(taker: Member) -> bool:
+    is_moving = taker.execution.capital_target not in {None, taker.contributed}
+    return taker.execution.role in REAL and not is_moving
+
+
+def _to_ask(account: Account, targets: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    """Return the targets that may be asked for at this look.
+
+    The pool is below zero for as long as what has just become real has still to let go of the
+    capital that it was only shown: meanwhile nobody is to get more, nor to keep what is to leave.
+    """
+    if account.pool >= 0:
+        return targets
+    asked = {
+        each.execution_id: each.contributed if each.target is None else each.target
+        for each in account.stakes
+    }
+    return {name: target for name, target in targets.items() if target <= asked[name]}
 
 
 def _enter(deployment: Deployment, shadow: Member, goals: Mapping[str, Decimal]) -> Change:

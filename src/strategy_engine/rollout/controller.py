@@ -102,8 +102,10 @@ class Controller:
     async def look(self, deployment: Deployment) -> Scene:
         """Return the executions of a rollout, and how its candidate does."""
         progress = deployment.progress
-        names = [*deployment.replaces, progress.candidate, progress.baseline]
-        members = await self._observer.members(names)
+        mine = (progress.candidate, progress.baseline)
+        if progress.undo is not None:
+            mine = acts.started(deployment)
+        members = await self._observer.members([*deployment.replaces, *mine])
         scene = Scene(
             members=members,
             stables=tuple(members[each] for each in deployment.replaces if each in members),
@@ -201,7 +203,7 @@ class Controller:
         last = scene.alive[-1] if scene.alive else scene.stables[-1]
         account = acts.account_of(deployment, scene.members.values())
         worth = capital.opening(account.worth, acts.first_weight(plan))
-        key = "baseline" if progress.candidate else "candidate"
+        key = acts.BASELINE if progress.candidate else acts.CANDIDATE
         version = last.execution.strategy_id if progress.candidate else deployment.strategy_id
         started = await self._acts.start_in_shadow(
             deployment, last, version=version, key=key, worth=worth

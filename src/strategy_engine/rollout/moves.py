@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from strategy_engine.execution.model import COMPLETED, Execution, ExecutionStatus
+from strategy_engine.execution.model import COMPLETED, Execution, ExecutionStatus, Role
 from strategy_engine.rollout import durations, rules
 from strategy_engine.rollout.model import Options, Progress
 from strategy_engine.rollout.readiness import Readiness, Standing
@@ -113,6 +113,8 @@ class Look:
 
 def next_move(look: Look) -> Ruling:
     """Return what follows from a look; harm comes before anything that a person said."""
+    if _has_line(look):
+        return _at_once(look)
     ruling = _harm(look) or _MOVES[look.step.kind](look)
     if ruling.verdict in {Verdict.PROMOTE, Verdict.ABORT} or not look.progress.waived_by:
         return ruling
@@ -123,6 +125,13 @@ def next_move(look: Look) -> Ruling:
         reason=Reason.WAIVED,
         message=f"{look.progress.waived_by} let it go on; it would have held: {ruling.message}",
     )
+
+
+def _has_line(look: Look) -> bool:
+    """Say whether all is done and only to be noted: whoever was to do that has died."""
+    mine = look.candidate
+    is_stable = mine is not None and mine.execution.role is Role.STABLE
+    return is_stable and look.step.kind is Kind.FINISH
 
 
 def _harm(look: Look) -> Ruling | None:

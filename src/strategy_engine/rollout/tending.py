@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from strategy_engine.core.errors import EngineError
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.rollout import acts
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Deployment
@@ -48,7 +49,7 @@ class Tending:
 
     async def _tend(self, deployment: Deployment) -> None:
         progress = deployment.progress
-        names = [*deployment.replaces, progress.candidate, progress.baseline]
+        names = [*deployment.replaces, *acts.started(deployment)]
         if progress.undo is not None:
             await self._undoing.turn(deployment, await self._observer.members(names))
         elif progress.warm_until is not None and self._journal.clock.now() >= progress.warm_until:

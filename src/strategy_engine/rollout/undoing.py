@@ -34,11 +34,11 @@ class Undoing:
         undo = deployment.progress.undo
         if undo is None:
             return
-        new = _of(members, deployment.progress.candidate, deployment.progress.baseline)
+        new = _of(members, *acts.started(deployment))
         alive = tuple(each for each in new if each.execution.status in UNENDED)
         stables = _of(members, *deployment.replaces)
-        if alive and not await self._acts.fence(deployment, alive, stables):
-            return
+        if new and not await self._acts.fence(deployment, new, stables):
+            return  # who has ended is fenced too: the line may still be its
         account = acts.account_of(deployment, members.values())
         back = [each.execution.execution_id for each in stables if _is_back(each)]
         if back:
