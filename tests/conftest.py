@@ -40,9 +40,46 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
 # Workers that run side by side are told a terminal's width; a pipe, which tests read, has none.
 os.environ.pop("COLUMNS", None)
 
+# A file is one worker's: what takes longest begins first, so that nobody waits for it at the end.
+_LONGEST = (
+    "test_outages.py",
+    "test_chaos.py",
+    "test_postgresql.py",
+    "test_attacks.py",
+    "test_deployments.py",
+    "test_cli.py",
+    "test_database_commands.py",
+    "test_bus_engine.py",
+    "test_execution.py",
+    "test_native_live_deaths.py",
+    "test_demo.py",
+    "test_upgrades.py",
+    "test_trouble.py",
+    "test_frozen_engine.py",
+    "test_lease.py",
+    "test_serve.py",
+)
+
 START_S = 60.0
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _databases = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the order of the files, where xdist would begin with those of the most tests."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files by how long they take; what is not known keeps its random place."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.path.name in _LONGEST:
+        return _LONGEST.index(item.path.name)
+    return len(_LONGEST) + ("unit" in item.path.parts)
 
 
 class PostgresServer:
