@@ -31,7 +31,8 @@ from strategy_engine.matching.ticket import (
     Ticket,
 )
 from strategy_engine.venue import rules
-from strategy_engine.venue.model import ALWAYS, GateRequest, Limits, RiskState, TicketRequest
+from strategy_engine.venue.gate import GateRequest, TicketRequest
+from strategy_engine.venue.model import ALWAYS, Limits, RiskState
 from strategy_engine.venue.purse import Purse
 from strategy_engine.venue.tape import Tape
 

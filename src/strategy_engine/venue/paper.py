@@ -22,10 +22,10 @@ from strategy_engine.matching.model import (
     Terms,
 )
 from strategy_engine.venue import rules
+from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.model import (
     ALWAYS,
     Denied,
-    GateRequest,
     Happened,
     Limits,
     Placed,

@@ -8,12 +8,11 @@ from strategy_engine.core import money
 from strategy_engine.matching import rules as matching
 from strategy_engine.matching.model import Cause, Side
 from strategy_engine.matching.ticket import Modify, Ticket
+from strategy_engine.venue.gate import GateRequest, TicketRequest
 from strategy_engine.venue.model import (
     Denial,
     DenialCode,
-    GateRequest,
     RiskState,
-    TicketRequest,
     Verdict,
 )
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from strategy_engine.core import money
 from strategy_engine.matching.model import Cause, Order, Side, Terms
 from strategy_engine.venue import rules
+from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.model import (
     NEVER,
     DenialCode,
-    GateRequest,
     Limits,
     RiskState,
     Span,
