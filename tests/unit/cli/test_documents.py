@@ -63,7 +63,7 @@ def test_every_command_in_the_documents_exists_with_its_options(words: list[str]
         return
     names = (
         words[:2]
-        if words[0] in {"data", "flags", "webhooks", "lines", "experiments"}
+        if words[0] in {"data", "deployments", "flags", "webhooks", "lines", "experiments"}
         else words[:1]
     )
 
