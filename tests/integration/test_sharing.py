@@ -28,18 +28,22 @@ def engine(start_engine: Callable[..., Any]) -> Any:
     return start_engine(PIPELINE_STAGES="syntax_check", STRATEGY_METRICS_INTERVAL="0.5")
 
 
+def version_of(engine: Any, name: str, number: str, **parameters: Any) -> str:
+    content = {
+        "strategy_name": name,
+        "version": number,
+        "code": CODE,
+        "parameters": {"position_size": 0.5, **parameters},
+        "risk_limits": {"max_position_size": 90_000, "daily_loss_limit": -50_000},
+    }
+    return str(engine.post("/strategies", content)["strategy_id"])
+
+
 def line_of(engine: Any, *, speed: float, **parameters: Any) -> tuple[str, dict[str, str], str]:
     """Deploy two versions of a new line, and start the first; return name, ids, execution."""
     name, ids = f"Turning {next(_lines)}", {}
     for number, every in (("1.0.0", 3), ("2.0.0", 4)):
-        content = {
-            "strategy_name": name,
-            "version": number,
-            "code": CODE,
-            "parameters": {"every": every, "position_size": 0.5, **parameters},
-            "risk_limits": {"max_position_size": 90_000, "daily_loss_limit": -50_000},
-        }
-        ids[number] = engine.post("/strategies", content)["strategy_id"]
+        ids[number] = version_of(engine, name, number, every=every, **parameters)
         pipeline = engine.post(f"/strategies/{ids[number]}/deploy")["pipeline_id"]
         engine.until(f"/deployments/{pipeline}/status", lambda it: it["status"] == "completed")
     started = engine.post(
@@ -78,6 +82,10 @@ def test_an_experiment_moves_capital_estimates_and_gives_it_back(engine):
     assert weights(line)["2.0.0"] == pytest.approx(0.25, abs=0.005)
     assert line["capital"] == pytest.approx(100_000, abs=0.01)
     assert line["moved_by"][0]["key"] == made["experiment_id"]
+
+    third = version_of(engine, name, "3.0.0", every=5)
+    status, refused = engine.call("POST", f"/strategies/{third}/deploy")
+    assert (status, refused["key"]) == (409, made["experiment_id"])
 
     engine.kill("engine-control")
     engine.until(path, lambda it: it["pairs"] >= 40, timeout_s=60)

@@ -28,12 +28,17 @@ HOW_TO_END = {
 
 async def movers(connection: AsyncConnection, strategy_name: str) -> list[Mover]:
     """Return what moves capital on a line; more than one only for an instant."""
+    rollouts = [
+        Mover(kind="deployment", key=each.pipeline_id, state=each.state.value)
+        for each in await deployments.unfinished(connection)
+        if each.strategy_name == strategy_name and not each.revalidates
+    ]
+    return rollouts + await sharers(connection, strategy_name)
+
+
+async def sharers(connection: AsyncConnection, strategy_name: str) -> list[Mover]:
+    """Return what shares a line's capital between versions: experiments and allocations."""
     return [
-        *(
-            Mover(kind="deployment", key=each.pipeline_id, state=each.state.value)
-            for each in await deployments.unfinished(connection)
-            if each.strategy_name == strategy_name and not each.revalidates
-        ),
         *(
             Mover(kind="experiment", key=each.experiment_id, state=each.state.value)
             for each in await experiments.unended(connection, strategy_name)
@@ -53,7 +58,22 @@ async def refuse_while_moved(connection: AsyncConnection, strategy_name: str, wh
     ConflictError
         It names what moves it, and what to do.
     """
-    for each in await movers(connection, strategy_name):
+    _refuse(await movers(connection, strategy_name), strategy_name, what)
+
+
+async def refuse_while_shared(connection: AsyncConnection, strategy_name: str, what: str) -> None:
+    """Refuse what takes the whole capital of a line that versions share.
+
+    Raises
+    ------
+    ConflictError
+        It names who shares it, and what to do.
+    """
+    _refuse(await sharers(connection, strategy_name), strategy_name, what)
+
+
+def _refuse(found: list[Mover], strategy_name: str, what: str) -> None:
+    for each in found:
         how = HOW_TO_END[each.kind].format(key=each.key, line=strategy_name)
         raise ConflictError(
             f"the capital of line {strategy_name!r} is moved by {each.kind} {each.key}"

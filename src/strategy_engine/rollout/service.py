@@ -15,7 +15,7 @@ from strategy_engine.pipeline import store as stages
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
-from strategy_engine.rollout import events, store
+from strategy_engine.rollout import events, exclusive, store
 from strategy_engine.rollout import journal as journals
 from strategy_engine.rollout.acting import Acting
 from strategy_engine.rollout.effects import Acted
@@ -134,7 +134,8 @@ class Rollouts:
         comment: str = "",
     ) -> Deployment:
         pipeline_model.criteria(options.validation_criteria, options.validation_profile)
-        await self._line.plan(await self._registry.get(strategy_id), options)  # refuses early
+        # It refuses early what cannot be.
+        _, replaces = await self._line.plan(await self._registry.get(strategy_id), options)
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
             deployment = self._new(strategy, options, actor, retried)
@@ -142,6 +143,9 @@ class Rollouts:
             if known is not None:
                 return known
             await self._refuse_a_second(connection, strategy)
+            if replaces:
+                line = strategy.content.strategy_name
+                await exclusive.refuse_while_shared(connection, line, "a deployment over it")
             if not deployment.revalidates:
                 await self._registry.move_in(
                     connection,

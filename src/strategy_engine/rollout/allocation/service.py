@@ -16,6 +16,7 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit, logs
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.market.model import DAY_NS
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import capital, exclusive, shares
 from strategy_engine.rollout.allocation import moves, rules, store
@@ -33,6 +34,9 @@ from strategy_engine.rollout.lines import Line, Lines
 from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.shares import Shares
 from strategy_engine.venue.service import Records
+
+WIDE = 2.0  # times the lookback is read: one version may be behind the others
+YEAR_NS = 365 * DAY_NS
 
 _log = logs.get("allocation")
 
@@ -272,12 +276,25 @@ class Allocations:
             return Measured(pairs=0, mean={}, deviation={})
         real = {each.execution_id for each in line.members}
         sick = moves.unwell(allocation, line)
+        after_ns = await self._since(allocation, line)
         returns = {
-            name: await self._records.returns(execution_id, 0)
+            name: await self._records.returns(execution_id, after_ns)
             for name, execution_id in allocation.executions.items()
             if execution_id in real and name not in sick
         }
         return rules.measure(returns, allocation.policy.lookback)
+
+    async def _since(self, allocation: Allocation, line: Line) -> int:
+        """Return a time before the bars that are looked back at; gaps of a market are in it."""
+        for each in line.members:
+            version = line.version(each.version)
+            if version is None or each.account is None or each.account.close_ns is None:
+                continue
+            settings = execution_rules.settings_of(version.content, each.execution.config)
+            yearly = await self._lines.instants_per_year(settings.symbols, settings.timeframe)
+            span_ns = int(WIDE * allocation.policy.lookback * YEAR_NS / max(1.0, yearly))
+            return max(0, each.account.close_ns - span_ns)
+        return 0
 
     async def _close(self, allocation: Allocation, line: Line) -> None:
         for each in line.versions:

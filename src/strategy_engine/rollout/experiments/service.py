@@ -35,6 +35,8 @@ from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.shares import Shares
 from strategy_engine.venue.service import Records
 
+REST = 50.0  # a long sample is measured seldom: it costs no more than a part of the time
+
 _log = logs.get("experiments")
 
 
@@ -65,6 +67,7 @@ class Experiments:
         self._records = records
         self._lines = lines
         self._clock = clock
+        self._due_s: dict[str, float] = {}
         self._planner = Planner(lines=lines, clock=clock)
         self._shares = Shares(registry=registry, executions=executions, observer=observer)
 
@@ -210,7 +213,12 @@ class Experiments:
         return Look(line=line, unready=unready, fence=fence, held=held)
 
     async def _measured(self, experiment: Experiment, line: Line, step: Step) -> Step:
+        began = self._clock.monotonic_s()
+        if began < self._due_s.get(experiment.experiment_id, 0.0):
+            return step
         result = await self._estimate(experiment, line)
+        done = self._clock.monotonic_s()
+        self._due_s[experiment.experiment_id] = done + REST * (done - began)
         if result.pairs < experiment.design.planned_pairs:
             return step
         told = f"the planned {experiment.design.planned_pairs} paired bars are reached"
