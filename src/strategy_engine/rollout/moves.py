@@ -11,6 +11,7 @@ from strategy_engine.rollout.model import Options, Progress
 from strategy_engine.rollout.readiness import Readiness, Standing
 from strategy_engine.rollout.recipes import Kind, Step
 from strategy_engine.rollout.rules import Bounds, Gate, Observation, Reason, Ruling, Verdict
+from strategy_engine.sandbox.model import NO_ANSWER
 from strategy_engine.venue.accounts import AccountNow
 
 FLATTEN_S = 60.0  # a position that is to be closed at the next price, and is not by then, is stuck
@@ -56,6 +57,14 @@ class Member:
         if mine.status is ExecutionStatus.STOPPED and mine.end_reason != COMPLETED:
             return f"its execution was stopped: {mine.end_reason}"
         return ""
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it failed because its process gave no answer."""
+        _, _, told = self.failure.partition(
+            ": "
+        )  # who did not; what a strategy raises has its type
+        return told.startswith(NO_ANSWER)
 
     @property
     def is_over(self) -> bool:

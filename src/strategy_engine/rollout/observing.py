@@ -144,6 +144,7 @@ class Observer:
             elapsed_s=(self._clock.now() - reached_at).total_seconds(),
             decisions=candidate.bars - progress.bars_at if progress.reached_at else 0,
             failure=candidate.failure,
+            is_mute=candidate.is_mute,
             silence_s=self._silence_s(candidate, beside),
             orders=orders,
             rejects=rejects,

@@ -103,12 +103,14 @@ class Gate:
 class Observation:
     """What is known of a candidate in a step. None: not measured, which promotes nothing.
 
-    `failure` is what ended it, if anything did; `loss` what it lost of its capital, a fraction.
+    `failure` is what ended it, if anything did, and `is_mute` whether that was that it gave no
+    answer; `loss` what it lost of its capital, a fraction.
     """
 
     elapsed_s: float
     decisions: int | None
     failure: str = ""
+    is_mute: bool = False
     silence_s: float | None = None
     orders: int | None = None
     rejects: int | None = None
@@ -139,7 +141,8 @@ def decide(seen: Observation, gate: Gate, bounds: Bounds) -> Ruling:
 def harm(seen: Observation, bounds: Bounds) -> Ruling | None:
     """Return why a candidate must be undone, if anything it did says so."""
     if seen.failure:
-        return _abort(Reason.FAILED, f"it failed: {seen.failure}")
+        reason = Reason.SILENT if seen.is_mute else Reason.FAILED
+        return _abort(reason, f"it failed: {seen.failure}")
     for reason, value, limit, said in _limits(seen, bounds):
         if value is not None and value > limit:
             return _abort(reason, f"{said} {value:.4g}, the limit is {limit:.4g}")

@@ -6,6 +6,7 @@ from enum import StrEnum
 from strategy_engine.core.errors import EngineError
 
 MIB = 1 << 20
+NO_ANSWER = "it gave no answer within"  # so the reason of one that is killed for that begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

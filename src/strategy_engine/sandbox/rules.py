@@ -4,7 +4,15 @@ import math
 import os
 import signal
 
-from strategy_engine.sandbox.model import MIB, ChildExit, ChildLimits, ExitKind, Kill, Remains
+from strategy_engine.sandbox.model import (
+    MIB,
+    NO_ANSWER,
+    ChildExit,
+    ChildLimits,
+    ExitKind,
+    Kill,
+    Remains,
+)
 
 EXIT_EXCEPTION = 70
 EXIT_MEMORY = 71
@@ -162,7 +170,7 @@ def silent(timeout_s: float) -> Kill:
     """Return why a child that does not answer is killed."""
     return Kill(
         kind=ExitKind.SILENT,
-        reason=f"it gave no answer within {timeout_s:g} s; look for an endless loop or too much"
+        reason=f"{NO_ANSWER} {timeout_s:g} s; look for an endless loop or too much"
         " work in one call, or raise the limit",
     )
 

@@ -1,10 +1,12 @@
 """What follows from a look at a rollout, as a table."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from strategy_engine.execution import faults
 from strategy_engine.execution.model import (
     COMPLETED,
     Desired,
@@ -20,6 +22,8 @@ from strategy_engine.rollout.moves import Look, Member
 from strategy_engine.rollout.readiness import Readiness, Standing
 from strategy_engine.rollout.recipes import Kind, Step
 from strategy_engine.rollout.rules import Bounds, Observation, Reason, Verdict
+from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ExitKind
+from strategy_engine.sandbox.rules import silent
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOUND = Observation(
@@ -227,3 +231,18 @@ def test_what_went_wrong_with_a_member(one, expected):
     assert one.failure.startswith(expected)
     assert bool(one.failure) is bool(expected)
     assert "\n" not in one.failure
+
+
+def test_a_process_that_gives_no_answer_is_mute_and_a_strategy_that_only_says_so_is_not():
+    ended = ChildExit(
+        kind=ExitKind.SILENT, reason=silent(1.0).reason, status=-9, rss_bytes=0, cpu_s=1.0
+    )
+    mute = member(failure=faults.explain(_labelled(ended), restarts=3))
+    assert mute.is_mute
+    assert not member(failure=f"decide: ValueError: x: {ended.reason}").is_mute
+    assert not member(failure=f"decide: ValueError: {ended.reason}").is_mute
+    assert not member().is_mute
+
+
+def _labelled(ended):
+    return ChildDiedError(replace(ended, reason=f"exec_new: {ended.reason}"))

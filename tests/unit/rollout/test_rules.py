@@ -42,6 +42,7 @@ PROMOTE, HOLD, PAUSE, ABORT = Verdict.PROMOTE, Verdict.HOLD, Verdict.PAUSE, Verd
         ({"decisions": 99}, GATE, HOLD, Reason.TOO_EARLY),
         ({"elapsed_s": 10, "difference": NOT_WORSE}, GATE, HOLD, Reason.TOO_EARLY),
         ({"failure": "ZeroDivisionError"}, GATE, ABORT, Reason.FAILED),
+        ({"failure": "no answer", "is_mute": True}, GATE, ABORT, Reason.SILENT),
         ({"silence_s": 31}, GATE, ABORT, Reason.SILENT),
         ({"rejects": 2}, GATE, ABORT, Reason.REJECTS),
         ({"rejects": 1}, GATE, PROMOTE, Reason.NO_EVIDENCE_OF_HARM),
