@@ -61,9 +61,7 @@ class Member:
     @property
     def is_mute(self) -> bool:
         """Whether it failed because its process gave no answer."""
-        _, _, told = self.failure.partition(
-            ": "
-        )  # who did not; what a strategy raises has its type
+        _, _, told = self.failure.partition(": ")  # what a strategy raises has a type there
         return told.startswith(NO_ANSWER)
 
     @property
