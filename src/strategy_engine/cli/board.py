@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from strategy_engine.cli import rolling, views
-from strategy_engine.client import model
+from strategy_engine.client import model, rollout_model
 
 _NOTE = "note"
 _ROLLING_OUT = "rolling_out"
@@ -46,10 +46,16 @@ def stages_of(deployment: model.Deployment) -> list[str]:
 
 def step_of(deployment: model.Deployment) -> str | None:
     """Return the rollout step that a deployment is at, once its stages are over."""
-    if deployment["status"] != _ROLLING_OUT:
+    if deployment["status"] != _ROLLING_OUT or _rollout(deployment) is None:
         return None
     step = deployment["current_stage"]
     return None if step in stages_of(deployment) else step
+
+
+def _rollout(deployment: model.Deployment) -> rollout_model.Rollout | None:
+    """Return a rollout that takes over from something; what is only placed has nothing to tell."""
+    rollout = deployment.get("rollout")
+    return rollout if rollout and len(rollout["steps"]) > 1 else None
 
 
 def waits_for(deployment: model.Deployment) -> str:
@@ -94,12 +100,9 @@ def board(deployment: model.Deployment, *, notes: bool = False) -> Table:
             grid.add_row(Spinner("dots", style="cyan"), views.text(stage, "cyan"), "", "")
         else:
             grid.add_row(Text("·", style="dim"), views.text(stage, "dim"), "", "")
-    if rollout := deployment.get("rollout"):
+    if rollout := _rollout(deployment):
         for mark, name, told in rolling.rows(rollout):
             grid.add_row(mark, name, "", told)
-    elif step := step_of(deployment):
-        why = views.text(waits_for(deployment), "yellow" if is_held(deployment) else "dim")
-        grid.add_row(Spinner("dots", style="cyan"), views.text(step, "cyan"), "", why)
     for stage in deployment.get("left_out") or []:
         grid.add_row(Text("–", style="dim"), views.text(stage, "dim"), "", _LEFT_OUT)
     return grid

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from strategy_engine.api import examples
+from strategy_engine.api import example_rollouts, examples
 from strategy_engine.cli import rules
 
 STRATEGY = examples.STRATEGY["strategy_id"]
@@ -44,7 +44,12 @@ def manifest(tmp_path: Path, fake: Any) -> Path:
 
 
 def rolling(step: str, status: str = "rolling_out", **fields: Any) -> dict[str, Any]:
-    usual = {**examples.DEPLOYMENT_STATUS, "status": status, "current_stage": step}
+    usual = {
+        **examples.DEPLOYMENT_STATUS,
+        "status": status,
+        "current_stage": step,
+        "rollout": example_rollouts.ROLLOUT,
+    }
     return usual | {"pipeline_id": PIPELINE} | fields
 
 

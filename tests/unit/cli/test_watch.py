@@ -117,3 +117,12 @@ def test_a_rollout_that_is_undone_is_told_with_its_reason_and_when_it_was() -> N
         "undone (slow): a decision takes 12 ms",
         "undone (slow): a decision takes 12 ms; capital given back in 0.75 s",
     ]
+
+
+def test_a_version_that_takes_over_from_nothing_has_no_steps_to_tell() -> None:
+    placed = example_rollouts.ROLLOUT | {"steps": example_rollouts.ROLLOUT["steps"][:1]}
+    seen = [rolling("rollout") | {"rollout": None}, rolling("deploy") | {"rollout": placed}]
+
+    _, printed, _ = follow(*seen, seen[-1] | {"status": "completed"}, terminal=False)
+
+    assert [line.split()[0] for line in printed.splitlines()] == ["✓"] * len(STAGES)
