@@ -48,7 +48,7 @@ def rolling(step: str, status: str = "rolling_out", **fields: Any) -> dict[str, 
         **examples.DEPLOYMENT_STATUS,
         "status": status,
         "current_stage": step,
-        "rollout": example_rollouts.ROLLOUT,
+        "rollout": example_rollouts.ROLLOUT | {"waits_for": ""},
     }
     return usual | {"pipeline_id": PIPELINE} | fields
 
