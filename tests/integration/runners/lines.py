@@ -4,12 +4,16 @@ Every version follows the same short trend. What is wrong with one begins when i
 which it does only once capital was given to it; or, for some, with its sixth bar in shadow.
 """
 
+import contextlib
+import os
+import signal
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from strategy_engine.market.service import Catalogue
 
@@ -17,6 +21,7 @@ EURUSD, MIRROR = "EUR/USD.SIM", "MIRROR/USD.SIM"
 CAPITAL = Decimal(100_000)
 LIMITS = {"max_position_size": 60_000, "daily_loss_limit": -50_000}
 UNENDED = {"starting", "running", "paused"}
+CONTROL, NODE, EVERYTHING = "engine-control", "engine-node", "everything"
 WORKING = {"submitted", "accepted", "triggered", "partially_filled"}
 LONG_S = 100.0  # a rollout that is not over by then never will be
 
@@ -201,3 +206,114 @@ def exact(number: float) -> Decimal:
 
 def _is_at_rest(row: Any) -> bool:
     return row["role"] == "stable" and row["capital_target"] in {None, row["capital"]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A line: how its first version trades, what is to replace it, and how."""
+
+    how: str
+    new: Any = SOUND
+    old: Any = SOUND
+    options: dict[str, Any] = field(default_factory=dict)
+    symbols: tuple[str, ...] = (EURUSD,)
+
+
+class Crowd:
+    """Lines that are rolled out on one engine at the same time."""
+
+    def __init__(self, engine: Any, cases: dict[str, Case]) -> None:
+        self.engine = engine
+        self.lines = {
+            name: Line(engine=engine, name=name.title(), symbols=case.symbols)
+            for name, case in cases.items()
+        }
+        for name, case in cases.items():
+            self.lines[name].begin(case.old)
+        for line in self.lines.values():
+            line.until_it_trades()
+        self.deployments = {
+            name: self.lines[name].roll_out(case.new, case.how, **case.options)
+            for name, case in cases.items()
+        }
+
+    def ended(self, name: str) -> tuple[Any, Any, list[Any]]:
+        """Return a line, its deployment's end, and its executions when nothing moves any more."""
+        line = self.lines[name]
+        found = line.ended(self.deployments[name])
+        return line, found, line.settled()
+
+    def until_past(self, name: str, step: int) -> None:
+        """Wait until a rollout has come to a step, or to its end."""
+        self.lines[name].until(
+            self.deployments[name],
+            lambda now: has_ended(now) or (now["rollout"] or {"step": 0})["step"] >= step,
+        )
+
+    def kill(self, who: str, start_engine: Callable[..., Any]) -> None:
+        """Kill -9 control, the node, or everything, and wait until the engine answers again."""
+        engine = self.engine
+        if who == EVERYTHING:
+            os.killpg(engine.process.pid, signal.SIGKILL)
+            engine.process.wait(30)
+            engine = start_engine(port=engine.port, data_dir=engine.data_dir, **engine.environment)
+        else:
+            engine.until_replaced(who, engine.kill(who))
+            _until_it_answers(engine)
+        self.engine = engine
+        for line in self.lines.values():
+            line.engine = engine
+
+
+def _until_it_answers(engine: Any) -> None:
+    deadline = time.monotonic() + LONG_S
+    while True:
+        with contextlib.suppress(OSError):
+            if engine.call("GET", "/health")[0] == 200:
+                return
+        assert time.monotonic() < deadline, engine.tail()
+        time.sleep(0.05)
+
+
+def assert_is_promoted(line: Any, found: Any, rows: list[Any]) -> None:
+    assert (found["status"], found["outcome"]) == ("completed", "promoted"), found
+    assert (line.status_of(0), line.status_of(1)) == ("stopped", "running")
+    rollout = found["rollout"]
+    assert {each["state"] for each in rollout["steps"]} == {"done"}
+    assert_has_the_line(line, rows, rollout["candidate"])
+
+
+def assert_is_undone(line: Any, found: Any, rows: list[Any], reason: str) -> None:
+    assert (found["status"], found["outcome"]) == ("failed", "rolled_back"), found
+    undo = found["rollout"]["undo"]
+    assert (undo["reason"], undo["actor"]) == (reason, "engine"), undo
+    assert undo["restored_in_s"] is not None
+    assert line.status_of(0) == "running"
+    assert line.status_of(1) in {"stopped", "error"}
+    assert_has_the_line(line, rows, line.first)
+
+
+def assert_has_the_line(line: Any, rows: list[Any], holder: str) -> None:
+    """Whoever has the line has all of its capital; nobody else holds or waits for anything."""
+    given, left = worth_given(rows, holder)
+    assert given == left, rows
+    working = [each["execution_id"] for each in rows if each["status"] in UNENDED]
+    assert working == [holder]
+    for each in rows:
+        if each["execution_id"] != holder:
+            assert_is_empty(line, each["execution_id"])
+    now = line.engine.get(f"/lines/{quote(line.name)}")
+    assert now["books"]["agrees"], now["books"]
+    assert [each["execution_id"] for each in now["members"]] == [holder]
+    assert now["shadows"] == []
+
+
+def assert_is_empty(line: Any, execution_id: str) -> None:
+    trades = line.engine.get(f"/executions/{execution_id}/trades?limit=5000")["trades"]
+    held: dict[str, float] = {}
+    for each in trades:
+        sign = 1 if each["side"] == "BUY" else -1
+        held[each["symbol"]] = held.get(each["symbol"], 0.0) + sign * each["quantity"]
+    assert not any(held.values()), held
+    orders = line.engine.get(f"/executions/{execution_id}/orders?limit=5000")["orders"]
+    assert not [each for each in orders if each["status"] in WORKING]
