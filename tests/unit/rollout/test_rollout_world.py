@@ -1,0 +1,171 @@
+"""Rollouts in a world of made-up bars: every type to its end, whatever dies when."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from strategy_engine.registry.model import Status
+from strategy_engine.rollout.model import DeploymentType, Options, Outcome, State
+
+sys.path.append(str(Path(__file__).parent))
+from world import World
+from world_node import Script
+
+DIRECT, BLUE_GREEN = DeploymentType.DIRECT, DeploymentType.BLUE_GREEN
+CANARY, ROLLING = DeploymentType.CANARY, DeploymentType.ROLLING
+STEADY = Script(period=12, hold=6)
+BEFORE_ROUNDS, MOST_ROUNDS, AFTER_ROUNDS = 6, 150, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    outcome: Outcome
+    reason: str = ""
+
+
+PROMOTED = Ending(outcome=Outcome.PROMOTED)
+SCRIPTS = {
+    "better": Script(foresight=1),
+    "same": STEADY,
+    "raises in shadow": Script(raises_at=10),
+    "raises": Script(raises_at=48),
+    "loses fast": Script(foresight=-1),
+    "stops emitting": Script(silent_at=48),
+    "is rejected": Script(is_refused=True),
+    "is slow": Script(cpu_ms=50.0),
+    "decides otherwise": Script(mismatches_at=22),
+    "never decides as its code": Script(mismatches_at=0),
+}
+
+
+def rolled_back(reason):
+    return Ending(outcome=Outcome.ROLLED_BACK, reason=reason)
+
+
+ENDINGS = {
+    "better": PROMOTED,
+    "same": PROMOTED,
+    "raises in shadow": rolled_back("failed"),
+    "raises": rolled_back("failed"),
+    "loses fast": rolled_back("loss_budget"),
+    "stops emitting": rolled_back("silent"),
+    "is rejected": rolled_back("rejects"),
+    "is slow": rolled_back("slow"),
+    "decides otherwise": rolled_back("decision_mismatch"),
+    "never decides as its code": rolled_back("decision_mismatch"),
+}
+
+
+def script_of(kind, behaviour):
+    if kind is DIRECT and behaviour == "raises":
+        return Script(raises_at=30)  # later, it has the line
+    return SCRIPTS[behaviour]
+
+
+def options(kind, **changes):
+    given = {
+        "deployment_type": kind,
+        "min_time": "3s",
+        "min_decisions": 6,
+        "loss_budget": 0.03,
+        "handover_deadline_s": 12.0,
+        "bounds": {"max_silence_s": 2.0, "fewest_orders": 3},
+        "steps": ({"shadow": "2s"}, {"weight": 0.1}, {"weight": 0.4}) if kind is CANARY else (),
+    }
+    return Options(**given | changes)
+
+
+async def carry(world, script, chosen):
+    """Deploy a version beside one that has traded a while, and carry it to its end."""
+    await world.start_stable(STEADY)
+    for _ in range(BEFORE_ROUNDS):
+        await world.round()
+    deployment = await world.deploy(script, chosen)
+    await to_the_end(world)
+    return await world.journal.get(deployment.pipeline_id)
+
+
+async def to_the_end(world):
+    for _ in range(MOST_ROUNDS):
+        if await world.rolling() is None:
+            break
+        await world.round()
+    for _ in range(AFTER_ROUNDS):  # the node obeys the last words
+        await world.round()
+
+
+def ending(deployment):
+    undo = deployment.progress.undo
+    return Ending(outcome=deployment.outcome, reason="" if undo is None else undo.reason)
+
+
+async def check_the_end(world, deployment):
+    is_promoted = deployment.outcome is Outcome.PROMOTED
+    assert deployment.state is (State.COMPLETED if is_promoted else State.FAILED)
+    if deployment.progress.warm_until is not None:
+        world.warm.update(deployment.replaces)
+    assert await world.left_over() == []
+    (stable,) = world.stables
+    is_new = stable.execution_id == deployment.progress.candidate
+    assert is_new is is_promoted
+    equity = world.tradings[stable.execution_id].venue.account.equity()
+    assert equity == world.capital_nanos + world.profit_nanos
+    gone = await world.registry.get("strat_1" if is_promoted else "strat_2")
+    failed = deployment.progress.undo is not None and gone.status is Status.ERROR
+    assert gone.status is Status.STOPPED or failed
+
+
+@pytest.fixture
+def world():
+    made = World()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("behaviour", SCRIPTS)
+@pytest.mark.parametrize("kind", [BLUE_GREEN, CANARY, ROLLING])
+async def test_every_rollout_ends_as_its_new_version_deserves(world, kind, behaviour):
+    deployment = await carry(world, script_of(kind, behaviour), options(kind))
+
+    assert ending(deployment) == ENDINGS[behaviour], deployment.message
+    await check_the_end(world, deployment)
+
+
+@pytest.mark.parametrize("behaviour", SCRIPTS)
+async def test_a_direct_one_is_undone_by_what_is_seen_until_it_has_the_line(world, behaviour):
+    deployment = await carry(world, script_of(DIRECT, behaviour), options(DIRECT))
+
+    assert ending(deployment) in {ENDINGS[behaviour], PROMOTED}, deployment.message
+    await check_the_end(world, deployment)
+
+
+class DiesAtEverything:
+    """Whoever does a thing dies; a turn comes to its end once it has died at all that it does."""
+
+    def __init__(self, when):
+        self.when, self.survived = when, set()
+
+    def __call__(self, call):
+        if not call.startswith(self.when) or call in self.survived:
+            return False
+        self.survived.add(call)
+        return True
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("behaviour", ["better", "same", "raises", "loses fast", "is rejected"])
+@pytest.mark.parametrize("kind", DeploymentType)
+async def test_it_ends_as_well_when_control_dies_at_everything_that_it_does(
+    world, kind, behaviour, when
+):
+    world.dies = DiesAtEverything(when)
+    world.turned = world.dies.survived.clear
+    deployment = await carry(world, script_of(kind, behaviour), options(kind))
+
+    assert world.deaths > 10
+    assert ending(deployment) in {ENDINGS[behaviour], PROMOTED}
+    if kind is not DIRECT:
+        assert ending(deployment) == ENDINGS[behaviour], deployment.message
+    await check_the_end(world, deployment)
