@@ -79,20 +79,22 @@ def measure(engine: Engine, rollbacks: int) -> list[Undone]:
     for each in others:
         engine.start_version(each, speed=5)
     for each in stables:
-        engine.start_version(each, speed=50)
+        engine.start_version(each, speed=20)
     found: list[Undone] = []
     while len(found) < rollbacks:
         by_hand = len(found) % (2 * LINES) < LINES
-        found += once(engine, by_hand=by_hand)
+        found += once(engine, len(found), by_hand=by_hand)
         print(f"{len(found)} of {rollbacks}", file=sys.stderr, flush=True)
     return found[:rollbacks]
 
 
-def once(engine: Engine, *, by_hand: bool) -> list[Undone]:
+def once(engine: Engine, number: int, *, by_hand: bool) -> list[Undone]:
     """Roll one canary out on every line, and undo all of them."""
-    number, parameters = ("2.0.0", {}) if by_hand else ("3.0.0", {"raises_at": 150})
+    parameters: dict[str, Any] = {} if by_hand else {"raises_at": 60}
     canaries = [
-        engine.deploy(version(line, number, **parameters), deployment_type="canary", steps=[WEIGHT])
+        engine.deploy(
+            version(line, f"2.{number}.0", **parameters), deployment_type="canary", steps=[WEIGHT]
+        )
         for line in range(LINES)
     ]
     asked: dict[str, float] = {}

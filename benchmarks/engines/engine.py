@@ -78,8 +78,11 @@ class Engine:
             data=None if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310 - our own engine
-            return json.loads(answer.read())
+        try:
+            with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310 - our own engine
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise SystemExit(f"{path}: {error.read().decode()}") from None
 
     def is_healthy(self) -> bool:
         with contextlib.suppress(OSError):

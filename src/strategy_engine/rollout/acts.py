@@ -1,5 +1,6 @@
 """What a rollout does to executions: each act says what should be, and may be said again."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -28,15 +29,17 @@ from strategy_engine.rollout.recipes import FULL, Step
 
 ALL = Decimal(10**12)  # as a goal: whatever there is to be had
 CANDIDATE, BASELINE = "candidate", "baseline"  # the keys that they are started by
+LOOKS, SOON_S = 50, 0.01  # at a switch that undoes, before the next look at everything
 _ZERO = Decimal(0)
 
 
 class Acts:
     """Says to the node what should be, in rows. Whoever calls it looks whether it is so."""
 
-    def __init__(self, *, executions: Executions, registry: Registry) -> None:
+    def __init__(self, *, executions: Executions, registry: Registry, looks: int = LOOKS) -> None:
         self._executions = executions
         self._registry = registry
+        self._looks = looks
 
     async def start_in_shadow(
         self, deployment: Deployment, like: Member, *, version: str, key: str, worth: Decimal
@@ -102,7 +105,7 @@ class Acts:
         is_all = step.weight >= FULL
         for name in gives:
             changes[name] = Change(
-                exits=_exits(deployment) if is_all else None,
+                exits=_exits(deployment),
                 capital_target=SWEEP if is_all else None,
             )
         if progress.baseline and is_all:
@@ -147,8 +150,10 @@ class Acts:
             done = await self._executions.take_back_switch(key)  # who was to take over has ended
         if done is not None:
             return done.done_at is not None
-        for index in range(len(deployment.plan)):
-            await self._executions.take_back_switch(f"{deployment.pipeline_id}/switch/{index}")
+        pending = f"{deployment.pipeline_id}/switch/{deployment.progress.index}"
+        forward = await self._executions.switched(pending)
+        if forward is not None and forward.done_at is None:
+            await self._executions.take_back_switch(pending)
         gives = tuple(each.execution.execution_id for each in members)
         leave = Change(exits=Exits.FLATTEN, capital_target=SWEEP)
         back = Change(role=Role.STABLE, exits=Exits.OWN)
@@ -164,7 +169,7 @@ class Acts:
             changes=changes | dict.fromkeys(takes, back),
         )
         await self._executions.switch(asked, actor=audit.ENGINE, why=deployment.pipeline_id)
-        return False
+        return await self._is_soon_done(key)
 
     async def end(self, deployment: Deployment, members: Iterable[Member]) -> None:
         """Stop executions that hold nothing any more."""
@@ -200,6 +205,15 @@ class Acts:
     async def retire(self, deployment: Deployment, strategy_id: str) -> None:
         """Move a version that is replaced, or rolled back, off the line."""
         await self._retire(deployment, strategy_id)
+
+    async def _is_soon_done(self, key: str) -> bool:
+        """Wait a little for a switch: the node is about to hear of it, and every moment counts."""
+        for _ in range(self._looks):
+            done = await self._executions.switched(key)
+            if done is not None and done.done_at is not None:
+                return True
+            await asyncio.sleep(SOON_S)
+        return False
 
     async def _instruct(
         self, deployment: Deployment, members: Iterable[Member], change: Change

@@ -26,6 +26,7 @@ from strategy_engine.rollout.rules import Observation, Reason, Ruling, Verdict
 from strategy_engine.rollout.undoing import Undoing
 
 LOOK_S = 0.1
+UNDO_LOOK_S = 0.02
 
 _log = logs.get("rollout")
 
@@ -84,7 +85,7 @@ class Controller:
             if deployment.state is not State.ROLLING_OUT:
                 return deployment.state.value
             await self.turn(deployment)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if deployment.progress.undo is None else UNDO_LOOK_S)
 
     async def turn(self, deployment: Deployment) -> None:
         """Look once, and do what follows."""
