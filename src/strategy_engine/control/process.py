@@ -257,6 +257,7 @@ class Control:
             auto_rollback=settings.auto_rollback,
         )
         observer = Observer(
+            results=pipeline.results,
             executions=self._executions,
             records=self._records,
             registry=self._registry,

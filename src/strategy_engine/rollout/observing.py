@@ -1,8 +1,8 @@
 """What a rollout's controller sees: its executions, their ledgers, and how the candidate does."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.market.service import Catalogue
+from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import analysis, readiness
 from strategy_engine.rollout.analysis import Difference
@@ -20,7 +21,7 @@ from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.moves import Member
 from strategy_engine.rollout.parity import Compared
 from strategy_engine.rollout.readiness import Readiness
-from strategy_engine.rollout.rules import Bounds, Observation
+from strategy_engine.rollout.rules import Observation
 from strategy_engine.venue.model import DenialCode
 from strategy_engine.venue.service import Records
 
@@ -69,6 +70,7 @@ class Observer:
         records: Records,
         registry: Registry,
         catalogue: Catalogue,
+        results: Callable[[str], Awaitable[Sequence[StageResult]]],
         comparing: Comparing,
         clock: Clock,
         replay_speed: float = 1.0,
@@ -77,11 +79,13 @@ class Observer:
         self._records = records
         self._registry = registry
         self._catalogue = catalogue
+        self._results = results
         self._comparing = comparing
         self._clock = clock
         self._replay_speed = replay_speed
         self._heard: dict[str, _Heard] = {}
         self._years: dict[str, float] = {}
+        self._rates: dict[str, float | None] = {}
 
     async def members(self, execution_ids: Iterable[str]) -> dict[str, Member]:
         """Return executions with their ledgers, by id, oldest first."""
@@ -152,6 +156,7 @@ class Observer:
             mismatches=None if is_stale else compared.mismatches + compared.wrong_bars,
             decision_ms=float(metrics.get("decision_cpu_ms", 0.0)),
             slippage_bps=None if account is None else account.slippage_bps,
+            order_ratio=await self._order_ratio(deployment, candidate, orders),
             exposure=_exposure(candidate),
             loss=_loss(candidate),
             difference=await self._difference(candidate, beside),
@@ -168,6 +173,23 @@ class Observer:
         excused = sum(count for code, count in denied.items() if code in NO_FAULT)
         _, total = await self._records.orders_page(execution_id, limit=1)
         return total - excused, sum(denied.values()) - excused
+
+    async def _order_ratio(
+        self, deployment: Deployment, candidate: Member, orders: int
+    ) -> float | None:
+        """Return its orders a bar against its own backtest's fills a bar; None without one."""
+        expected = await self._expected(deployment.pipeline_id)
+        if expected is None or not candidate.bars:
+            return None
+        return orders / candidate.bars / expected
+
+    async def _expected(self, pipeline_id: str) -> float | None:
+        if pipeline_id not in self._rates:
+            results = await self._results(pipeline_id)
+            found = next((each.evidence for each in results if each.stage == "backtest"), {})
+            fills, bars = found.get("fill_count"), found.get("history", {}).get("bars")
+            self._rates[pipeline_id] = fills / bars if fills and bars else None
+        return self._rates[pipeline_id]
 
     def _silence_s(self, candidate: Member, beside: Member | None) -> float:
         name, now_s = candidate.execution.execution_id, self._clock.monotonic_s()
@@ -218,12 +240,6 @@ class Observer:
             begun = histories.begin(series, execution.config, 0)
             self._years[name] = begun.instants_per_year()
         return self._years[name]
-
-
-def bounds_of(deployment: Deployment) -> Bounds:
-    """Return what a deployment's options bound its candidate by."""
-    options = deployment.options
-    return replace(Bounds(loss_budget=options.loss_budget), **options.bounds)  # type: ignore[arg-type]  # checked when it was asked for
 
 
 def _exposure(candidate: Member) -> float | None:

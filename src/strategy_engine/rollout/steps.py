@@ -160,8 +160,13 @@ class Steps:
         pipeline_id = deployment.pipeline_id
         while (before := await self._journal.before_in_line(deployment)) is not None:
             waits = f"waits for {before}, which rolls out on the same line"
-            await self._journal.change(pipeline_id, None, message=waits)
+            deployment = await self._journal.change(pipeline_id, None, message=waits)
+            if deployment.progress.undo is not None:
+                break
             await asyncio.sleep(TURN_S)
+        if deployment.progress.undo is not None:  # somebody wants it no more; nothing was begun
+            await self._journal.undone(deployment, Outcome.ABORTED, "; it had not begun")
+            return await self._journal.get(pipeline_id)
         strategy = await self._registry.get(deployment.strategy_id)
         try:
             plan, replaces = await self._line.plan(strategy, deployment.options)
