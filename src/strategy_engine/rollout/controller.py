@@ -13,7 +13,7 @@ from strategy_engine.core.errors import EngineError
 from strategy_engine.execution.model import UNENDED, Role
 from strategy_engine.infra import audit, logs
 from strategy_engine.infra.outages import DatabaseAwayError
-from strategy_engine.rollout import acts, capital, moves, recipes
+from strategy_engine.rollout import acts, capital, limits, moves, recipes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import ENDED, Deployment, Progress, State, Undo
