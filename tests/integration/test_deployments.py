@@ -2,6 +2,7 @@
 
 import os
 import signal
+from decimal import Decimal
 from itertools import count
 
 import pytest
@@ -34,6 +35,10 @@ def ended(engine, pipeline_id):
         lambda now: now["status"] in {"completed", "failed"},
         timeout_s=60,
     )
+
+
+def exact(amount):
+    return Decimal(repr(amount))
 
 
 def status_of(engine, strategy_id):
@@ -121,34 +126,33 @@ def test_direct_hands_the_lines_capital_and_its_place_in_the_feed_to_the_new_ver
     found = deploy(engine, new, handover=policy)
     assert (found["status"], found["outcome"]) == ("completed", "promoted"), found
     assert "too slow" not in found["message"]
-    before = engine.get(f"/executions/{old_run}")
-    assert (status_of(engine, old), before["status"]) == ("stopped", "stopped")
-    (after,) = [
-        each
-        for each in engine.get(f"/executions?status=all&strategy_id={new}")["executions"]
-        if each["strategy_id"] == new
-    ]
-    assert after["capital"] == pytest.approx(before["capital"] + before["final_pnl"], abs=1e-6)
+    before = engine.until(f"/executions/{old_run}", lambda now: now["status"] == "stopped")
+    assert status_of(engine, old) == "stopped"
+    (after,) = engine.get(f"/executions?status=all&strategy_id={new}")["executions"]
+    assert exact(after["capital"]) == 100_000 + exact(before["final_pnl"])
+    assert before["capital"] == -before["final_pnl"]  # nothing stayed with it
     fills = engine.get(f"/executions/{old_run}/trades?limit=1000")["trades"]
     held = sum(each["quantity"] * (1 if each["side"] == "BUY" else -1) for each in fills)
     assert held == 0
-    own = engine.until(f"/executions/{after['execution_id']}/equity", lambda now: now["equity"])
-    theirs = engine.get(f"/executions/{old_run}/equity?points=5000")["equity"]
-    assert own["equity"][0]["timestamp"] > theirs[-1]["timestamp"]
+    (theirs,), (own,) = before["serves"], after["serves"]
+    assert (theirs["after"], theirs["until"], own["until"]) == (None, own["after"], None)
+    path = f"/executions/{after['execution_id']}/trades"
+    first = engine.until(path, lambda now: now["trades"])["trades"][-1]
+    assert first["timestamp"] >= own["after"]
     engine.call("POST", f"/strategies/{new}/stop")
 
 
-def test_a_type_that_cannot_replace_a_running_version_yet_says_so_at_once(engine):
-    name = "Not built"
+def test_a_plan_that_cannot_work_is_refused_at_once_with_the_arithmetic(engine):
+    name = "Too little"
     old = register(engine, name=name)
     deploy(engine, old)
     running(engine, old, speed=1)
     new = register(engine, name=name, version="2.0.0")
-    status, problem = engine.call(
-        "POST", f"/strategies/{new}/deploy", {"deployment_type": "canary"}
-    )
-    assert status == 501
-    assert "use direct" in problem["detail"]
+    options = {"deployment_type": "canary", "steps": [{"weight": 0.000001}]}
+    status, problem = engine.call("POST", f"/strategies/{new}/deploy", options)
+    assert status == 422
+    assert "0.000001 of" in problem["detail"]
+    assert "one lot of EUR/USD.SIM costs" in problem["detail"]
     assert status_of(engine, new) == "draft"
     engine.post(f"/strategies/{old}/stop")
 
@@ -202,27 +206,46 @@ class Broken:
 """
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_a_version_that_does_not_start_gives_the_line_back_unless_told_otherwise(
-    start_engine, wanted
+def test_a_version_that_does_not_start_gives_the_line_back(start_engine):
+    engine = start_engine(PIPELINE_STAGES="syntax_check")
+    old, new, found = replaced_by_one_that_does_not_start(engine)
+    assert (found["status"], found["outcome"]) == ("failed", "rolled_back")
+    assert "no luck today" in found["message"]
+    assert (status_of(engine, new), status_of(engine, old)) == ("error", "running")
+
+
+@pytest.mark.parametrize("said_by", ["setting", "request"])
+def test_a_version_that_does_not_start_is_held_for_a_person_if_nothing_is_to_be_undone(
+    start_engine, said_by
 ):
-    engine = start_engine(PIPELINE_STAGES="syntax_check", AUTO_ROLLBACK_ENABLED=str(wanted).lower())
+    automatic = "false" if said_by == "setting" else "true"
+    engine = start_engine(PIPELINE_STAGES="syntax_check", AUTO_ROLLBACK_ENABLED=automatic)
+    options = {} if said_by == "setting" else {"rollback_on_failure": False}
+    old, new, found = replaced_by_one_that_does_not_start(engine, **options)
+    assert found["status"] == "rolling_out"
+    assert found["rollout"]["hold"]["by"] == "engine"
+    assert "no luck today" in found["rollout"]["hold"]["why"]
+    assert (status_of(engine, new), status_of(engine, old)) == ("error", "running")
+    assert found["rollout"]["weights"] == {"new": 0.0, "baseline": 0.0, "before": 1.0}
+    engine.post(f"/deployments/{found['pipeline_id']}/rollback")
+    undone = ended(engine, found["pipeline_id"])
+    assert (undone["outcome"], undone["rollout"]["undo"]["actor"]) == ("rolled_back", "local")
+    assert status_of(engine, old) == "running"
+
+
+def replaced_by_one_that_does_not_start(engine, **options):
     name = "Rolled back"
     old = register(engine, name=name)
     deploy(engine, old)
-    running(engine, old, speed=500)
+    running(engine, old, speed=20)
     new = register(engine, name=name, version="2.0.0", code=BROKEN_AT_START)
-    found = deploy(engine, new, handover="flatten")
-    assert found["status"] == "failed"
-    assert "no luck today" in found["message"]
-    assert status_of(engine, new) == "error"
-    if wanted:
-        assert found["outcome"] == "rolled_back"
-        assert status_of(engine, old) == "running"
-        engine.post(f"/strategies/{old}/stop")
-    else:
-        assert found["outcome"] == "aborted"
-        assert status_of(engine, old) == "stopped"
+    asked = {"handover": "flatten"} | options
+    pipeline_id = engine.post(f"/strategies/{new}/deploy", asked)["pipeline_id"]
+    found = engine.until(
+        f"/deployments/{pipeline_id}/status",
+        lambda now: now["status"] == "failed" or (now["rollout"] or {}).get("hold"),
+    )
+    return old, new, found
 
 
 RAISES_LIVE = """
