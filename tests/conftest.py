@@ -23,12 +23,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from strategy_engine.infra import urls
 
 # A slow moment of the machine is no counterexample; pytest's timeout ends what hangs.
-settings.register_profile("engine", deadline=None)
+settings.register_profile("engine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("engine")
 
 # Where no bytecode is kept, every process that a test starts compiles all that it imports.

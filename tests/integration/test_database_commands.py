@@ -88,7 +88,7 @@ def test_a_ledger_that_does_not_add_up_is_found(
 
     assert checked.exit_code == 1
     assert "exec_1: fills are numbered" in checked.stdout
-    assert "exec_1: trades leave cash 1000" in checked.stdout
+    assert "exec_1: capital and trades leave cash 1000" in checked.stdout
     assert "report it" in checked.stdout
 
 
@@ -130,6 +130,7 @@ def test_a_damaged_file_is_found_and_named(
 
 def test_what_is_no_database_is_refused_by_name_where_it_is_to_be_used(tmp_path: Path) -> None:
     place = {"DATABASE_URL": "", "STRATEGY_DATA_DIR": str(tmp_path)}
+    CliRunner().invoke(main.app, ["db", "upgrade"], env=place)
     (tmp_path / "control.db").write_bytes(b"\xff" * 8_192)
     for command in ("upgrade", "backup"):
         done = CliRunner().invoke(main.app, ["db", command], env=place)

@@ -132,7 +132,7 @@ async def test_a_read_sees_one_moment_however_much_is_written_meanwhile(url):
 
 
 async def test_a_writer_that_waits_too_long_for_another_is_told_and_the_other_goes_on(url):
-    patient, hasty = database.Database(url), database.Database(url, timeout_s=0.2)
+    patient, hasty = database.Database(url), database.Database(url, timeout_s=1.0)
     async with patient.write() as connection:
         await connection.execute(sa.insert(TABLE).values(thing_id=1))
         with pytest.raises(DatabaseAwayError, match="lock"):
