@@ -292,6 +292,32 @@ async def test_of_some_instruments_only_those_change_hands(control, node):
     assert await denied() == {(EURUSD, "replaced"), ("GOOGL.SIM", "shadow")}
 
 
+async def test_who_gives_one_instrument_is_closed_in_that_and_goes_on_in_the_other(control, node):
+    both = replace(PACED, symbols=(EURUSD, "GOOGL.SIM"), end_ns=None, speed=100)
+    old = await started(control, Role.STABLE, both, code=HOLDING)
+    new = await started(control, Role.SHADOW, both, version="2.0.0")
+
+    async def held() -> set[str]:
+        return {each.symbol for each in await control.records.positions(old) if each.quantity}
+
+    async def is_in() -> bool:
+        return await held() == set(both.symbols)
+
+    await until(is_in)
+    changes = {old: Change(exits=Exits.FLATTEN), new: Change(role=Role.CANDIDATE)}
+    asked = Switch(key="k", gives=(old,), takes=(new,), symbols=(EURUSD,), changes=changes)
+    at_ns = await switch(control, asked)
+    kept = await control.records.checkpoint(old)
+    await bars_done(control, old, kept.bar_no + 20)
+
+    assert await held() == {"GOOGL.SIM"}
+    closing = [each for each in await control.records.trades(old) if each.cause == "handover"]
+    assert [each.symbol for each in closing] == [EURUSD]
+    later = [each for each in await control.records.decisions(old) if each.close_ns > at_ns]
+    assert {each.symbol for each in later} == set(both.symbols)
+    assert (await control.executions.get(old)).exits is Exits.FLATTEN
+
+
 async def test_a_switch_waits_for_somebody_who_can_take_over(control, node):
     blue, green = await blue_and_green(control)
     await bars_done(control, green, 5)

@@ -54,25 +54,28 @@ class Desk:
         """Whether nothing is held in any instrument."""
         return not any(book.lots for book in self.venue.account.books.values())
 
+    def holds(self, symbol: str) -> bool:
+        """Whether there is a position in an instrument."""
+        return self.venue.account.books[symbol].lots != 0
+
     def dump(self) -> Mapping[str, Any]:
         """Return the account as the ledger keeps it."""
         return self.venue.dump() | self._flags.dump()
 
     def mark(
-        self, event: BarEvent, *, cancel_entries: bool = False, flatten: bool = False
+        self, event: BarEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
     ) -> BarProcessed | None:
         """Let a bar fill and mark; the entry is to be kept before the strategy hears of its fills.
 
-        With `cancel_entries`, what waits to open a position is taken back first; with `flatten`,
-        everything that waits is, and the instrument's position is closed at this bar's open.
+        With `cancel_entries`, what waits to open a position is taken back first; of instruments in
+        `closes` everything that waits is, and the position is closed at the open of its bar.
         """
-        gone: tuple[str, ...] = ()
+        gone = self.venue.cancel(symbols=closes) if closes else ()
         placed = NOTHING_PLACED
-        if flatten:
-            gone = self.venue.cancel()
+        if cancel_entries:
+            gone += self.venue.cancel(only_entries=True)
+        if event.symbol in closes:
             placed = self.venue.flatten(event.symbol, event.ts_ns)
-        elif cancel_entries:
-            gone = self.venue.cancel(only_entries=True)
         series = self.tally.history.series[event.symbol]
         happened = self.venue.on_bar(
             event.symbol, (event.ts_ns, event.close_ns), series.ticks_at(event.index)

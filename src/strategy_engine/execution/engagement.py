@@ -43,18 +43,20 @@ class Engagement:
         return self.desired in {Desired.DRAIN, Desired.FLATTEN}
 
     @property
-    def is_closing(self) -> bool:
-        """Whether the engine closes what it holds."""
-        return self.desired is Desired.FLATTEN or self.exits is Exits.FLATTEN
-
-    @property
     def allows(self) -> RiskState:
-        """What the gate lets through: of who leaves, or is closed, exits and nothing else."""
-        if self.is_leaving:
-            return RiskState.REDUCING
-        if self.is_closing and self.risk_state is RiskState.ACTIVE:
-            return RiskState.REDUCING
-        return self.risk_state
+        """What the gate lets through: of who leaves, exits and nothing else."""
+        return RiskState.REDUCING if self.is_leaving else self.risk_state
+
+    def closing(self, symbols: Iterable[str], at_ns: int) -> frozenset[str]:
+        """Return the instruments whose positions the engine closes at a bar or tick of then.
+
+        With `Exits.FLATTEN`, those that it may open no more: what it still serves is its own.
+        """
+        if self.desired is Desired.FLATTEN:
+            return frozenset(symbols)
+        if self.exits is not Exits.FLATTEN:
+            return frozenset()
+        return frozenset(each for each in symbols if _is_over(self.serves.of(each), at_ns))
 
     def past(self, place_ns: int, symbols: Iterable[str]) -> frozenset[str]:
         """Return the instruments in which nothing that waits at a place may open any more."""
@@ -162,6 +164,10 @@ def _begun(span: Span, party: Party, at_ns: int) -> Span:
         return Span(from_ns=at_ns)
     gaps = (*span.gaps, (span.until_ns, at_ns))  # it has still to serve what is before them
     return replace(span, until_ns=None, gaps=tuple(each for each in gaps if each[0] < each[1]))
+
+
+def _is_over(span: Span, at_ns: int) -> bool:
+    return span == NEVER or (span.until_ns is not None and at_ns > span.until_ns)
 
 
 def _bounds(span: Span) -> list[int]:

@@ -58,7 +58,7 @@ ON_TRIAL = frozenset({Role.CANDIDATE, Role.BASELINE, Role.SHADOW})
 
 
 class Exits(StrEnum):
-    """Who closes what is held: the strategy itself, or the engine at the next price."""
+    """Who closes what is held and is no longer served: the strategy, or the engine at once."""
 
     OWN = "own"
     FLATTEN = "flatten"

@@ -72,6 +72,10 @@ class NativeDesk:
         """Whether nothing is held in any instrument."""
         return self.venue.is_flat
 
+    def holds(self, symbol: str) -> bool:
+        """Whether there is a position in an instrument."""
+        return self.venue.book.positions[symbol].lots != 0
+
     def dump(self) -> dict[str, Any]:
         """Return the account as the ledger keeps it, with what the strategy knows of it."""
         return self.venue.dump() | {
@@ -179,21 +183,21 @@ class NativeDesk:
     # -- bar by bar
 
     def mark(
-        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
+        self, event: MarketEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
     ) -> BarProcessed | None:
         """Let a bar or tick fill and mark; the entry is to be kept before the strategy hears of it.
 
-        With `cancel_entries`, what could open a position is taken back first; with `flatten`,
-        everything is, and the instrument's position is closed at this bar's open, or this tick.
+        With `cancel_entries`, what could open a position is taken back first; of instruments in
+        `closes` everything is, and the position is closed at its bar's open, or at its tick.
         """
         venue, is_bar = self.venue, isinstance(event, BarEvent)
-        if flatten:
-            venue.cancel_all(event.ts_ns, LEAVING)
-        elif cancel_entries:
+        if closes:
+            venue.cancel_all(event.ts_ns, LEAVING, symbols=closes)
+        if cancel_entries:
             venue.cancel_entries(event.ts_ns, HELD_BACK)
         # Where there are ticks they are the market: bars are there to look at.
         if not (is_bar and self.tally.history.ticks.has(event.symbol)):
-            if flatten:
+            if event.symbol in closes:
                 venue.flatten(event.symbol, event.ts_ns)
             self._meet(event)
         self.tally.enter(event)

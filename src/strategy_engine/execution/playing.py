@@ -10,6 +10,7 @@ from strategy_engine.execution.model import Desired, Execution, Trigger
 from strategy_engine.execution.pace import Bars
 from strategy_engine.execution.reins import Reins
 from strategy_engine.execution.tally import Tally
+from strategy_engine.execution.ticks import place_of
 from strategy_engine.execution.tools import Tools
 from strategy_engine.execution.traders import Trader
 from strategy_engine.market.feeds import MarketEvent
@@ -147,14 +148,15 @@ class Play:
 
     async def _step(self, event: MarketEvent) -> None:
         wanted, tally = self._engagement, self._desk.tally
-        is_passed_by = self._passes_by(wanted)
+        closes = self._closing(wanted, event)
+        is_passed_by = self._passes_by(event.symbol, closes)
         if self._has_missed and not is_passed_by:
             await self._catch_up()
         if not tally.is_mid_bar:
             entry = self._trader.mark(
                 event,
                 cancel_entries=self._is_paused or wanted.is_leaving,
-                flatten=self._is_alone or wanted.is_closing,
+                closes=closes,
             )
             if entry is not None:  # before the strategy hears of a fill, it is on the disk
                 await self._keeping.keep(entry)
@@ -178,10 +180,16 @@ class Play:
         self._seen = self._desk.tally.known
         self._has_missed = False
 
-    def _passes_by(self, wanted: Engagement) -> bool:
-        if self._is_paused or self._is_alone or wanted.desired is Desired.FLATTEN:
+    def _closing(self, wanted: Engagement, event: MarketEvent) -> frozenset[str]:
+        symbols = self._desk.tally.history.series
+        if self._is_alone:
+            return frozenset(symbols)
+        return wanted.closing(symbols, place_of(event)[0])
+
+    def _passes_by(self, symbol: str, closes: Collection[str]) -> bool:
+        if self._is_paused or self._is_alone or self._reins.wants(Desired.FLATTEN):
             return True
-        return wanted.is_closing and not self._desk.is_flat
+        return symbol in closes and self._desk.holds(symbol)
 
     @property
     def _is_done(self) -> bool:

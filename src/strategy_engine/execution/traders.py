@@ -41,6 +41,10 @@ class AnyDesk(Protocol):
         """Whether nothing is held in any instrument."""
         ...
 
+    def holds(self, symbol: str) -> bool:
+        """Whether there is a position in an instrument."""
+        ...
+
     def restore(self, kept: Kept) -> None:
         """Go on where the ledger stands."""
         ...
@@ -99,12 +103,12 @@ class Trader(Protocol):
         ...
 
     def mark(
-        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
+        self, event: MarketEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
     ) -> BarProcessed | None:
         """Let a bar or tick fill and mark; the entry is to be kept before the strategy hears of it.
 
-        With `cancel_entries`, what could open a position is taken back first; with `flatten`,
-        everything is, and the instrument's position is closed at the next price.
+        With `cancel_entries`, what could open a position is taken back first; of instruments in
+        `closes` everything is, and the position is closed at the next price.
         """
         ...
 
@@ -187,10 +191,10 @@ class SignalTrader:
         await _there(self._talk).warm_up(tally.history.frames_before(tally.known), tally.state)
 
     def mark(
-        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
+        self, event: MarketEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
     ) -> BarProcessed | None:
         """Let a bar fill and mark; the entry is to be kept before the strategy hears of it."""
-        return self.desk.mark(_bar(event), cancel_entries=cancel_entries, flatten=flatten)
+        return self.desk.mark(_bar(event), cancel_entries=cancel_entries, closes=closes)
 
     async def decide(self, event: MarketEvent) -> BarProcessed:
         """Show the strategy a bar with its fills; return the bar's last entry."""
@@ -271,10 +275,10 @@ class NativeTrader:
         desk.started(await _there(self._talk).warm_up_native(desk.warm_up_message()))
 
     def mark(
-        self, event: MarketEvent, *, cancel_entries: bool = False, flatten: bool = False
+        self, event: MarketEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
     ) -> BarProcessed | None:
         """Let a bar or tick fill and mark; the entry is to be kept before the strategy hears."""
-        return self.desk.mark(event, cancel_entries=cancel_entries, flatten=flatten)
+        return self.desk.mark(event, cancel_entries=cancel_entries, closes=closes)
 
     async def decide(self, event: MarketEvent) -> BarProcessed | None:
         """Show the strategy a bar or tick; return its last entry, None where nothing changed."""

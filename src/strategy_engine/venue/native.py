@@ -173,13 +173,14 @@ class NativeVenue:
         """Take back every order that could open a position, or those of some; exits go on."""
         self._cancel_entries(tuple(self._open_orders()), now_ns, why, symbols)
 
-    def cancel_all(self, now_ns: int, why: str) -> None:
-        """Take back every order, and forget what was asked of them."""
-        for each in self._exchange.withdraw(lambda _: True):
+    def cancel_all(self, now_ns: int, why: str, *, symbols: Container[str] | None = None) -> None:
+        """Take back every order, or those of some instruments; forget what was asked of them."""
+        for each in self._exchange.withdraw(lambda asked: self._is_of(asked, symbols)):
             if isinstance(each, Ticket):
-                name = each.client_order_id
-                self._hear([Cancelled(client_order_id=name, ts_ns=now_ns, why=why)])
-        self._hear(self.book.cancel_all(now_ns, why=why))
+                self._hear([Cancelled(client_order_id=each.client_order_id, ts_ns=now_ns, why=why)])
+        for symbol in (None,) if symbols is None else self.terms:
+            if symbol is None or symbol in (symbols or ()):
+                self._hear(self.book.cancel_all(now_ns, symbol=symbol, why=why))
 
     def flatten(self, symbol: str, now_ns: int) -> None:
         """Order out of a position, on the engine's own behalf."""
@@ -256,7 +257,6 @@ class NativeVenue:
         limit = self.limits.daily_loss_limit_nanos
         if limit is not None and self.day_pnl_nanos <= limit:
             self.cancel_entries(now_ns, DAILY_LOSS)
-
         self._end_tenures(now_ns)
 
     def _end_tenures(self, now_ns: int) -> None:
@@ -372,6 +372,9 @@ class NativeVenue:
     def _find(self, name: str) -> tuple[Ticket, int] | None:
         orders = self._open_orders()
         return next((each for each in orders if each[0].client_order_id == name), None)
+
+    def _is_of(self, asked: Instruction, symbols: Container[str] | None) -> bool:
+        return symbols is None or self.tape.symbols.get(asked.client_order_id) in symbols
 
     def _filled(self, name: str) -> int:
         return next((each.filled for each in self.book.working if each.order_id == name), 0)

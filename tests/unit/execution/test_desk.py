@@ -15,7 +15,7 @@ from strategy_engine.execution.model import ExecutionConfig
 from strategy_engine.execution.tally import Kept
 from strategy_engine.market.feeds import BarEvent
 from strategy_engine.market.service import Catalogue
-from strategy_engine.matching.model import BUY, HOLD, SELL, Decision, Rules
+from strategy_engine.matching.model import BUY, HOLD, SELL, Action, Cause, Decision, Fill, Rules
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.model import BarProcessed, Checkpoint, Limits, OrderStatus
 from strategy_engine.venue.paper import PaperVenue
@@ -242,3 +242,32 @@ def test_the_benchmark_is_what_holding_each_instrument_in_equal_parts_would_give
     expected = sum(lasts[name] / firsts[name] for name in SYMBOLS) / len(SYMBOLS)
 
     assert WHOLE[-1].benchmark == pytest.approx(expected)
+
+
+def test_of_two_instruments_only_the_one_to_be_closed_is_and_the_others_orders_stay():
+    going = desk()
+    closed, other = SYMBOLS
+    buy = Decision(action=Action.BUY, stop_loss_ppb=500_000_000, take_profit_ppb=500_000_000)
+    bars = iter(EVENTS)
+    held = set()
+    while held != set(SYMBOLS):
+        event = next(bars)
+        going.mark(event)
+        going.conclude(event, buy, None)
+        held = {each for each in SYMBOLS if going.holds(each)}
+    event = next(each for each in bars if each.symbol == other)
+    going.mark(event)
+    waiting = going.conclude(event, SELL, None).orders
+    assert waiting
+
+    first: dict[str, Fill] = {}
+    while set(first) != set(SYMBOLS):
+        event = next(bars)
+        entry = going.mark(event, closes={closed})
+        for fill in () if entry is None else entry.fills:
+            first.setdefault(fill.symbol, fill)
+        going.conclude(event, HOLD, None)
+
+    assert first[closed].cause is Cause.HANDOVER
+    assert first[other].order_id == waiting[0].order_id
+    assert not going.holds(closed)

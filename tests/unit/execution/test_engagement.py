@@ -47,17 +47,42 @@ def serves(changed: Change) -> Tenure:
 
 
 @pytest.mark.parametrize("risk_state", RiskState)
-@pytest.mark.parametrize("exits", Exits)
 @pytest.mark.parametrize("desired", Desired)
-def test_who_leaves_or_is_closed_may_exit_and_open_nothing(desired, exits, risk_state):
-    found = engagement.of(row(desired=desired, exits=exits, risk_state=risk_state))
+def test_who_leaves_may_exit_and_open_nothing(desired, risk_state):
+    found = engagement.of(row(desired=desired, risk_state=risk_state))
 
     is_leaving = desired in {Desired.DRAIN, Desired.FLATTEN}
     assert found.is_leaving is is_leaving
-    assert found.is_closing is (desired is Desired.FLATTEN or exits is Exits.FLATTEN)
-    is_open = not is_leaving and not found.is_closing and risk_state is RiskState.ACTIVE
-    assert (found.allows is RiskState.ACTIVE) is is_open
-    assert (found.allows is RiskState.HALTED) is (risk_state is RiskState.HALTED and not is_leaving)
+    assert found.allows is (RiskState.REDUCING if is_leaving else risk_state)
+
+
+@pytest.mark.parametrize("exits", Exits)
+@pytest.mark.parametrize("desired", Desired)
+@pytest.mark.parametrize("role", [Role.STABLE, Role.SHADOW])
+def test_the_engine_closes_what_is_served_no_more_or_everything(role, desired, exits):
+    tenure = Tenure(others=Span(until_ns=7), by_symbol={"B": Span(from_ns=3)})
+    found = engagement.of(row(role=role, desired=desired, exits=exits, serves=tenure))
+
+    before, after = (found.closing(SYMBOLS, each) for each in (7, 8))
+
+    if desired is Desired.FLATTEN:
+        assert before == after == {*SYMBOLS}
+    elif exits is Exits.OWN:
+        assert before == after == frozenset()
+    elif role is Role.SHADOW:  # of what has no end it serves nothing either
+        assert (before, after) == ({"B"}, {*SYMBOLS})
+    else:
+        assert (before, after) == (frozenset(), {"A"})
+
+
+def test_with_every_tenure_ended_the_engine_closes_everything_and_with_none_nothing():
+    ended = row(exits=Exits.FLATTEN, serves=Tenure(others=Span(until_ns=7)))
+    serving = row(exits=Exits.FLATTEN)
+    behind = row(exits=Exits.FLATTEN, serves=Tenure(others=Span(gaps=((3, 9),))))
+
+    assert engagement.of(ended).closing(SYMBOLS, 8) == {*SYMBOLS}
+    assert engagement.of(serving).closing(SYMBOLS, 8) == frozenset()
+    assert engagement.of(behind).closing(SYMBOLS, 8) == frozenset()
 
 
 @pytest.mark.parametrize("role", Role)

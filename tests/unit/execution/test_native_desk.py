@@ -42,7 +42,7 @@ from strategy_engine.matching.ticket import (
     Updated,
 )
 from strategy_engine.sandbox.protocol import messages
-from strategy_engine.venue.model import BarProcessed, Checkpoint, Head, Limits
+from strategy_engine.venue.model import BarProcessed, Checkpoint, Head, Limits, OrderStatus
 from strategy_engine.venue.native import NativeVenue
 from strategy_engine.venue.rows import Batch, collect
 from strategy_engine.venue.service import EquityPoint, Trip
@@ -549,3 +549,39 @@ def test_an_answer_that_is_no_order_ends_the_execution(asked: bytes, why: str) -
     acted = messages.NativeActed(asked=[messages.Asked(ts_ns=0, instruction=msgspec.Raw(asked))])
     with pytest.raises(ContractBrokenError, match=why):
         going.started(acted)
+
+
+def test_of_two_instruments_only_the_one_to_be_closed_is_and_the_others_orders_stay() -> None:
+    going = desk()
+    begun(going)
+    closed, other = SYMBOLS
+
+    def buy(symbol: str, name: str, kind: OrderType, **more: Any) -> messages.Asked:
+        order = Ticket(client_order_id=name, symbol=symbol, side=Side.BUY, type=kind, **more)
+        return messages.Asked(ts_ns=EVENTS[0].close_ns, instruction=msgspec.Raw(_encode(order)))
+
+    asked = [
+        order
+        for symbol in SYMBOLS
+        for order in (
+            buy(symbol, f"in-{symbol}", OrderType.MARKET, lots=12 * UNIT[symbol]),
+            buy(symbol, f"low-{symbol}", OrderType.LIMIT, lots=UNIT[symbol], limit_ticks=1),
+        )
+    ]
+    going.mark(EVENTS[0])
+    going.conclude(EVENTS[0], messages.NativeActed(asked=asked))
+    bars = iter(EVENTS[1:])
+    while not all(going.holds(each) for each in SYMBOLS):
+        event = next(bars)
+        going.mark(event)
+        going.conclude(event, None)
+
+    entries = []
+    for event in itertools.islice(bars, 4):
+        entries += [going.mark(event, closes={closed}), going.conclude(event, None)]
+
+    changes = [each for entry in entries if entry is not None for each in entry.changes]
+    gone = [each for each in changes if each.status is OrderStatus.CANCELLED]
+    assert [going.holds(each) for each in SYMBOLS] == [False, True]
+    assert {each.symbol for each in gone} == {closed}
+    assert {each.ticket.symbol for each in going.venue.book.working} == {other}
