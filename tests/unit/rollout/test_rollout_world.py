@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from strategy_engine.execution.model import Change, Desired
 from strategy_engine.registry.model import Status
 from strategy_engine.rollout.model import DeploymentType, Options, Outcome, State
+from strategy_engine.rollout.verbs import Verb
 
 sys.path.append(str(Path(__file__).parent))
 from world import World
@@ -169,3 +171,66 @@ async def test_it_ends_as_well_when_control_dies_at_everything_that_it_does(
     if kind is not DIRECT:
         assert ending(deployment) == ENDINGS[behaviour], deployment.message
     await check_the_end(world, deployment)
+
+
+@pytest.mark.parametrize("rounds", range(8, 14))  # what the old version holds differs by then
+@pytest.mark.parametrize("kind", [DIRECT, ROLLING])
+async def test_a_new_version_that_is_slow_to_hear_of_its_switch_keeps_no_capital_of_the_old_ones(
+    world, kind, rounds
+):
+    before = await world.start_stable(STEADY)
+    for _ in range(rounds):
+        await world.round()
+    deployment = await world.deploy(SCRIPTS["better"], options(kind))
+    while not world.executions.switches:
+        await world.round()
+    world.do_switches()
+    for _ in range(12):  # control sees it done, and goes on; nobody hears it in the node but one
+        world.clock.advance(1)
+        await world.hear(before.execution_id)
+        await world.control_turn()
+        world.check()  # nobody has what another has still to let go of
+
+    await to_the_end(world)
+    await check_the_end(world, await world.journal.get(deployment.pipeline_id))
+
+
+async def test_a_rollout_that_died_as_it_started_a_version_ends_it_when_it_is_aborted(world):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    world.dies = lambda call: call == "after start"
+    while not world.deaths:
+        await world.round()
+    assert await world.say(deployment.pipeline_id, Verb.ABORT)
+    world.dies = lambda call: False
+    await to_the_end(world)
+
+    assert await world.left_over() == []
+    assert len(world.rows) == 2
+
+
+async def test_a_stable_version_that_ends_while_the_line_comes_back_does_not_hold_it_up(world):
+    before = await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(DIRECT))
+    for _ in range(12):
+        await world.round()
+    assert await world.say(deployment.pipeline_id, Verb.ABORT)
+    await world.control_turn()  # the fence is asked for
+    assert await world.executions.switched(f"{deployment.pipeline_id}/undo")
+    await world.stop_version(before.strategy_id)
+    await world.hear(before.execution_id)
+    await to_the_end(world)
+
+    assert await world.rolling() is None
+
+
+async def test_what_people_want_of_the_version_before_outlasts_a_rollback(world):
+    before = await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(BLUE_GREEN))
+    for _ in range(12):
+        await world.round()
+    world.executions.want(before.execution_id, Change(desired=Desired.PAUSE))
+    assert await world.say(deployment.pipeline_id, Verb.ROLLBACK)
+    await to_the_end(world)
+
+    assert world.rows[before.execution_id].desired is Desired.PAUSE

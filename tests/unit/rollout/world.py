@@ -37,6 +37,7 @@ from strategy_engine.execution.model import (
     Role,
     Switch,
 )
+from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import store as versions
 from strategy_engine.registry.model import Content, Status, Strategy
@@ -54,6 +55,12 @@ from strategy_engine.rollout.verbs import Asked, Standing, Verb
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 CAPITAL = 100_000
 NANO = 1
+
+
+async def no_results(pipeline_id: str) -> list[StageResult]:
+    """Return nothing: no stage has looked at these versions."""
+    del pipeline_id
+    return []
 
 
 class CrashError(Exception):
@@ -124,6 +131,7 @@ class World:
         executions = FakeExecutions(self.registry, self.clock, tick, self._begin)
         executions.rows = self.executions.rows
         return Observer(
+            results=no_results,
             executions=executions,
             records=FakeRecords(self.tradings, tick),
             registry=self.registry,

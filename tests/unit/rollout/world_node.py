@@ -3,7 +3,7 @@
 import functools
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,13 +214,14 @@ class Trading:
         if self.silent_bars:
             self._wait()
             return
-        is_passed_by = self._passes_by(wanted)  # as it stands before the bar
         symbol, times, ticks = self._market.at(self.next)
-        if self.is_alone or wanted.is_closing:
-            self.venue.cancel()
-            self.venue.flatten(symbol, times[0])
-        elif self.is_paused or wanted.is_leaving:
+        closes = frozenset(SYMBOLS) if self.is_alone else wanted.closing(SYMBOLS, times[1])
+        is_passed_by = self._passes_by(symbol, closes)  # as it stands before the bar
+        self.venue.cancel(symbols=closes)
+        if self.is_paused or wanted.is_leaving:
             self.venue.cancel(only_entries=True)
+        if symbol in closes:
+            self.venue.flatten(symbol, times[0])
         happened = self.venue.on_bar(symbol, times, ticks)
         self.fills += happened.fills
         self.next += 1
@@ -238,10 +239,10 @@ class Trading:
         if self.silent_bars >= TIMEOUT_BARS:
             raise StrategyRaisedError("it did not answer in time")
 
-    def _passes_by(self, wanted: Engagement) -> bool:
-        if self.is_paused or self.is_alone or wanted.desired is Desired.FLATTEN:
+    def _passes_by(self, symbol: str, closes: Collection[str]) -> bool:
+        if self.is_paused or self.is_alone or self.heard.desired is Desired.FLATTEN:
             return True
-        return wanted.is_closing and not self.is_flat
+        return symbol in closes and self.lots[symbol] != 0
 
     def _decide(self, symbol: str, close_ns: int) -> None:
         self.decisions += 1
