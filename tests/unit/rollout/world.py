@@ -5,11 +5,11 @@ any call that it makes. What must hold is checked after every event.
 """
 
 import functools
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from world_books import Books
 from world_fakes import (
     CrashingJournal,
     CrashingRegistry,
@@ -18,7 +18,7 @@ from world_fakes import (
     FakeRecords,
     MemoryDatabase,
 )
-from world_node import BAR_NS, SYMBOLS, Script, StrategyRaisedError, Trading, is_on_trial, market
+from world_node import SYMBOLS, Script, StrategyRaisedError, Trading, is_on_trial, market
 
 from strategy_engine.core import money
 from strategy_engine.core.clock import SteppedClock
@@ -33,7 +33,6 @@ from strategy_engine.execution.model import (
     Execution,
     ExecutionConfig,
     ExecutionStatus,
-    Exits,
     Role,
     Switch,
 )
@@ -42,7 +41,7 @@ from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import store as versions
 from strategy_engine.registry.model import Content, Status, Strategy
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import acts, recipes, store, verbs
+from strategy_engine.rollout import recipes, store, verbs
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.controller import Controller
 from strategy_engine.rollout.journal import Journal
@@ -54,7 +53,6 @@ from strategy_engine.rollout.verbs import Asked, Standing, Verb
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 CAPITAL = 100_000
-NANO = 1
 
 
 async def no_results(pipeline_id: str) -> list[StageResult]:
@@ -67,27 +65,21 @@ class CrashError(Exception):
     """The control process died here."""
 
 
-class World:
+class World(Books):
     """One line, its versions and executions, the node that trades them, and who rolls out."""
 
     def __init__(self, seed: int = 1) -> None:
+        super().__init__()
         self._database = MemoryDatabase()
         self.clock = SteppedClock(NOW)
         self.market = market(seed)
         self.scripts: dict[str, Script] = {}
-        self.tradings: dict[str, Trading] = {}
         self.calls: list[str] = []  # that the control process made
         self.dies: Callable[[str], bool] = lambda call: False  # whether it does so there
         self.turned: Callable[[], None] = lambda: None  # it came to the end of a turn
         self.deaths = 0
         self._is_control = False
         self.deployments: list[str] = []
-        self.served: dict[tuple[str, int], list[str]] = defaultdict(list)
-        self.is_excused = False  # somebody who served has failed or was stopped
-        self.is_exclusive = True  # no canary has shared an instrument
-        self.bank_nanos = self.capital_nanos = 0
-        self.warm: set[str] = set()  # what may stay beside the stable version
-        self._fresh: set[str] = set()  # real since a moment, and not heard of yet
         self.registry = Registry(self._database, self.clock)
         self.executions = FakeExecutions(
             CrashingRegistry(self._database, self.clock, self._tick),
@@ -95,21 +87,9 @@ class World:
             self._tick,
             self._begin,
         )
-        self.executions.changed = self._changed
-        self._onlooker = self._observer_with(lambda call: None)
+        self.executions.changed = self.moved
+        self.onlooker = self._observer_with(lambda call: None)
         self.start_control()
-
-    @property
-    def rows(self) -> dict[str, Execution]:
-        return self.executions.rows
-
-    @property
-    def alive(self) -> list[Execution]:
-        return [each for each in self.rows.values() if each.status in UNENDED]
-
-    @property
-    def stables(self) -> list[Execution]:
-        return [each for each in self.alive if each.role is Role.STABLE]
 
     def close(self) -> None:
         self._database.close()
@@ -164,7 +144,7 @@ class World:
         finally:
             self._is_control = False
         self.check()
-        await self.check_books()
+        await self.check_books(await self.rolling())
 
     # -- what people do
 
@@ -267,7 +247,7 @@ class World:
         for row in self.alive:
             await self.hear(row.execution_id)
         self.check()
-        await self.check_books()
+        await self.check_books(await self.rolling())
 
     async def hear(self, name: str) -> None:
         """Let one execution hear its row, and obey."""
@@ -302,7 +282,7 @@ class World:
     async def _obey(self, name: str) -> bool:
         goes_on = self.tradings[name].obey()
         if self.tradings[name].heard == engagement.of(self.rows[name]):
-            self._fresh.discard(name)
+            self.fresh.discard(name)
         self._observe(name)
         if not goes_on:
             await self._end_as_asked(name)
@@ -377,7 +357,7 @@ class World:
 
     def _begin(self, row: Execution) -> None:
         trading = Trading(row, self.scripts[row.strategy_id], self.market)
-        trading.on_flow = functools.partial(self._flowed, row.execution_id)
+        trading.on_flow = functools.partial(self.flowed, row.execution_id)
         self.tradings[row.execution_id] = trading
 
     def _observe(self, name: str) -> None:
@@ -395,117 +375,10 @@ class World:
     def _latest_ns(self) -> int:
         return max((each.place_ns or 0 for each in self.tradings.values()), default=0)
 
-    def _changed(self, row: Execution, before: Execution | None) -> None:
-        """Keep the bank: the cash of the line that no execution has."""
-        equity = self.tradings[row.execution_id].venue.account.equity()
-        was_real, is_real = before is not None and _has_money(before), _has_money(row)
-        trading = self.tradings[row.execution_id]
-        if not trading.is_flat:
-            is_real = is_real or (was_real and row.status not in UNENDED)  # what it holds is locked
-        if was_real != is_real:
-            self.bank_nanos += equity if was_real else -equity
-        if is_real and before is not None and before.role is Role.SHADOW:
-            self._fresh.add(row.execution_id)
-
-    def _flowed(self, name: str, amount_nanos: int) -> None:
-        if _has_money(self.rows[name]):
-            self.bank_nanos -= amount_nanos
-
     def _note_served(self, name: str, index: int) -> None:
         symbol, (_, close_ns), _ = self.market.at(index)
         if self.tradings[name].serves(symbol, close_ns):
             self.served[symbol, close_ns].append(name)
-
-    # -- what must hold
-
-    def check(self) -> None:
-        """Check all that holds after every event."""
-        self._check_ledgers()
-        self._check_shadows()
-        self._check_bank()
-        if self.is_exclusive:
-            self._check_service()
-
-    def _check_ledgers(self) -> None:
-        for name, trading in self.tradings.items():
-            assert trading.from_fills() == trading.books, name
-
-    def _check_shadows(self) -> None:
-        for row in self.alive:
-            trading = self.tradings[row.execution_id]
-            if row.role is Role.SHADOW:
-                assert trading.is_flat, row.execution_id
-
-    def _check_bank(self) -> None:
-        promised = 0
-        for name in self._fresh:  # a notional capital leaves before anything is decided with it
-            target = self.rows[name].capital_target
-            nanos = self.tradings[name].contributed_nanos
-            promised += 0 if target is None else max(0, nanos - money.to_nanos(target))
-        assert self.bank_nanos + promised >= -NANO, (self.bank_nanos, promised)
-
-    def _check_service(self) -> None:
-        for (symbol, close_ns), names in self.served.items():
-            assert len(names) <= 1, (symbol, close_ns, names)
-        if self.is_excused or not self.served:
-            return
-        places = [self._done_until(each) for each in self.alive]
-        begun = min(close_ns for _, close_ns in self.served)
-        for close_ns in range(begun, min(places, default=0) + 1, BAR_NS):
-            for symbol in SYMBOLS:
-                assert (symbol, close_ns) in self.served, (symbol, close_ns)
-
-    def _done_until(self, row: Execution) -> int:
-        trading = self.tradings[row.execution_id]
-        return trading.next // len(SYMBOLS) * BAR_NS
-
-    async def check_books(self) -> None:
-        """See that the controller's arithmetic of the line is what really flowed."""
-        deployment = await self.rolling()
-        if deployment is None or not deployment.progress.capital or self.is_excused:
-            return
-        progress = deployment.progress
-        names = [*deployment.replaces, progress.candidate, progress.baseline]
-        members = await self._onlooker.members(names)
-        pool = acts.account_of(deployment, members.values()).pool
-        assert abs(money.to_nanos(pool) - self.bank_nanos) <= NANO, (pool, self.bank_nanos)
-
-    async def left_over(self) -> list[str]:
-        """Return what should not be there once a rollout is over and all have obeyed."""
-        found = [each.execution_id for each in self.alive if not self._may_be(each)]
-        for name, trading in self.tradings.items():
-            if self.rows[name].status not in UNENDED and not trading.is_flat:
-                found.append(f"{name} ended with {trading.lots}")
-        if abs(self.bank_nanos) > NANO:
-            found.append(f"{self.bank_nanos} in the pool")
-        if len(self.stables) != 1:
-            found.append(f"{len(self.stables)} stable versions")
-        for row in self.stables:
-            found += await self._unlike_before(row)
-        return found
-
-    async def _unlike_before(self, row: Execution) -> list[str]:
-        tenure = engagement.serving(row.role, row.serves)
-        found = [f"{each} is not served" for each in SYMBOLS if tenure.of(each).until_ns]
-        if row.exits is not Exits.OWN or row.desired is not Desired.RUN:
-            found.append(f"{row.execution_id} {row.exits} {row.desired}")
-        if row.capital_target not in {None, row.capital}:
-            found.append(f"{row.execution_id} has {row.capital}, wants {row.capital_target}")
-        version = await self.registry.get(row.strategy_id)
-        if version.status is not Status.RUNNING:
-            found.append(f"{version.strategy_id} is {version.status}")
-        return found
-
-    def _may_be(self, row: Execution) -> bool:
-        return row.role is Role.STABLE or row.execution_id in self.warm
-
-    @property
-    def profit_nanos(self) -> int:
-        """Return what the line has won, by fills and marks alone."""
-        return sum(
-            trading.venue.account.equity() - trading.contributed_nanos
-            for trading in self.tradings.values()
-        )
 
     # -- many events at once
 
@@ -518,7 +391,3 @@ class World:
                     await self.bar(row.execution_id)
         await self.node_turn()
         await self.control_turn()
-
-
-def _has_money(row: Execution) -> bool:
-    return row.role in REAL and row.status in UNENDED
