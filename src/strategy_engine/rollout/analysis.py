@@ -15,6 +15,7 @@ type Floats = NDArray[np.float64]
 
 ALPHA = 0.05
 FEWEST_PAIRS = 30  # the bounds are asymptotic: below, nothing is said
+SAME = 1e-6  # returns of a bar that differ by less differ by what was rounded to lots
 TUNED_FOR = 250  # the number of pairs at which they are tightest
 
 FAULTY = 0.02  # the rate of mismatches that must be found
@@ -63,6 +64,20 @@ def difference(
         lower=(mean - away) * periods_per_year,
         upper=(mean + away) * periods_per_year,
     )
+
+
+def tells(candidate: Floats, baseline: Floats) -> bool:
+    """Say whether returns differ on enough bars to judge one version by them against another.
+
+    Where both lie idle, or do the same, they differ by nothing and vary by nothing: a bound made of
+    that would call a version no worse of which nothing was learned.
+
+    Parameters
+    ----------
+    candidate, baseline : array of float64, shape (n,)
+        Simple returns at the same bars, as fractions.
+    """
+    return int(np.count_nonzero(np.abs(candidate - baseline) > SAME)) >= FEWEST_PAIRS
 
 
 def margin(pairs: NDArray[np.int64], sd: Floats, alpha: float = ALPHA) -> Floats:

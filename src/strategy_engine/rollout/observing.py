@@ -217,7 +217,7 @@ class Observer:
         times, returns = await self._records.returns(of, 0)
         other_times, other_returns = await self._records.returns(beside.execution.execution_id, 0)
         _, mine, others = np.intersect1d(times, other_times, return_indices=True)
-        if mine.size < analysis.FEWEST_PAIRS:
+        if not analysis.tells(returns[mine], other_returns[others]):
             return None
         return analysis.difference(
             returns[mine],

@@ -240,7 +240,10 @@ def _progress(seen: Observation, gate: Gate, bounds: Bounds) -> Ruling:
 
 def _undecided(found: Difference | None, alpha: float) -> str:
     if found is None:
-        return f"fewer than {analysis.FEWEST_PAIRS} paired bars say nothing of its returns"
+        return (
+            f"fewer than {analysis.FEWEST_PAIRS} bars on which it returned otherwise than its"
+            " baseline say nothing of its returns"
+        )
     return (
         f"its yearly return lies between {found.lower:+.1%} and {found.upper:+.1%} of its"
         f" baseline's ({1 - alpha:.0%}, at all times), by {found.pairs} paired bars"

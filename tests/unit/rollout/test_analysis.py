@@ -110,6 +110,15 @@ def test_too_few_pairs_say_nothing(shift, size):
     assert analysis.difference(returns + shift, returns, periods_per_year=252) is None
 
 
+@given(differing=st.integers(0, 60), away=st.floats(2e-6, 0.01))
+def test_only_bars_on_which_two_versions_return_otherwise_tell_of_them(differing, away):
+    baseline = np.random.default_rng(3).normal(0, 0.01, 60)
+    canary = baseline + np.where(np.arange(60) < differing, away, 1e-7)
+
+    assert analysis.tells(canary, baseline) == (differing >= analysis.FEWEST_PAIRS)
+    assert not analysis.tells(np.full(60, np.nan), baseline)
+
+
 def test_a_bar_at_which_one_has_no_return_is_no_pair():
     random = np.random.default_rng(3)
     canary, baseline = random.normal(0, 0.01, (2, 60))
