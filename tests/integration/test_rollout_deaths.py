@@ -140,4 +140,3 @@ def test_every_version_of_every_type_ends_as_it_should_whatever_is_killed(
         lines.assert_is_promoted(line, found, rows)
     else:
         lines.assert_is_undone(line, found, rows, reason)
-    line.stop()

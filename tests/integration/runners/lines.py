@@ -96,7 +96,7 @@ class Line:
     engine: Any
     name: str
     symbols: tuple[str, ...] = (EURUSD,)
-    speed: float = 25.0
+    speed: float = 20.0
     versions: list[str] = field(default_factory=list)
     first: str = ""
 
@@ -276,14 +276,17 @@ def _until_it_answers(engine: Any) -> None:
 
 
 def assert_is_promoted(line: Any, found: Any, rows: list[Any]) -> None:
+    """The new version has the line, and all of its plan is done. The line has served its turn."""
     assert (found["status"], found["outcome"]) == ("completed", "promoted"), found
     assert (line.status_of(0), line.status_of(1)) == ("stopped", "running")
     rollout = found["rollout"]
     assert {each["state"] for each in rollout["steps"]} == {"done"}
     assert_has_the_line(line, rows, rollout["candidate"])
+    line.stop()
 
 
 def assert_is_undone(line: Any, found: Any, rows: list[Any], reason: str) -> None:
+    """The version before has the line again, for that reason. The line has served its turn."""
     assert (found["status"], found["outcome"]) == ("failed", "rolled_back"), found
     undo = found["rollout"]["undo"]
     assert (undo["reason"], undo["actor"]) == (reason, "engine"), undo
@@ -291,6 +294,7 @@ def assert_is_undone(line: Any, found: Any, rows: list[Any], reason: str) -> Non
     assert line.status_of(0) == "running"
     assert line.status_of(1) in {"stopped", "error"}
     assert_has_the_line(line, rows, line.first)
+    line.stop()
 
 
 def assert_has_the_line(line: Any, rows: list[Any], holder: str) -> None:
