@@ -369,19 +369,20 @@ async def test_a_fault_around_the_commit_leaves_no_bar_to_two_or_to_none(
     await assert_each_bar_has_one(control, [(0, blue), (at_ns, green)], CLOSES[:-1])
 
 
+@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.soak)])
 async def test_switched_to_and_fro_while_the_node_is_killed_each_bar_has_exactly_one(
-    control, data_dir
+    control, data_dir, count
 ):
     switches: list[tuple[int, str]] = []
     async with killable_node(data_dir) as running:
         blue, green = await blue_and_green(control, replace(PACED, speed=60))
         switches.append((0, blue))
         await bars_done(control, green, 5)
-        for number in range(6):
+        for number in range(count):
             giver, taker = (blue, green) if number % 2 == 0 else (green, blue)
             asked = handing_over(f"k{number}", giver, taker)
             await control.executions.switch(asked, actor="tester", why="a test")
-            if number % 3 == 1:
+            if number % (count // 2) == 1:
                 await running.kill()
             switches.append((await done(control, asked.key), taker))
             kept = await control.records.checkpoint(taker)
@@ -393,7 +394,7 @@ async def test_switched_to_and_fro_while_the_node_is_killed_each_bar_has_exactly
     kept = [await control.records.checkpoint(each) for each in (blue, green)]
     last = min(each.close_ns for each in kept)
     await assert_each_bar_has_one(control, switches, [each for each in CLOSES if each < last])
-    assert len(switches) == 7
+    assert len(switches) == count + 1
     for each in (blue, green):
         assert (await control.records.reconcile(each)).findings == ()
 
