@@ -42,7 +42,7 @@ _SHORT_FORM = {
     ),
     "a green version that loses": lines.Case(
         how="blue_green",
-        new=Version(kind="loses", parameters={"fee_bps": 20}),
+        new=Version(kind="loses", parameters={"fee_bps": 40}),
         options={**_LONG, "min_time": "150 bars"},
     ),
 }
@@ -91,7 +91,7 @@ NEW = {
     "raises": (Version(kind="raises"), "failed"),
     "hangs": (Version(kind="hangs"), "silent"),
     "random": (Version(kind="random"), "decision_mismatch"),
-    "loses": (Version(kind="loses", parameters={"fee_bps": 20}), "loss_budget"),
+    "loses": (Version(kind="loses", parameters={"fee_bps": 40}), "loss_budget"),
     "refused": (
         Version(kind="loses", limits=lines.LIMITS | {"daily_loss_limit": -1}),
         "rejects",

@@ -80,6 +80,20 @@ def tells(candidate: Floats, baseline: Floats) -> bool:
     return int(np.count_nonzero(np.abs(candidate - baseline) > SAME)) >= FEWEST_PAIRS
 
 
+def begun(candidate: Floats, baseline: Floats) -> slice:
+    """Return the bars from the first on which either returned anything.
+
+    Before it both only watched: nothing to compare, and no reason to believe in a small difference.
+
+    Parameters
+    ----------
+    candidate, baseline : array of float64, shape (n,)
+        Simple returns at the same bars, as fractions.
+    """
+    moved = np.flatnonzero((candidate != 0) | (baseline != 0))
+    return slice(int(moved[0]) if moved.size else candidate.size, None)
+
+
 def margin(pairs: NDArray[np.int64], sd: Floats, alpha: float = ALPHA) -> Floats:
     """Return how far the mean may lie from its estimate, at all times together.
 

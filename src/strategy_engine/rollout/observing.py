@@ -217,11 +217,13 @@ class Observer:
         times, returns = await self._records.returns(of, 0)
         other_times, other_returns = await self._records.returns(beside.execution.execution_id, 0)
         _, mine, others = np.intersect1d(times, other_times, return_indices=True)
-        if not analysis.tells(returns[mine], other_returns[others]):
+        paired = analysis.begun(returns[mine], other_returns[others])
+        own, its = returns[mine][paired], other_returns[others][paired]
+        if not analysis.tells(own, its):
             return None
         return analysis.difference(
-            returns[mine],
-            other_returns[others],
+            own,
+            its,
             periods_per_year=await self._bars_a_year(candidate.execution),
         )
 

@@ -119,6 +119,19 @@ def test_only_bars_on_which_two_versions_return_otherwise_tell_of_them(differing
     assert not analysis.tells(np.full(60, np.nan), baseline)
 
 
+@given(idle=st.integers(0, 500))
+def test_bars_on_which_both_only_watched_are_not_compared(idle):
+    random = np.random.default_rng(3)
+    traded = random.normal(0, 0.01, (2, 60))
+    traded[:, 7] = 0.0  # both were flat for once, which counts
+    canary, baseline = np.concatenate([np.zeros((2, idle)), traded], axis=1)
+
+    paired = analysis.begun(canary, baseline)
+
+    assert np.array_equal(canary[paired], traded[0])
+    assert analysis.begun(np.zeros(idle), np.zeros(idle)) == slice(idle, None)
+
+
 def test_a_bar_at_which_one_has_no_return_is_no_pair():
     random = np.random.default_rng(3)
     canary, baseline = random.normal(0, 0.01, (2, 60))
