@@ -1,9 +1,12 @@
 """Switches in the node: everybody stands between two bars while one transaction says who serves."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
 
 from strategy_engine.core.errors import ConflictError
+from strategy_engine.execution import engagement
 from strategy_engine.execution.engagement import BEFORE_ALL_NS
 from strategy_engine.execution.model import Execution, Switch
 from strategy_engine.execution.runner import Runner
@@ -19,8 +22,9 @@ _log = logs.get("execution")
 class Barrier:
     """Carries switches out, each in a task of its own; those of the same execution one by one.
 
-    Before the transaction nothing has happened but that entries which waited are taken back; after
-    it everything has, whoever ends when: an execution that begins reads its row.
+    Before the transaction nothing has happened but that entries which waited are taken back, and
+    cash that is handed over lies with nobody; after it everything has, whoever ends when: an
+    execution that begins reads its row, and what a taker gets is worked out from the ledgers.
 
     Parameters
     ----------
@@ -53,6 +57,7 @@ class Barrier:
             self._told.pop(asked.switch.key, None)
         except ConflictError as error:
             self._tell(asked.switch, str(error))  # it waits until that is over, or taken back
+            await self._give_back(asked.switch)
         except TimeoutError:
             self._tell(asked.switch, "an execution has not come to the end of its bar in time")
         except Exception as error:  # noqa: BLE001 - the task's edge: the executions must go on
@@ -72,9 +77,13 @@ class Barrier:
         for name in switch.gives:
             if name in rest:
                 await rest[name].withdraw_entries(switch.symbols)
+        for name, target in switch.parting.items():
+            if name in rest:
+                await rest[name].part_with_cash(target)
+        handed = engagement.handed(switch, await self._contributed(switch.parting))
         places = {name: await self._place(name, rest) for name in switch.execution_ids}
         epochs = {name: runner.epoch for name, runner in rest.items()}
-        self._take_up(await journal.switch(asked, places, epochs))
+        self._take_up(await journal.switch(replace(asked, switch=handed), places, epochs))
 
     async def _stood(self, switch: Switch) -> dict[str, Runner]:
         """Wait until nobody comes to a bar; return those that only rest."""
@@ -84,6 +93,16 @@ class Barrier:
         ]
         async with asyncio.timeout(limit_s):
             return {name: runner for name, runner in found if await runner.reins.stood()}
+
+    async def _contributed(self, names: Collection[str]) -> dict[str, Decimal]:
+        """Return what executions have been given, as their ledgers have it."""
+        if not names:
+            return {}
+        opened = await self._tools.records.accounts(names)
+        rows = await self._tools.journal.get_many(names)
+        return {each.execution_id: each.capital for each in rows} | {
+            name: each.contributed for name, each in opened.items()
+        }
 
     async def _place(self, name: str, rest: Mapping[str, Runner]) -> int:
         if name in rest:
@@ -99,13 +118,31 @@ class Barrier:
                 self._runners[row.execution_id].engage(row)
 
     async def _look_again(self, switch: Switch) -> None:
-        """See whether a switch that failed is done all the same; nobody goes on who cannot know."""
+        """See whether a switch that failed is done all the same; nobody goes on who cannot know.
+
+        """
         try:
+            is_done = await self._tools.journal.is_switched(switch.key)
             self._take_up(await self._tools.journal.get_many(switch.execution_ids))
         except Exception as error:  # noqa: BLE001 - whatever it is, what they know may be old
-            _log.error("switch_unknown", switch=switch.key, why=repr(error))
-            for runner in self._those_of(switch):
-                runner.drain()
+            self._let_begin_again(switch, error)
+        else:
+            if not is_done:
+                await self._give_back(switch)
+
+    async def _give_back(self, switch: Switch) -> None:
+        """Let those who have parted with cash have it again: nobody else was told of it."""
+        try:
+            for name in switch.parting:
+                if name in self._runners:
+                    await self._runners[name].take_cash_back()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the ledger knows more than they
+            self._let_begin_again(switch, error)
+
+    def _let_begin_again(self, switch: Switch, error: Exception) -> None:
+        _log.error("switch_unknown", switch=switch.key, why=repr(error))
+        for runner in self._those_of(switch):
+            runner.drain()
 
     def _those_of(self, switch: Switch) -> Iterator[Runner]:
         for name in switch.execution_ids:

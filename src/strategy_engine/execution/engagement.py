@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from strategy_engine.core import money
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.execution.model import (
     UNENDED,
@@ -136,6 +137,28 @@ def switch_point(switch: Switch, parties: Sequence[Party]) -> int:
         for bound in _bounds(span)
     ]
     return max((*earlier, *(each.place_ns for each in involved)), default=BEFORE_ALL_NS)
+
+
+def handed(switch: Switch, contributed: Mapping[str, Decimal]) -> Switch:
+    """Return a switch whose taker gets what those who part with cash do not have any more.
+
+    The sum of all of them is in the switch, so it is the same whenever it is worked out: after a
+    crash that came between their flows and the switch as well.
+
+    Parameters
+    ----------
+    contributed : mapping
+        What each of those who part with cash has been given by now, whatever left it.
+    """
+    if not switch.hands_cash:
+        return switch
+    (taker,) = switch.takes
+    taken = switch.changes[taker]
+    if taken.capital_target is None:
+        raise ValueError(f"switch {switch.key} does not say what there is to be handed over")
+    left = sum(money.to_nanos(contributed[each]) for each in switch.parting)
+    target = money.to_decimal(money.to_nanos(taken.capital_target) - left)
+    return replace(switch, changes={**switch.changes, taker: replace(taken, capital_target=target)})
 
 
 def switched(switch: Switch, party: Party, at_ns: int) -> Change:

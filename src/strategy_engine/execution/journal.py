@@ -65,6 +65,12 @@ class Journal:
         async with self._database.read() as connection:
             return await store.get_many(connection, execution_ids)
 
+    async def is_switched(self, key: str) -> bool:
+        """Whether a switch is done."""
+        async with self._database.read() as connection:
+            found = await switching.get(connection, key)
+        return found is not None and found.done_at is not None
+
     async def check_switch(self, switch: Switch) -> None:
         """See whether a switch can be done here now.
 

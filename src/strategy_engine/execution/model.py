@@ -265,6 +265,10 @@ class Switch:
         The instruments that change hands; None: all.
     changes : mapping
         What else is wanted of executions from that instant on, in the same transaction.
+    hands_cash : bool
+        Who gives parts with what is free, until it has its `capital_target`, before the taker
+        serves, and the taker gets it. The `capital_target` of the one taker in `changes` is then
+        what it would have if those had nothing left: what they still have is taken off it.
     at_ns : int or None
         The bar close after which the takers serve, once it is done.
     """
@@ -274,6 +278,7 @@ class Switch:
     takes: tuple[str, ...] = ()
     symbols: tuple[str, ...] | None = None
     changes: Mapping[str, Change] = field(default_factory=dict)
+    hands_cash: bool = False
     at_ns: int | None = None
     done_at: datetime | None = None
 
@@ -281,6 +286,14 @@ class Switch:
     def execution_ids(self) -> tuple[str, ...]:
         """Every execution that it is about, each once."""
         return tuple(dict.fromkeys((*self.gives, *self.takes, *self.changes)))
+
+    @property
+    def parting(self) -> dict[str, Decimal]:
+        """Return the capital that those are to have who part with cash as it is done."""
+        if not self.hands_cash:
+            return {}
+        targets = {each: self.changes.get(each, Change()).capital_target for each in self.gives}
+        return {name: target for name, target in targets.items() if target is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """An execution's bars, one by one, under what is wanted of it by then."""
 
 from collections.abc import Collection
+from decimal import Decimal
 from enum import Enum, auto
 
 from strategy_engine.core import money
@@ -54,6 +55,7 @@ class Play:
         self._obeyed: Engagement | None = None
         self._seen = self._desk.tally.known  # the last that the strategy was shown
         self._has_missed = False
+        self._parted_from: int | None = None  # the capital before it parted with cash
         self.has_played = False
 
     @property
@@ -101,6 +103,17 @@ class Play:
         if entry is not None:
             await self._keeping.keep(entry)
 
+    async def part_with_cash(self, target: Decimal) -> None:
+        """Let capital leave until it is `target`, as far as it is free, between two bars."""
+        self._parted_from = self._desk.tally.contributed_nanos
+        await self._flow(money.to_nanos(target))
+
+    async def take_cash_back(self) -> None:
+        """Have again what it parted with: nobody else got it."""
+        if self._parted_from is not None:
+            await self._flow(self._parted_from)
+            self._parted_from = None
+
     # -- between two bars
 
     async def _obey(self) -> End | None:
@@ -124,6 +137,7 @@ class Play:
         if symbols:
             await self.withdraw_entries(symbols)
         await self._move_capital(wanted)
+        self._parted_from = None
         self._obeyed = wanted
 
     async def _turn(self) -> End | None:
@@ -138,8 +152,10 @@ class Play:
 
     async def _move_capital(self, wanted: Engagement) -> None:
         target = wanted.capital_target
-        nanos = None if target is None else money.to_nanos(target)
-        flowed = self._desk.flow(nanos, self._tools.clock.now())
+        await self._flow(None if target is None else money.to_nanos(target))
+
+    async def _flow(self, target_nanos: int | None) -> None:
+        flowed = self._desk.flow(target_nanos, self._tools.clock.now())
         if flowed is not None:
             await self._keeping.keep(flowed)
             await self._tools.journal.observe([self._desk.observe()])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from decimal import Decimal
 from enum import Enum, auto
 
 from strategy_engine.core import money
@@ -128,6 +129,16 @@ class Runner:
         tally = self.desk.tally
         await self._play.withdraw_entries(tally.history.series if symbols is None else symbols)
         return await self.place()
+
+    async def part_with_cash(self, target: Decimal) -> None:
+        """Let capital leave while it rests, as far as it is free, until it is `target`."""
+        if self._play is not None:
+            await self._play.part_with_cash(target)
+
+    async def take_cash_back(self) -> None:
+        """Have again what it parted with while it rests."""
+        if self._play is not None:
+            await self._play.take_cash_back()
 
     async def place(self) -> int | None:
         """Return the last bar close that it has come to, once that is on the disk; None: none."""

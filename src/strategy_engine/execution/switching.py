@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from strategy_engine.core.errors import NotFoundError
+from strategy_engine.core.errors import InvalidError, NotFoundError
 from strategy_engine.execution import store
 from strategy_engine.execution.model import Change, Desired, Exits, Role, Switch
 from strategy_engine.infra import database
@@ -24,6 +24,7 @@ TABLE = sa.Table(
     sa.Column("takes", sa.JSON, nullable=False),
     sa.Column("symbols", sa.JSON(none_as_null=True)),
     sa.Column("changes", sa.JSON, nullable=False),
+    sa.Column("hands_cash", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("actor", sa.String(100), nullable=False),
     sa.Column("why", sa.String(200), nullable=False),
     sa.Column("asked_at", database.UtcDateTime, nullable=False),
@@ -57,9 +58,12 @@ async def ask(connection: AsyncConnection, switch: Switch, by: By) -> None:
     ------
     NotFoundError
         If it names an execution that there is none of.
+    InvalidError
+        If it hands cash over, and not to one execution whose capital it names.
     """
     if await get(connection, switch.key) is not None:
         return
+    _check(switch)
     known = {each.execution_id for each in await store.get_many(connection, switch.execution_ids)}
     for name in switch.execution_ids:
         if name not in known:
@@ -70,6 +74,7 @@ async def ask(connection: AsyncConnection, switch: Switch, by: By) -> None:
         "takes": list(switch.takes),
         "symbols": None if switch.symbols is None else list(switch.symbols),
         "changes": {name: plain(each) for name, each in switch.changes.items()},
+        "hands_cash": switch.hands_cash,
         "actor": by.actor,
         "why": by.why,
         "asked_at": by.at,
@@ -112,6 +117,17 @@ async def finish(
     return replace(switch, at_ns=at_ns, done_at=at)
 
 
+def _check(switch: Switch) -> None:
+    named = [switch.changes.get(each, Change()).capital_target for each in switch.takes]
+    if switch.hands_cash and (len(named) != 1 or named[0] is None):
+        raise InvalidError(
+            f"switch {switch.key} hands cash over to {list(switch.takes)}; it takes one execution,"
+            " and its capital_target in the changes",
+            field="takes",
+            value=list(switch.takes),
+        )
+
+
 def plain(change: Change) -> dict[str, Any]:
     """Return what a change gives, as JSON has it."""
     return {name: _PLAIN[name](value) for name, value in change.given().items()}
@@ -144,6 +160,7 @@ def _switch(row: sa.Row[Any]) -> Switch:
         takes=tuple(row.takes),
         symbols=None if row.symbols is None else tuple(row.symbols),
         changes={name: _change(each) for name, each in row.changes.items()},
+        hands_cash=row.hands_cash,
         at_ns=row.at_ns,
         done_at=row.done_at,
     )

@@ -48,6 +48,7 @@ def _switches() -> None:
         sa.Column("takes", sa.JSON(), nullable=False),
         sa.Column("symbols", sa.JSON()),
         sa.Column("changes", sa.JSON(), nullable=False),
+        sa.Column("hands_cash", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("actor", sa.String(100), nullable=False),
         sa.Column("why", sa.String(200), nullable=False),
         sa.Column("asked_at", database.UtcDateTime(length=32), nullable=False),
