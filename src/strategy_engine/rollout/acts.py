@@ -20,10 +20,10 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit
 from strategy_engine.registry.model import LIVE, Status, Trigger
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import capital
+from strategy_engine.rollout import capital, switches
 from strategy_engine.rollout.capital import SWEEP, Account, Stake
 from strategy_engine.rollout.lines import REAL
-from strategy_engine.rollout.model import Deployment, Handover
+from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.moves import Member
 from strategy_engine.rollout.recipes import FULL, Step
 
@@ -88,36 +88,15 @@ class Acts:
         await self._target(_to_ask(account, found.targets), deployment.pipeline_id)
 
     async def switch(
-        self, deployment: Deployment, step: Step, stables: Sequence[Member], pool: Decimal
+        self, deployment: Deployment, step: Step, account: Account, members: Mapping[str, Member]
     ) -> bool:
         """Let the candidate open positions from one bar on, and no other; say whether it is so."""
-        progress = deployment.progress
-        key = f"{deployment.pipeline_id}/switch/{progress.index}"
+        key = switches.key_of(deployment, deployment.progress.index)
         done = await self._executions.switched(key)
         if done is not None:
             return done.done_at is not None
-        takes = Change(role=Role.CANDIDATE)
-        shadow = await self._executions.get(progress.candidate)
-        if shadow.role is Role.SHADOW:  # its notional capital was nobody's: it gets what there is
-            takes = replace(takes, capital_target=max(_ZERO, pool))
-        changes = {progress.candidate: takes}
-        gives = [each.execution.execution_id for each in stables if _is_there(each)]
-        is_all = step.weight >= FULL
-        for name in gives:
-            changes[name] = Change(
-                exits=_exits(deployment),
-                capital_target=SWEEP if is_all else None,
-            )
-        if progress.baseline and is_all:
-            gives.append(progress.baseline)
-            changes[progress.baseline] = Change(exits=Exits.FLATTEN, capital_target=SWEEP)
-        asked = Switch(
-            key=key,
-            gives=tuple(gives),
-            takes=(progress.candidate,),
-            symbols=step.symbols or None,
-            changes=changes,
-        )
+        goals = goals_of(deployment, step, account, members)
+        asked = switches.forward(deployment, step, account, goals, members)
         await self._executions.switch(asked, actor=audit.ENGINE, why=deployment.pipeline_id)
         return False
 
@@ -150,7 +129,7 @@ class Acts:
             done = await self._executions.take_back_switch(key)  # who was to take over has ended
         if done is not None:
             return done.done_at is not None
-        pending = f"{deployment.pipeline_id}/switch/{deployment.progress.index}"
+        pending = switches.key_of(deployment, deployment.progress.index)
         forward = await self._executions.switched(pending)
         if forward is not None and forward.done_at is None:
             await self._executions.take_back_switch(pending)
@@ -371,11 +350,6 @@ def _config_after(member: Member, worth: Decimal) -> ExecutionConfig:
         capital=float(worth),
         start_ns=account.close_ns if account is not None and is_begun else config.start_ns,
     )
-
-
-def _exits(deployment: Deployment) -> Exits:
-    is_flat_out = deployment.options.handover is Handover.FLATTEN
-    return Exits.FLATTEN if is_flat_out else Exits.OWN
 
 
 def _is_there(member: Member) -> bool:

@@ -186,7 +186,7 @@ class Controller:
                 return await self._weigh(deployment, step, scene)
             case Kind.SWITCH:
                 account = acts.account_of(deployment, scene.members.values())
-                return await self._acts.switch(deployment, step, scene.stables, account.pool)
+                return await self._acts.switch(deployment, step, account, scene.members)
             case Kind.HAND_OVER:
                 return await self._hand_over(deployment, step, scene)
             case _:

@@ -304,6 +304,13 @@ class World(Books):
             return  # it is looked at again
         for name in switch.gives:
             self.tradings[name].withdraw(switch.symbols or SYMBOLS)
+        for name, target in switch.parting.items():
+            if self.rows[name].status in UNENDED:
+                self.tradings[name].part_with_cash(target)
+        given = {each: self.tradings[each].contributed_nanos for each in switch.parting}
+        switch = engagement.handed(
+            switch, {name: money.to_decimal(nanos) for name, nanos in given.items()}
+        )
         parties = [Party(row=each, place_ns=self._place_ns(each)) for each in rows]
         at_ns = engagement.switch_point(switch, parties)
         for each in parties:

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -208,6 +209,9 @@ class Trading:
         self.venue.cancel(only_entries=True, symbols=symbols)
         self.entry_no += 1
 
+    def part_with_cash(self, target: Decimal) -> None:
+        self._flow(money.to_nanos(target))
+
     def bar(self) -> None:
         """Come to the next bar: fills first, then flows, then the decision."""
         wanted = self.heard
@@ -258,7 +262,9 @@ class Trading:
 
     def _move_capital(self) -> None:
         target = self.heard.capital_target
-        nanos = self.contributed_nanos if target is None else money.to_nanos(target)
+        self._flow(self.contributed_nanos if target is None else money.to_nanos(target))
+
+    def _flow(self, nanos: int) -> None:
         moved = self.venue.purse.move(nanos - self.contributed_nanos)
         if moved:
             self.contributed_nanos += moved
