@@ -183,7 +183,7 @@ def _ended(span: Span, at_ns: int) -> Span:
 def _begun(span: Span, party: Party, at_ns: int) -> Span:
     if span != NEVER and span.until_ns is None:
         return span  # it serves
-    if span.until_ns is None or party.place_ns >= span.until_ns:
+    if span.until_ns is None or party.place_ns > span.until_ns:
         return Span(from_ns=at_ns)
     gaps = (*span.gaps, (span.until_ns, at_ns))  # it has still to serve what is before them
     return replace(span, until_ns=None, gaps=tuple(each for each in gaps if each[0] < each[1]))

@@ -224,3 +224,15 @@ def test_every_bar_close_is_served_by_exactly_one_whatever_switches_and_crashes(
         for close in range(1, last + 1):
             serving = [each for each in NAMES if line.served[symbol, close, each]]
             assert len(serving) == 1, (symbol, close, serving, line.rows)
+
+
+def test_who_stands_between_the_instruments_of_one_close_has_still_the_others_to_serve():
+    ended = row(serves=Tenure(others=Span(until_ns=7)))
+    back = serves(
+        engagement.switched(Switch(key="k", takes=("one",)), Party(row=ended, place_ns=7), 9)
+    )
+
+    assert back.of("B").holds(7)
+    assert not back.of("B").holds(8)
+    assert not back.of("B").holds(9)
+    assert back.of("B").holds(10)
