@@ -122,7 +122,7 @@ class Acts:
         self, deployment: Deployment, members: Sequence[Member], stables: Sequence[Member]
     ) -> bool:
         """Give the line back from one bar on; what the others wait to open is cancelled first."""
-        key = f"{deployment.pipeline_id}/undo"
+        key = _undo(deployment)
         takes = tuple(each.execution.execution_id for each in stables if _is_there(each))
         done = await self._executions.switched(key)
         if done is not None and done.done_at is None and not {*done.takes} <= {*takes}:
@@ -157,16 +157,21 @@ class Acts:
     async def start_again(
         self, deployment: Deployment, before: Member, worth: Decimal
     ) -> Execution:
-        """Start the version before again where it left, with a capital; once a deployment.
+        """Start the version before again where the line came back; once a deployment.
 
         Raises
         ------
         EngineError
             If the version cannot be started.
         """
+        config = _config_after(before, worth)
+        fence = await self._executions.switched(_undo(deployment))
+        at_ns = 0 if fence is None else fence.at_ns or 0
+        if at_ns > (config.start_ns or 0):  # until there the new version served
+            config = replace(config, start_ns=at_ns)
         return await self._executions.start(
             before.execution.strategy_id,
-            _config_after(before, worth),
+            config,
             actor=audit.ENGINE,
             key=f"{deployment.pipeline_id}/restore/{before.execution.execution_id}",
         )
@@ -350,6 +355,10 @@ def _config_after(member: Member, worth: Decimal) -> ExecutionConfig:
         capital=float(worth),
         start_ns=account.close_ns if account is not None and is_begun else config.start_ns,
     )
+
+
+def _undo(deployment: Deployment) -> str:
+    return f"{deployment.pipeline_id}/undo"
 
 
 def _is_there(member: Member) -> bool:

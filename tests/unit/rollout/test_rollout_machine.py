@@ -16,7 +16,7 @@ from strategy_engine.rollout.verbs import Verb
 
 sys.path.append(str(Path(__file__).parent))
 from world import World
-from world_node import Script
+from world_node import TIMEOUT_BARS, Script
 
 MOST_ROUNDS = 120
 SAID = tuple(each for each in Verb if each is not Verb.RETRY)  # a retry is another deployment
@@ -41,7 +41,7 @@ def chosen(draw):
     steps = ({"shadow": "1s"}, *({"weight": each} for each in sorted(draw(weights))))
     return Options(
         deployment_type=kind,
-        handover=draw(st.sampled_from(Handover)),
+        handover=draw(st.sampled_from([Handover.RUN_OFF, Handover.FLATTEN])),
         handover_deadline_s=draw(st.sampled_from([0.0, 4.0, 30.0])),
         min_time="2s",
         min_decisions=4,
@@ -153,8 +153,8 @@ class Line(RuleBasedStateMachine):
                 await world.say(found.pipeline_id, Verb.ABORT)
             await world.round()
         assert found is None, found
-        for _ in range(8):
-            world.clock.advance(120)  # nobody is kept warm any longer
+        for _ in range(TIMEOUT_BARS):  # who is silent is not waited for any longer
+            world.clock.advance(60)  # and nobody is kept warm
             await world.round()
         self.check_the_end()
 

@@ -234,3 +234,21 @@ async def test_what_people_want_of_the_version_before_outlasts_a_rollback(world)
     await to_the_end(world)
 
     assert world.rows[before.execution_id].desired is Desired.PAUSE
+
+
+async def test_a_version_before_that_has_ended_begins_again_where_the_new_one_left(world):
+    before = await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(BLUE_GREEN))
+    while not any(each.done_at for each in world.executions.switches.values()):
+        await world.round()
+    await world.stop_version(before.strategy_id)
+    for _ in range(6):
+        await world.round()
+    assert await world.say(deployment.pipeline_id, Verb.ROLLBACK)
+    await to_the_end(world)
+    undo = await world.executions.switched(f"{deployment.pipeline_id}/undo")
+    (again,) = world.stables
+
+    assert again.strategy_id == before.strategy_id
+    assert again.config.start_ns == undo.at_ns > world.tradings[before.execution_id].place_ns
+    assert ending(await world.journal.get(deployment.pipeline_id)) == rolled_back("rolled_back")

@@ -345,6 +345,9 @@ class World(Books):
     async def _end(self, name: str, status: ExecutionStatus, why: str, error: str | None) -> None:
         trading = self.tradings[name]
         trading.venue.cancel()
+        ends_ns = (trading.heard.serves.of(each).until_ns or 0 for each in SYMBOLS)
+        if max(ends_ns) > self._place_ns(self.rows[name]):
+            self.is_excused = True  # it had still something to serve, that others have passed
         self._observe(name)
         row = self.rows[name]
         ended = replace(row, status=status, end_reason=why, error=error, final_pnl=row.pnl)

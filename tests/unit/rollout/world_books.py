@@ -115,6 +115,8 @@ class Books:
             return
         progress = deployment.progress
         names = [*deployment.replaces, progress.candidate, progress.baseline]
+        if any(_has_money(each) and each.execution_id not in names for each in self.alive):
+            return  # the one before has been started again: all that there was is its
         members = await self.onlooker.members(names)
         pool = acts.account_of(deployment, members.values()).pool
         assert abs(money.to_nanos(pool) - self.bank_nanos) <= NANO, (pool, self.bank_nanos)
