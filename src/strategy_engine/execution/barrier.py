@@ -118,9 +118,7 @@ class Barrier:
                 self._runners[row.execution_id].engage(row)
 
     async def _look_again(self, switch: Switch) -> None:
-        """See whether a switch that failed is done all the same; nobody goes on who cannot know.
-
-        """
+        """See whether a switch that failed is done all the same; nobody goes on who cannot know."""
         try:
             is_done = await self._tools.journal.is_switched(switch.key)
             self._take_up(await self._tools.journal.get_many(switch.execution_ids))
