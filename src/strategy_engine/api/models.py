@@ -144,7 +144,8 @@ class Deploy(Request):
     )
     handover: Annotated[Handover, Field(strict=False)] = Field(
         default=Handover.RUN_OFF,
-        description="What becomes of the replaced version's open positions.",
+        description="What becomes of the replaced version's open positions: run_off (by its own"
+        " exits) or flatten (at the next price); adopt is not built yet.",
     )
     handover_deadline_s: float = Field(
         default=300.0,

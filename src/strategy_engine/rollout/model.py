@@ -55,6 +55,7 @@ class Handover(StrEnum):
 
     RUN_OFF = "run_off"
     FLATTEN = "flatten"
+    ADOPT = "adopt"  # the contract names it: the new version takes them over at their marks
 
 
 ARROWS: dict[tuple[State, Trigger], State] = {
