@@ -170,8 +170,8 @@ class Line(RuleBasedStateMachine):
 
 
 Line.TestCase.settings = settings(
-    max_examples=30,
-    stateful_step_count=30,
+    max_examples=60,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -185,4 +185,4 @@ class LongLine(Line):
 LongLine.TestCase.settings = settings(
     Line.TestCase.settings, max_examples=1_000, stateful_step_count=60
 )
-TestLongLine = pytest.mark.soak(LongLine.TestCase)
+TestLongLine = pytest.mark.timeout(3_600)(pytest.mark.soak(LongLine.TestCase))
