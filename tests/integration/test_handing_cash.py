@@ -227,6 +227,29 @@ async def test_a_switch_that_is_not_done_leaves_the_cash_where_it_was(
         await stop(control, blue, green)
 
 
+async def test_a_switch_that_is_taken_back_leaves_the_cash_where_it_was(
+    control, data_dir, monkeypatch
+):
+    done_well = Journal.switch
+
+    async def late(self: Journal, *given: Any) -> Any:
+        await control.executions.take_back_switch("k")
+        return await done_well(self, *given)
+
+    monkeypatch.setattr(Journal, "switch", late)
+    async with world.node(data_dir, NODE):
+        blue, green = await two(control)
+        await ask(control, handing(blue, green))
+
+        async def has_come_back() -> bool:
+            return await amounts(control, blue) == [-CAPITAL, CAPITAL]
+
+        await until(has_come_back)
+        assert await control.executions.switched("k") is None
+        assert (await control.executions.get(green)).role is Role.SHADOW
+        await stop(control, blue, green)
+
+
 @pytest.mark.parametrize("commits", [True, False])
 async def test_an_answer_that_was_lost_hands_nothing_over_twice(
     control, data_dir, monkeypatch, commits

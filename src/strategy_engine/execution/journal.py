@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import ConflictError
 from strategy_engine.execution import (
     engagement,
     interruptions,
@@ -84,7 +85,7 @@ class Journal:
     async def switch(
         self, asked: Asked, places: Mapping[str, int], epochs: Mapping[str, int]
     ) -> list[Execution]:
-        """Do a switch, unless it is done or wanted no more; return its executions as they are then.
+        """Do a switch, unless it is done; return its executions as they are then.
 
         Parameters
         ----------
@@ -96,14 +97,16 @@ class Journal:
         Raises
         ------
         ConflictError
-            If it cannot be done here now.
+            If it cannot be done here now, or is wanted no more.
         """
         switch, now = asked.switch, self._clock.now()
         by = By(actor=asked.by.actor, at=now, why=asked.by.why)
         async with self._database.write() as connection:
             rows = await store.get_many(connection, switch.execution_ids)
             current = await switching.get(connection, switch.key)
-            if current is None or current.done_at is not None:
+            if current is None:
+                raise ConflictError(f"switch {switch.key} is wanted no more")
+            if current.done_at is not None:
                 return rows
             engagement.check(switch, rows, self._node_id, epochs)
             parties = [Party(row=each, place_ns=places[each.execution_id]) for each in rows]
