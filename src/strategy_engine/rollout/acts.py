@@ -14,7 +14,6 @@ from strategy_engine.execution.model import (
     ExecutionConfig,
     Exits,
     Role,
-    Switch,
 )
 from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit
@@ -119,34 +118,30 @@ class Acts:
             await self._retire(deployment, each.execution.strategy_id)
 
     async def fence(
-        self, deployment: Deployment, members: Sequence[Member], stables: Sequence[Member]
+        self,
+        deployment: Deployment,
+        members: Sequence[Member],
+        stables: Sequence[Member],
+        account: Account,
     ) -> bool:
         """Give the line back from one bar on; what the others wait to open is cancelled first."""
         key = _undo(deployment)
-        takes = tuple(each.execution.execution_id for each in stables if _is_there(each))
+        takes = [each for each in stables if _is_there(each) and each.execution.failure is None]
+        able = {each.execution.execution_id for each in takes}
         done = await self._executions.switched(key)
-        if done is not None and done.done_at is None and not {*done.takes} <= {*takes}:
-            done = await self._executions.take_back_switch(key)  # who was to take over has ended
+        if done is not None and done.done_at is None and not {*done.takes} <= able:
+            done = await self._executions.take_back_switch(key)  # who was to take over cannot
         if done is not None:
             return done.done_at is not None
         pending = switches.key_of(deployment, deployment.progress.index)
         forward = await self._executions.switched(pending)
         if forward is not None and forward.done_at is None:
             await self._executions.take_back_switch(pending)
-        gives = tuple(each.execution.execution_id for each in members)
-        leave = Change(exits=Exits.FLATTEN, capital_target=SWEEP)
-        back = Change(role=Role.STABLE, exits=Exits.OWN)
-        changes = {  # as they are now: no switch makes a shadow real any more
-            each.execution_id: leave
-            for each in await self._executions.get_many(gives)
-            if each.role is not Role.SHADOW
+        looked_at = {each.execution.execution_id: each for each in members}
+        gives = {  # as they are now: no switch makes a shadow real any more
+            each.execution_id: each for each in await self._executions.get_many(looked_at)
         }
-        asked = Switch(
-            key=key,
-            gives=gives,
-            takes=takes,
-            changes=changes | dict.fromkeys(takes, back),
-        )
+        asked = switches.back(key, account, gives, takes, looked_at)
         await self._executions.switch(asked, actor=audit.ENGINE, why=deployment.pipeline_id)
         return await self._is_soon_done(key)
 

@@ -1,9 +1,9 @@
 """What a rollout's fenced switch says: who gives, who takes, and what is handed over. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from strategy_engine.execution.model import UNENDED, Change, Exits, Role, Switch
+from strategy_engine.execution.model import UNENDED, Change, Execution, Exits, Role, Switch
 from strategy_engine.rollout import capital
 from strategy_engine.rollout.capital import SWEEP, Account
 from strategy_engine.rollout.model import Deployment, Handover
@@ -47,6 +47,48 @@ def forward(
         changes=changes,
         hands_cash=True,
     )
+
+
+def back(
+    key: str,
+    account: Account,
+    gives: Mapping[str, Execution],
+    takes: Sequence[Member],
+    looked_at: Mapping[str, Member],
+) -> Switch:
+    """Return the switch from which on the versions before open positions again, and no other.
+
+    If there is one of them, it gets at once what the pool has and the others have free. That sum
+    is one look's: if somebody has become real, or has ended, since, it follows at the next.
+
+    Parameters
+    ----------
+    gives : mapping
+        Those that are to let go, as they are by now.
+    looked_at : mapping
+        The same as they were when `account` was looked at.
+    """
+    leave = Change(exits=Exits.FLATTEN, capital_target=SWEEP)
+    parting = [name for name, each in gives.items() if is_real(each)]
+    names = [each.execution.execution_id for each in takes]
+    is_same = parting == [name for name in gives if is_real(looked_at[name].execution)]
+    hands_cash = is_same and len(names) == 1
+    target = None
+    if hands_cash:
+        target = capital.total((account.pool, _contributed(account, [*names, *parting])))
+    again = Change(role=Role.STABLE, exits=Exits.OWN, capital_target=target)
+    return Switch(
+        key=key,
+        gives=tuple(gives),
+        takes=tuple(names),
+        changes=dict.fromkeys(parting, leave) | dict.fromkeys(names, again),
+        hands_cash=hands_cash,
+    )
+
+
+def is_real(execution: Execution) -> bool:
+    """Whether an execution has capital of the line: no shadow, and not ended."""
+    return execution.role is not Role.SHADOW and execution.status in UNENDED
 
 
 def key_of(deployment: Deployment, index: int) -> str:

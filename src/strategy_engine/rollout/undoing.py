@@ -37,9 +37,9 @@ class Undoing:
         new = _of(members, *acts.started(deployment))
         alive = tuple(each for each in new if each.execution.status in UNENDED)
         stables = _of(members, *deployment.replaces)
-        if new and not await self._acts.fence(deployment, new, stables):
-            return  # who has ended is fenced too: the line may still be its
         account = acts.account_of(deployment, members.values())
+        if new and not await self._acts.fence(deployment, new, stables, account):
+            return  # who has ended is fenced too: the line may still be its
         back = [each.execution.execution_id for each in stables if _is_back(each)]
         if back:
             await self._acts.give_on(deployment, account, back)

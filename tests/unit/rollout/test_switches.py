@@ -1,6 +1,7 @@
 """What a rollout's switch hands over: all that is free, once, and nobody's share twice."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ from strategy_engine.rollout.model import (
 )
 from strategy_engine.rollout.moves import Member
 from strategy_engine.rollout.recipes import Kind, Step
+from strategy_engine.rollout.verbs import Verb
 from strategy_engine.venue.accounts import AccountNow
 
 sys.path.append(str(Path(__file__).parent))
@@ -132,6 +134,55 @@ def test_whatever_is_free_by_then_everything_that_nobody_keeps_is_the_new_ones(
     assert again == done  # worked out once more, after a crash
 
 
+@given(
+    role=st.sampled_from([Role.SHADOW, Role.CANDIDATE]),
+    warm=st.sampled_from([Role.SHADOW, Role.STABLE]),
+    given_to=st.tuples(amounts, amounts, amounts),
+    pool_and_free=st.tuples(amounts, amounts, amounts),
+)
+def test_what_comes_back_is_all_that_is_free_and_nobodys_twice(role, warm, given_to, pool_and_free):
+    pool, *free = pool_and_free
+    old, new = member("old", warm, given_to[0]), member("new", role, given_to[1])
+    beside = member("beside", Role.BASELINE, given_to[2])
+    real = [each for each in (new, beside) if each.execution.role is not Role.SHADOW]
+    kept = capital.total((pool, *(each.contributed for each in (old, *real))))
+    account = acts.account_of(deployment(kept, baseline="beside"), [old, new, beside])
+    looked_at = {each.execution.execution_id: each for each in (new, beside)}
+    gives = {name: each.execution for name, each in looked_at.items()}
+
+    asked = switches.back("k", account, gives, [old], looked_at)
+    now = {each.execution.execution_id: each.contributed for each in real}
+    for name, cash in zip(asked.parting, free, strict=False):
+        now[name] = capital.total((now[name], -cash))
+    now["old"] = engagement.handed(asked, now).changes["old"].capital_target
+
+    assert asked.gives == ("new", "beside")
+    assert set(asked.parting) == {each.execution.execution_id for each in real}
+    assert capital.total(now.values()) == kept
+
+
+def test_a_sum_that_may_be_old_by_now_is_not_handed_over():
+    old, new = member("old", Role.STABLE, Decimal(40)), member("new", Role.SHADOW, Decimal(50))
+    account = acts.account_of(deployment(Decimal(100)), [old, new])
+    looked_at = {"new": new}
+    is_real_now = {"new": replace(new.execution, role=Role.CANDIDATE)}
+
+    same = switches.back("k", account, {"new": new.execution}, [old], looked_at)
+    other = switches.back("k", account, is_real_now, [old], looked_at)
+    two = switches.back(
+        "k",
+        account,
+        {"new": new.execution},
+        [old, member("older", Role.STABLE, Decimal(0))],
+        looked_at,
+    )
+
+    assert (same.hands_cash, same.changes["old"].capital_target) == (True, 100)
+    assert (other.hands_cash, other.changes["old"].capital_target) == (False, None)
+    assert other.changes["new"].capital_target == SWEEP
+    assert (two.hands_cash, two.takes) == (False, ("old", "older"))
+
+
 def test_a_version_with_the_line_sweeps_out_and_a_batch_leaves_it_its_share():
     old, new = member("old", Role.STABLE, Decimal(90)), member("new", Role.SHADOW, Decimal(50))
     found = deployment(Decimal(100))
@@ -201,4 +252,23 @@ async def test_a_new_version_opens_with_the_first_bar_that_it_serves_when_the_ol
     first = {symbol: next(f for f in new.fills if f.symbol == symbol) for symbol in SYMBOLS}
     assert all(each.ts_ns <= done.at_ns + 2 * BAR_NS for each in first.values())
     assert set(new.denials) <= {"shadow"}
+    world.close()
+
+
+async def test_who_is_to_have_the_line_back_and_fails_meanwhile_does_not_hold_the_others_up():
+    world = World()
+    before = await world.start_stable(Script(period=12, hold=6))
+    found = await world.deploy(Script(period=12, hold=6), Options(min_time="1s"))
+    for _ in range(8):
+        await world.round()
+    assert await world.say(found.pipeline_id, Verb.ABORT)
+    await world.control_turn()  # the fence is asked for
+    key = f"{found.pipeline_id}/undo"
+    assert world.executions.switches[key].takes == (before.execution_id,)
+    world.executions.put(replace(world.rows[before.execution_id], failure="it raised"))
+
+    await world.control_turn()  # it is taken back
+    await world.control_turn()
+
+    assert world.executions.switches[key].takes == ()
     world.close()
