@@ -1,4 +1,8 @@
-"""Switches as rows: asked by control, done by the node in one transaction with what they change."""
+"""Switches as rows: asked by control, done by the node in one transaction with what they change.
+
+A row that is done is kept: it is how a key is known to have been done, whenever it is asked for
+again, and says from which bar on who served. There are a handful of them in a rollout.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
