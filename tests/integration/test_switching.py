@@ -307,14 +307,15 @@ async def test_who_gives_one_instrument_is_closed_in_that_and_goes_on_in_the_oth
     changes = {old: Change(exits=Exits.FLATTEN), new: Change(role=Role.CANDIDATE)}
     asked = Switch(key="k", gives=(old,), takes=(new,), symbols=(EURUSD,), changes=changes)
     at_ns = await switch(control, asked)
-    kept = await control.records.checkpoint(old)
-    await bars_done(control, old, kept.bar_no + 20)
 
+    async def has_decided_in_both() -> bool:
+        found = await control.records.decisions(old)
+        return {each.symbol for each in found if each.close_ns > at_ns} == set(both.symbols)
+
+    await until(has_decided_in_both)
     assert await held() == {"GOOGL.SIM"}
     closing = [each for each in await control.records.trades(old) if each.cause == "handover"]
     assert [each.symbol for each in closing] == [EURUSD]
-    later = [each for each in await control.records.decisions(old) if each.close_ns > at_ns]
-    assert {each.symbol for each in later} == set(both.symbols)
     assert (await control.executions.get(old)).exits is Exits.FLATTEN
 
 
