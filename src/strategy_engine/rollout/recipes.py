@@ -15,7 +15,7 @@ from strategy_engine.rollout.model import DeploymentType, Handover, Options
 FULL = 1.0
 MOST_BESIDE_A_BASELINE = 0.5  # a candidate, its baseline and the stable version share the whole
 CANARY_WEIGHTS = (0.05, 0.10, 0.25, 0.50)
-PROVEN_BARS = 20  # decided in shadow, before anything is given
+PROVEN_BARS = 20  # what a version has decided before it is trusted with more
 MOST_STEPS = 50
 USUALLY_WARM = "10m"
 LONGEST_NAME = 40  # what the column takes
@@ -139,7 +139,8 @@ def from_plain(plain: Sequence[Any]) -> tuple[Step, ...]:
 
 def _direct(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
     del options, symbols
-    return _switch_all()
+    proven = Step(kind=Kind.PAUSE, weight=FULL, min_decisions=PROVEN_BARS)
+    return (*_switch_all(), proven)
 
 
 def _blue_green(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:

@@ -46,7 +46,7 @@ def planned(kind, **options):
         (
             _T.DIRECT,
             {},
-            ["prepare 0", "switch 1", "hand_over 1", "finish 1"],
+            ["prepare 0", "switch 1", "hand_over 1", "pause 1 20x", "finish 1"],
         ),
         (
             _T.BLUE_GREEN,
