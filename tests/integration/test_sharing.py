@@ -187,5 +187,9 @@ def test_an_allocation_shares_capital_and_takes_it_from_who_is_not_well(engine):
     line = engine.get(path_of(name))
     assert line["capital"] == pytest.approx(100_000, abs=0.01)
     assert line["books"]["agrees"], line["books"]["findings"]
-    for each in ids.values():
-        engine.post(f"/strategies/{each}/stop")
+
+    engine.post(f"/strategies/{ids['1.0.0']}/stop")  # the other one has capital of the line still
+    status, told = engine.call("POST", f"/strategies/{ids['1.0.0']}/start", {})
+    assert status == 409
+    assert "version 2.0.0 of this line is running" in told["detail"]
+    engine.post(f"/strategies/{ids['2.0.0']}/stop")

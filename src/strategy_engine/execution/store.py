@@ -64,6 +64,7 @@ TABLE = sa.Table(
 
 _MOST_NAMES = 500  # in one statement
 _UNENDED = [status.value for status in UNENDED]
+_WITH_CAPITAL = [each.value for each in (Role.STABLE, Role.CANDIDATE, Role.BASELINE)]
 _OBSERVE = sa.update(TABLE).where(
     TABLE.c.execution_id == sa.bindparam("b_execution_id"),
     TABLE.c.epoch == sa.bindparam("b_epoch"),
@@ -155,7 +156,7 @@ async def unended_of(connection: AsyncConnection, strategy_id: str) -> list[Exec
 async def unended_in_line(
     connection: AsyncConnection, strategy_id: str
 ) -> list[tuple[Execution, str]]:
-    """Return what other versions of a version's line have at work as stable, with their numbers."""
+    """Return what other versions of a line have at work with capital of it, with their numbers."""
     own = registry.TABLE.alias()
     rows = await connection.execute(
         sa.select(TABLE, registry.TABLE.c.version)
@@ -165,7 +166,7 @@ async def unended_in_line(
             own.c.strategy_id == strategy_id,
             TABLE.c.strategy_id != strategy_id,
             TABLE.c.status.in_(_UNENDED),
-            TABLE.c.role == Role.STABLE.value,
+            TABLE.c.role.in_(_WITH_CAPITAL),
         )
         .order_by(TABLE.c.created_at)
     )

@@ -25,6 +25,7 @@ from strategy_engine.infra import database, outbox
 from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.journal import Journal
+from strategy_engine.rollout.lines import REAL
 from strategy_engine.rollout.parity import Compared
 from strategy_engine.venue import returns
 from strategy_engine.venue.accounts import AccountNow
@@ -141,7 +142,7 @@ class FakeExecutions:
         strategy = await self._registry.get(strategy_id)
         if role is Role.STABLE:
             for each in self.rows.values():
-                is_other = each.strategy_id != strategy_id and each.role is Role.STABLE
+                is_other = each.strategy_id != strategy_id and each.role in REAL
                 if is_other and each.status in UNENDED:
                     raise ConflictError("a line trades one account")
         if strategy.status is not Status.RUNNING:
