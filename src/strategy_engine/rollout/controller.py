@@ -49,6 +49,24 @@ class Scene:
         return tuple(each for each in self.stables if each.execution.status in UNENDED)
 
     @property
+    def gone(self) -> str:
+        """Why no version before is there any more, unless its feed came to its end."""
+        if self.alive or not self.stables:
+            return ""
+        last = self.stables[-1]
+        why = "" if last.is_over else last.failure
+        return why and f"the version before ({last.execution.execution_id}) is gone: {why}"
+
+    @property
+    def tied(self) -> tuple[Member, ...]:
+        """Those that ended with a position: what they are worth stays with them."""
+        return tuple(
+            each
+            for each in self.members.values()
+            if each.held and each.execution.status not in UNENDED
+        )
+
+    @property
     def givers(self) -> tuple[Member, ...]:
         """Those that are to hold nothing in the end."""
         baseline = self.baseline
@@ -133,7 +151,11 @@ class Controller:
         if progress.began_at is None:
             await self._begin(deployment, step)
             return
-        is_in_place = await self._set_up(deployment, plan, scene)
+        is_paused = moves.awaits_resume(step, scene.candidate)
+        if is_paused and progress.reached_at is not None:
+            await self._note(deployment, reached_at=None)  # what it has shown counts anew
+            return
+        is_in_place = not is_paused and await self._set_up(deployment, plan, scene)
         if is_in_place and progress.reached_at is None:
             await self._reach(deployment, scene)
             return
@@ -148,6 +170,7 @@ class Controller:
             observation=scene.observation,
             is_in_place=is_in_place,
             is_let_go=_is_let_go(step, scene),
+            gone=scene.gone,
         )
         if step.kind is Kind.HAND_OVER and look.is_past_handover and not look.is_let_go:
             await self._acts.flatten(deployment, scene.alive)
@@ -262,7 +285,7 @@ class Controller:
         await self._journal.complete(
             deployment,
             warm_s=warm.seconds if keeps_warm else None,
-            message=f"running with the line's capital, {bars} bars decided",
+            message=f"{_told_capital(scene)}, {bars} bars decided",
         )
         await self._observer.forget(deployment.progress.candidate)
 
@@ -351,6 +374,17 @@ def _at(progress: Progress, index: int, **fields: Any) -> Progress:
 def _is_let_go(step: Step, scene: Scene) -> bool:
     about = frozenset(step.symbols)
     return not any(each.held & about if about else each.held for each in scene.givers)
+
+
+def _told_capital(scene: Scene) -> str:
+    """Return what the candidate has of the line's capital, and who else has the rest for ever."""
+    told = "running with the line's capital"
+    for each in scene.tied:
+        told += (
+            f", but for {each.equity:f} that {each.execution.execution_id} keeps: it ended while it"
+            f" held {', '.join(sorted(each.held))}"
+        )
+    return told
 
 
 def _evidence(step: Step, ruling: Ruling, observation: Observation | None) -> dict[str, Any]:

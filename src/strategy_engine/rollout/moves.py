@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from strategy_engine.execution.model import COMPLETED, Execution, ExecutionStatus, Role
+from strategy_engine.execution.model import (
+    COMPLETED,
+    Desired,
+    Execution,
+    ExecutionStatus,
+    Role,
+)
 from strategy_engine.rollout import durations, rules
 from strategy_engine.rollout.model import Options, Progress
 from strategy_engine.rollout.readiness import Readiness, Standing
@@ -65,6 +71,12 @@ class Member:
         return told.startswith(NO_ANSWER)
 
     @property
+    def is_paused(self) -> bool:
+        """Whether somebody lets it decide nothing."""
+        is_asked = self.execution.desired is Desired.PAUSE
+        return is_asked or self.execution.status is ExecutionStatus.PAUSED
+
+    @property
     def is_over(self) -> bool:
         """Whether its feed has come to its end."""
         return (
@@ -85,6 +97,8 @@ class Look:
         Whether what the step sets up is so: the weight, the switch, the capital handed on.
     is_let_go : bool
         Whether the version before holds nothing any more of what the step is about.
+    gone : str
+        Why no version before is there any more, before its time; empty text: one is.
     """
 
     step: Step
@@ -97,6 +111,7 @@ class Look:
     observation: Observation | None = None
     is_in_place: bool = False
     is_let_go: bool = False
+    gone: str = ""
 
     @property
     def elapsed_s(self) -> float:
@@ -122,7 +137,13 @@ def next_move(look: Look) -> Ruling:
     """Return what follows from a look; harm comes before anything that a person said."""
     if _has_line(look):
         return _at_once(look)
-    ruling = _harm(look) or _MOVES[look.step.kind](look)
+    harm = _harm(look)
+    if harm is None and awaits_resume(look.step, look.candidate):
+        return _wait(
+            "the new version is paused, and what decides nothing proves nothing: resume it, or"
+            " abort the deployment"
+        )
+    ruling = harm or _alone(look) or _MOVES[look.step.kind](look)
     if ruling.verdict in {Verdict.PROMOTE, Verdict.ABORT} or not look.progress.waived_by:
         return ruling
     if look.step.kind not in WAIVABLE or not look.is_in_place:
@@ -152,6 +173,23 @@ def _harm(look: Look) -> Ruling | None:
             " learned of it: shorten the steps, or play a longer range",
         )
     return found
+
+
+def awaits_resume(step: Step, candidate: Member | None) -> bool:
+    """Say whether a step stands still until a paused candidate decides again."""
+    is_paused = candidate is not None and candidate.is_paused
+    return is_paused and (step.kind in WAIVABLE or step.kind is Kind.SWITCH)
+
+
+def _alone(look: Look) -> Ruling | None:
+    """Hold where nothing is left to compare with, nor to go back to."""
+    if not look.gone or look.step.kind not in WAIVABLE or look.progress.switched:
+        return None
+    return _hold(
+        Reason.STABLE_GONE,
+        f"{look.gone}: there is nothing to compare with or to go back to; promote-full lets the new"
+        " version take the line all the same, abort ends it",
+    )
 
 
 def _prepare(look: Look) -> Ruling:
@@ -219,6 +257,8 @@ def _switch(look: Look) -> Ruling:
 
 def _hand_over(look: Look) -> Ruling:
     if look.is_let_go and look.is_in_place:
+        if look.gone and look.candidate is not None and look.candidate.equity <= 0:
+            return _abort(Reason.STUCK, f"{look.gone}, and nothing of the line's capital is left")
         return _promote(Reason.HANDED_OVER, "the version before it holds nothing any more")
     if look.elapsed_s > look.options.handover_deadline_s + FLATTEN_S:
         return _hold(

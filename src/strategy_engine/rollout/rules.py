@@ -33,6 +33,7 @@ class Reason(StrEnum):
     STUCK = "stuck"
     STALLED = "stalled"
     FEED_OVER = "feed_over"
+    STABLE_GONE = "stable_gone"
     WAIVED = "waived"
     WAITS = "waits"
     TOO_EARLY = "too_early"

@@ -9,8 +9,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution.model import UNENDED, Role
-from strategy_engine.infra import logs
+from strategy_engine.execution.model import UNENDED, Desired, Role
+from strategy_engine.infra import audit, logs
 from strategy_engine.rollout import acts, capital
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
@@ -82,7 +82,7 @@ class Undoing:
     async def _start_again(
         self, deployment: Deployment, stables: tuple[Member, ...], worth: Decimal
     ) -> bool:
-        if worth < 1 or not stables:
+        if worth < 1 or not stables or _is_stopped_meanwhile(deployment, stables[-1]):
             return False
         try:
             await self._acts.start_again(deployment, stables[-1], worth)
@@ -107,14 +107,23 @@ class Undoing:
         undo = deployment.progress.undo
         is_abort = undo is not None and undo.reason == "aborted"
         outcome = Outcome.ROLLED_BACK if is_restored and not is_abort else Outcome.ABORTED
-        await self._journal.undone(
-            deployment, outcome, "; the version before it has the line" if is_restored else ""
-        )
+        told = "; the version before it has the line" if is_restored else ""
+        if not is_restored and stables and _is_stopped_meanwhile(deployment, stables[-1]):
+            told = "; the version before it was stopped meanwhile, and stays stopped"
+        await self._journal.undone(deployment, outcome, told)
         await self._observer.forget(deployment.progress.candidate)
 
 
 def _of(members: Mapping[str, Member], *names: str) -> tuple[Member, ...]:
     return tuple(members[name] for name in names if name in members)
+
+
+def _is_stopped_meanwhile(deployment: Deployment, before: Member) -> bool:
+    """Say whether somebody stopped the version before: only a person lets it trade again."""
+    undo, mine = deployment.progress.undo, before.execution
+    if undo is None or undo.actor != audit.ENGINE or mine.desired is not Desired.STOP:
+        return False
+    return mine.desired_why != deployment.pipeline_id
 
 
 def _is_back(before: Member) -> bool:

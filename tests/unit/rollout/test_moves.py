@@ -170,6 +170,47 @@ ROWS = {
         ),
         (Verdict.ABORT, Reason.FEED_OVER),
     ),
+    "a version that is paused proves nothing": (
+        look(WEIGHT, candidate=member(status=ExecutionStatus.PAUSED)),
+        (Verdict.HOLD, Reason.WAITS),
+    ),
+    "nor one that is about to be": (
+        look(SHADOW, candidate=member(desired=Desired.PAUSE), at={"waived_by": "ann"}),
+        (Verdict.HOLD, Reason.WAITS),
+    ),
+    "nor does one that is paused get the line": (
+        look(SWITCH, candidate=member(status=ExecutionStatus.PAUSED), is_in_place=False),
+        (Verdict.HOLD, Reason.WAITS),
+    ),
+    "one that is paused and fails is undone": (
+        look(
+            WEIGHT,
+            candidate=member(status=ExecutionStatus.PAUSED),
+            observation=other(failure="ValueError: x"),
+        ),
+        (Verdict.ABORT, Reason.FAILED),
+    ),
+    "one that nothing is left beside holds for a person": (
+        look(WEIGHT, gone="it was stopped"),
+        (Verdict.PAUSE, Reason.STABLE_GONE),
+    ),
+    "who lets it go on all the same is heard": (
+        look(WEIGHT, gone="it was stopped", at={"waived_by": "ann"}),
+        (Verdict.PROMOTE, Reason.WAIVED),
+    ),
+    "once it has the line nothing needs to be beside it": (
+        look(SHADOW, gone="it was stopped", at={"switched": (2,)}),
+        (Verdict.PROMOTE, Reason.NO_EVIDENCE_OF_HARM),
+    ),
+    "one that all is handed to and nothing has come to is undone": (
+        look(
+            HAND_OVER,
+            gone="it was stopped",
+            is_let_go=True,
+            candidate=member(capital=Decimal(0)),
+        ),
+        (Verdict.ABORT, Reason.STUCK),
+    ),
 }
 
 

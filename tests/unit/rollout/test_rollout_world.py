@@ -252,3 +252,58 @@ async def test_a_version_before_that_has_ended_begins_again_where_the_new_one_le
     assert again.strategy_id == before.strategy_id
     assert again.config.start_ns == undo.at_ns > world.tradings[before.execution_id].place_ns
     assert ending(await world.journal.get(deployment.pipeline_id)) == rolled_back("rolled_back")
+
+
+async def test_a_canary_that_is_paused_goes_on_when_it_has_decided_enough_again(world):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    while (found := await world.journal.get(deployment.pipeline_id)).current_stage != "weight_10":
+        await world.round()
+    candidate = found.progress.candidate
+    world.executions.want(candidate, Change(desired=Desired.PAUSE))
+    for _ in range(30):
+        await world.round()
+    paused = await world.journal.get(deployment.pipeline_id)
+    assert await world.say(deployment.pipeline_id, Verb.PROMOTE_FULL)
+    for _ in range(30):
+        await world.round()
+    asked = await world.journal.get(deployment.pipeline_id)
+    world.executions.want(candidate, Change(desired=Desired.RUN))
+    await to_the_end(world)
+
+    assert (paused.current_stage, paused.state) == ("weight_10", State.ROLLING_OUT)
+    assert "is paused" in paused.progress.message
+    assert (asked.current_stage, asked.state) == ("switch", State.ROLLING_OUT)
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert ending(ended) == PROMOTED
+    await check_the_end(world, ended)
+
+
+async def test_a_rollout_beside_which_the_version_before_was_stopped_holds_for_a_person(world):
+    before = await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    while (await world.journal.get(deployment.pipeline_id)).current_stage != "shadow":
+        await world.round()
+    await world.stop_version(before.strategy_id)
+    for _ in range(30):
+        await world.round()
+    held = (await world.journal.get(deployment.pipeline_id)).progress
+    assert (held.held_by, "is gone" in held.held_why) == ("engine", True)
+
+    assert await world.say(deployment.pipeline_id, Verb.ABORT)
+    await to_the_end(world)
+
+
+async def test_what_a_person_has_stopped_is_not_started_by_the_engine(world):
+    before = await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    while (await world.journal.get(deployment.pipeline_id)).current_stage != "weight_10":
+        await world.round()
+    await world.stop_version(deployment.strategy_id)
+    await world.stop_version(before.strategy_id)
+    await to_the_end(world)
+
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert (ended.outcome, ended.progress.undo.reason) == (Outcome.ABORTED, "failed")
+    assert ended.message.endswith("was stopped meanwhile, and stays stopped")
+    assert world.alive == []
