@@ -25,6 +25,9 @@ ISOLATION = "READ COMMITTED"
 
 # A transaction that idles has lost its process, or its process is frozen: its locks are let go.
 IDLE_IN_TRANSACTION_S = 5.0
+# One that was frozen while it sent a batch does not idle: the server waits for the rest of it.
+LONGEST_TRANSACTION_S = 20.0
+BOUNDS_TRANSACTIONS = 17  # the first release that can end those
 POOL_SIZE = 5
 MOST_OVERFLOW = 5
 LISTEN_AGAIN_S = 1.0
@@ -58,7 +61,10 @@ def async_engine(url: str, *, timeout_s: float, **options: Any) -> AsyncEngine:
     settings = _session(timeout_s)
 
     async def connect() -> Any:
-        return await asyncpg.connect(url, timeout=timeout_s, server_settings=settings)
+        made = await asyncpg.connect(url, timeout=timeout_s, server_settings=settings)
+        if made.get_server_version().major >= BOUNDS_TRANSACTIONS:
+            await made.execute(_BOUND)
+        return made
 
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -81,7 +87,7 @@ def sync_engine(
     wanted = _session(timeout_s) if settings is None else settings
     engine = sa.create_engine(
         "postgresql+psycopg://",
-        creator=_connector(url, timeout_s, wanted),
+        creator=_connector(url, timeout_s, wanted, is_short=settings is None),
         isolation_level=ISOLATION,
         **options,
     )
@@ -125,8 +131,11 @@ def _session(timeout_s: float) -> dict[str, str]:
     }
 
 
+_BOUND = f"SET transaction_timeout = {LONGEST_TRANSACTION_S * 1_000:.0f}"
+
+
 def _connector(
-    url: str, timeout_s: float, settings: Mapping[str, str]
+    url: str, timeout_s: float, settings: Mapping[str, str], *, is_short: bool
 ) -> "Callable[[], psycopg.Connection[Any]]":
     import psycopg  # noqa: PLC0415 - see above
 
@@ -146,6 +155,8 @@ def _connector(
         )
         if settings:
             connection.execute(statement.encode(), values)
+        if is_short and connection.info.server_version >= BOUNDS_TRANSACTIONS * 10_000:
+            connection.execute(_BOUND)
         connection.autocommit = False
         return connection
 
