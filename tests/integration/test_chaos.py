@@ -2,7 +2,6 @@
 
 import importlib.util
 import itertools
-import operator
 import os
 import random
 import sys
@@ -81,6 +80,12 @@ def answer_those_that_wait(victim, kinds):
             victim.tell(f"/deployments/{pipeline_id}/{verb}")
 
 
+def rests(victim, kinds):
+    """Say whether nothing is left to do: every deployment has ended, or waits for a person."""
+    done = {"completed", "failed", "awaiting_approval"}
+    return all(victim.ask(f"/deployments/{each}/status")["status"] in done for each in kinds)
+
+
 def wait_for_ends(victim, kinds, timeout_s=240.0):
     deadline = time.monotonic() + timeout_s
     while True:
@@ -148,7 +153,12 @@ def deployments_survive(start_engine, server, *, count, kills):
     kinds, versions = deploy_all(victim.engine, "Disturbed", count)
     for what in drawn(chance, EVERYTHING, kills):
         time.sleep(chance.uniform(0.1, 1.0))
-        victim.kill(what, chance, lambda: book.done_steps() + book.entries(), operator.lt)
+        victim.kill(
+            what,
+            chance,
+            lambda: book.done_steps() + book.entries(),
+            lambda before, now: before < now or rests(victim, kinds),
+        )
         answer_those_that_wait(victim, kinds)
     wait_for_ends(victim, kinds)
     stories = stories_of(victim, kinds, versions)
