@@ -242,21 +242,8 @@ class Control:
         timeouts = Timeouts(pipeline_s=settings.pipeline_timeout_s)
         return Pipeline(self._database, tools, timeouts, self._clock, self._flags)
 
-    def _make_rollouts(self, pipeline: Pipeline) -> tuple[Rollouts, Workflows]:
-        settings = self._settings
-        journal = Journal(self._database, self._registry, self._clock, node_id=settings.node_id)
-        line = Line(
-            registry=self._registry,
-            executions=self._executions,
-            records=self._records,
-            catalogue=self._catalogue,
-        )
-        defaults = Defaults(
-            stages=settings.stages,
-            approval_required=settings.approval_required,
-            auto_rollback=settings.auto_rollback,
-        )
-        observer = Observer(
+    def _make_observer(self, pipeline: Pipeline) -> Observer:
+        return Observer(
             results=pipeline.results,
             executions=self._executions,
             records=self._records,
@@ -264,9 +251,11 @@ class Control:
             catalogue=self._catalogue,
             comparing=self._comparisons,
             clock=self._clock,
-            replay_speed=settings.replay_speed,
+            replay_speed=self._settings.replay_speed,
         )
-        self._sharing = sharing.make(
+
+    def _make_sharing(self, observer: Observer) -> sharing.Sharing:
+        return sharing.make(
             database=self._database,
             registry=self._registry,
             executions=self._executions,
@@ -274,6 +263,23 @@ class Control:
             catalogue=self._catalogue,
             observer=observer,
             clock=self._clock,
+        )
+
+    def _make_rollouts(self, pipeline: Pipeline) -> tuple[Rollouts, Workflows]:
+        settings = self._settings
+        journal = Journal(self._database, self._registry, self._clock, node_id=settings.node_id)
+        defaults = Defaults(
+            stages=settings.stages,
+            approval_required=settings.approval_required,
+            auto_rollback=settings.auto_rollback,
+        )
+        observer = self._make_observer(pipeline)
+        self._sharing = self._make_sharing(observer)
+        line = Line(
+            registry=self._registry,
+            executions=self._executions,
+            records=self._records,
+            lines=self._sharing.lines,
         )
         acts = Acts(executions=self._executions, registry=self._registry)
         self._tending = Tending(journal=journal, acts=acts, observer=observer)

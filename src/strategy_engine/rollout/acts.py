@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from strategy_engine.core import ids
 from strategy_engine.execution.model import (
     UNENDED,
     Change,
@@ -19,17 +18,14 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit
 from strategy_engine.registry.model import LIVE, Status, Trigger
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import capital, switches
-from strategy_engine.rollout.capital import SWEEP, Account, Stake
-from strategy_engine.rollout.lines import REAL
+from strategy_engine.rollout import capital, stakes, switches
+from strategy_engine.rollout.capital import Account
 from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.moves import Member
-from strategy_engine.rollout.recipes import FULL, Step
+from strategy_engine.rollout.recipes import Step
 
 ALL = Decimal(10**12)  # as a goal: whatever there is to be had
-CANDIDATE, BASELINE = "candidate", "baseline"  # the keys that they are started by
 LOOKS, SOON_S = 50, 0.01  # at a switch that undoes, before the next look at everything
-_ZERO = Decimal(0)
 
 
 class Acts:
@@ -72,7 +68,7 @@ class Acts:
         """
         goals, why = deployment.progress.goals, deployment.pipeline_id
         found = capital.move(account, goals)
-        await self._target(_to_ask(account, found.targets), why)
+        await self._target(stakes.to_ask(account, found.targets), why)
         needed = capital.total(goals[each.execution.execution_id] for each in shadows)
         if shadows and needed <= found.spare:
             await self._executions.instruct(
@@ -84,7 +80,7 @@ class Acts:
     async def give_on(self, deployment: Deployment, account: Account, to: Iterable[str]) -> None:
         """Let members have what lies in the pool."""
         found = capital.move(account, dict.fromkeys(to, ALL))
-        await self._target(_to_ask(account, found.targets), deployment.pipeline_id)
+        await self._target(stakes.to_ask(account, found.targets), deployment.pipeline_id)
 
     async def switch(
         self, deployment: Deployment, step: Step, account: Account, members: Mapping[str, Member]
@@ -94,7 +90,7 @@ class Acts:
         done = await self._executions.switched(key)
         if done is not None:
             return done.done_at is not None
-        goals = goals_of(deployment, step, account, members)
+        goals = stakes.goals_of(deployment, step, account, members)
         asked = switches.forward(deployment, step, account, goals, members)
         await self._executions.switch(asked, actor=audit.ENGINE, why=deployment.pipeline_id)
         return False
@@ -115,7 +111,7 @@ class Acts:
             changes[progress.baseline] = Change(desired=Desired.STOP)
         await self._executions.instruct(changes, actor=audit.ENGINE, why=deployment.pipeline_id)
         for each in stables:
-            await self._retire(deployment, each.execution.strategy_id)
+            await self.retire(deployment, each.execution.strategy_id)
 
     async def fence(
         self,
@@ -183,7 +179,11 @@ class Acts:
 
     async def retire(self, deployment: Deployment, strategy_id: str) -> None:
         """Move a version that is replaced, or rolled back, off the line."""
-        await self._retire(deployment, strategy_id)
+        version = await self._registry.get(strategy_id)
+        if version.status in LIVE:
+            await self._registry.move(
+                strategy_id, Trigger.REPLACE, actor=audit.ENGINE, why=deployment.pipeline_id
+            )
 
     async def _is_soon_done(self, key: str) -> bool:
         """Wait a little for a switch: the node is about to hear of it, and every moment counts."""
@@ -201,13 +201,6 @@ class Acts:
         if changes:
             await self._executions.instruct(changes, actor=audit.ENGINE, why=deployment.pipeline_id)
 
-    async def _retire(self, deployment: Deployment, strategy_id: str) -> None:
-        version = await self._registry.get(strategy_id)
-        if version.status in LIVE:
-            await self._registry.move(
-                strategy_id, Trigger.REPLACE, actor=audit.ENGINE, why=deployment.pipeline_id
-            )
-
     async def _target(self, targets: Mapping[str, Decimal], why: str) -> None:
         if targets:
             await self._executions.instruct(
@@ -215,124 +208,6 @@ class Acts:
                 actor=audit.ENGINE,
                 why=why,
             )
-
-
-def started(deployment: Deployment) -> tuple[str, str]:
-    """Return the executions that a rollout starts, the new version's and its baseline's.
-
-    They have these names from the moment that they are started, whoever has noted it.
-    """
-    key, progress = deployment.pipeline_id, deployment.progress
-    return (
-        progress.candidate or ids.derived(ids.EXECUTION, f"{key}/{CANDIDATE}"),
-        progress.baseline or ids.derived(ids.EXECUTION, f"{key}/{BASELINE}"),
-    )
-
-
-def account_of(deployment: Deployment, members: Iterable[Member]) -> Account:
-    """Return what the line has: the members that trade, and what those that ended left."""
-    stakes, ended = [], []
-    for each in members:
-        is_before = each.execution.execution_id in deployment.replaces
-        if not is_before and each.execution.role not in REAL:
-            continue  # a shadow's capital is nobody's
-        if each.execution.status in UNENDED or each.held:
-            stakes.append(
-                Stake(
-                    execution_id=each.execution.execution_id,
-                    contributed=each.contributed,
-                    equity=each.equity,
-                    target=each.execution.capital_target,
-                )
-            )
-        else:
-            ended.append(capital.total((each.equity, -each.contributed)))
-    return Account(
-        capital=deployment.progress.capital, stakes=tuple(stakes), ended_pnl=capital.total(ended)
-    )
-
-
-def goals_of(
-    deployment: Deployment, step: Step, account: Account, members: Mapping[str, Member]
-) -> dict[str, Decimal]:
-    """Return the capital that each execution of a rollout is to have at a step.
-
-    The new version gets its share, a baseline the same, and those before it what is left, as they
-    share it now.
-    """
-    progress = deployment.progress
-    weights = {progress.candidate: Decimal(str(step.weight))}
-    if progress.baseline:
-        weights[progress.baseline] = weights[progress.candidate] if step.has_baseline else _ZERO
-    olds = [each for each in deployment.replaces if _is_there(members[each])]
-    left = 1 - sum(weights.values())
-    equity = capital.total(members[each].equity for each in olds)
-    for each in olds:
-        portion = members[each].equity / equity if equity > 0 else Decimal(1) / len(olds)
-        weights[each] = left * portion
-    return {name: _goal(members[name], weight, account.worth) for name, weight in weights.items()}
-
-
-def _goal(member: Member, weight: Decimal, worth: Decimal) -> Decimal:
-    if weight <= 0:
-        return SWEEP
-    return capital.total((member.contributed, capital.share(worth, weight), -member.equity))
-
-
-def first_weight(steps: Sequence[Step]) -> Decimal:
-    """Return the share that a new version gets first: what it is shown as its own until then."""
-    weights = [each.weight for each in steps if each.weight > 0]
-    return Decimal(str(weights[0] if weights else FULL))
-
-
-def has_baseline(steps: Sequence[Step]) -> bool:
-    """Say whether a fresh copy of the stable version is compared with."""
-    return any(each.has_baseline for each in steps)
-
-
-def is_capital_in_place(
-    goals: Mapping[str, Decimal], members: Mapping[str, Member], account: Account
-) -> bool:
-    """Say whether those that are to have capital have it and trade, or all that there was.
-
-    Who gives everything may have less of it than it was worth when the step began.
-    """
-    takers = [
-        (members[name], goal)
-        for name, goal in goals.items()
-        if goal != SWEEP and members[name].execution.role is not Role.STABLE
-    ]
-    if not takers or not all(_is_settled(each) for each, _ in takers):
-        return False
-    if all(each.contributed == goal for each, goal in takers):
-        return True
-    is_given = not any(
-        _is_there(members[name]) and members[name].equity > 0
-        if goal == SWEEP
-        else members[name].contributed > goal
-        for name, goal in goals.items()
-    )
-    return is_given and account.pool <= 0
-
-
-def _is_settled(taker: Member) -> bool:
-    is_moving = taker.execution.capital_target not in {None, taker.contributed}
-    return taker.execution.role in REAL and not is_moving
-
-
-def _to_ask(account: Account, targets: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
-    """Return the targets that may be asked for at this look.
-
-    The pool is below zero for as long as what has just become real has still to let go of the
-    capital that it was only shown: meanwhile nobody is to get more, nor to keep what is to leave.
-    """
-    if account.pool >= 0:
-        return targets
-    asked = {
-        each.execution_id: each.contributed if each.target is None else each.target
-        for each in account.stakes
-    }
-    return {name: target for name, target in targets.items() if target <= asked[name]}
 
 
 def _enter(deployment: Deployment, shadow: Member, goals: Mapping[str, Decimal]) -> Change:

@@ -40,11 +40,6 @@ class Comparisons:
         if comparer is not None:
             await comparer.aclose()
 
-    async def aclose(self) -> None:
-        """End every process."""
-        for name in tuple(self._comparers):
-            await self.forget(name)
-
     async def _advance(self, name: str) -> None:
         try:
             await self._comparers[name].advance()

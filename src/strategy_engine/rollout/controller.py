@@ -13,7 +13,7 @@ from strategy_engine.core.errors import EngineError
 from strategy_engine.execution.model import UNENDED, Role
 from strategy_engine.infra import audit, logs
 from strategy_engine.infra.outages import DatabaseAwayError
-from strategy_engine.rollout import acts, capital, limits, moves, recipes
+from strategy_engine.rollout import capital, limits, moves, recipes, stakes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import ENDED, Deployment, Progress, State, Undo
@@ -27,6 +27,7 @@ from strategy_engine.rollout.undoing import Undoing
 
 LOOK_S = 0.1
 UNDO_LOOK_S = 0.02
+FAILED_LOOK_S = 2.0  # after a fault of the engine's own: the next look may fare better
 
 _log = logs.get("rollout")
 
@@ -102,7 +103,13 @@ class Controller:
             deployment = await self._journal.get(pipeline_id)
             if deployment.state is not State.ROLLING_OUT:
                 return deployment.state.value
-            await self.turn(deployment)
+            try:
+                await self.turn(deployment)
+            except DatabaseAwayError:
+                raise  # whoever calls it waits for the database
+            except Exception:  # noqa: BLE001 - the loop's edge: capital must not be left without a hand
+                _log.exception("rollout not carried on", pipeline_id=pipeline_id)
+                await asyncio.sleep(FAILED_LOOK_S)
             await asyncio.sleep(LOOK_S if deployment.progress.undo is None else UNDO_LOOK_S)
 
     async def turn(self, deployment: Deployment) -> None:
@@ -123,7 +130,7 @@ class Controller:
         progress = deployment.progress
         mine = (progress.candidate, progress.baseline)
         if progress.undo is not None:
-            mine = acts.started(deployment)
+            mine = stakes.started(deployment)
         members = await self._observer.members([*deployment.replaces, *mine])
         scene = Scene(
             members=members,
@@ -208,7 +215,7 @@ class Controller:
             case Kind.WEIGHT:
                 return await self._weigh(deployment, step, scene)
             case Kind.SWITCH:
-                account = acts.account_of(deployment, scene.members.values())
+                account = stakes.account_of(deployment, scene.members.values())
                 return await self._acts.switch(deployment, step, account, scene.members)
             case Kind.HAND_OVER:
                 return await self._hand_over(deployment, step, scene)
@@ -221,13 +228,13 @@ class Controller:
             given = capital.total(each.contributed for each in scene.stables)
             await self._note(deployment, capital=given)
             return False
-        wants_baseline = acts.has_baseline(plan) and not progress.baseline
+        wants_baseline = stakes.has_baseline(plan) and not progress.baseline
         if progress.candidate and not wants_baseline:
             return True
         last = scene.alive[-1] if scene.alive else scene.stables[-1]
-        account = acts.account_of(deployment, scene.members.values())
-        worth = capital.opening(account.worth, acts.first_weight(plan))
-        key = acts.BASELINE if progress.candidate else acts.CANDIDATE
+        account = stakes.account_of(deployment, scene.members.values())
+        worth = capital.opening(account.worth, stakes.first_weight(plan))
+        key = stakes.BASELINE if progress.candidate else stakes.CANDIDATE
         version = last.execution.strategy_id if progress.candidate else deployment.strategy_id
         started = await self._acts.start_in_shadow(
             deployment, last, version=version, key=key, worth=worth
@@ -237,20 +244,20 @@ class Controller:
 
     async def _weigh(self, deployment: Deployment, step: Step, scene: Scene) -> bool:
         progress = deployment.progress
-        account = acts.account_of(deployment, scene.members.values())
+        account = stakes.account_of(deployment, scene.members.values())
         if not progress.goals:
-            goals = acts.goals_of(deployment, step, account, scene.members)
+            goals = stakes.goals_of(deployment, step, account, scene.members)
             await self._note(deployment, goals=goals)
             return False
         if progress.reached_at is not None:
             return True  # what prices make of it since is its own
         await self._acts.weigh(deployment, account, scene.shadows)
-        return acts.is_capital_in_place(progress.goals, scene.members, account)
+        return stakes.is_capital_in_place(progress.goals, scene.members, account)
 
     async def _hand_over(self, deployment: Deployment, step: Step, scene: Scene) -> bool:
         if step.weight < FULL:
             return await self._weigh(deployment, step, scene)
-        account = acts.account_of(deployment, scene.members.values())
+        account = stakes.account_of(deployment, scene.members.values())
         await self._acts.give_on(deployment, account, [deployment.progress.candidate])
         freed = all(each.equity <= 0 for each in scene.givers)
         return freed and account.pool <= 0 and _is_let_go(step, scene)

@@ -1,17 +1,15 @@
 """What a deployment finds on its line, and what it plans to do about it."""
 
-import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 
 from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.service import Executions
-from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.model import LIVE, Strategy
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import capital, recipes
-from strategy_engine.rollout.capital import Lot
+from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.model import Options
 from strategy_engine.rollout.recipes import Kind, Step
 from strategy_engine.venue.service import Records
@@ -26,12 +24,12 @@ class Line:
         registry: Registry,
         executions: Executions,
         records: Records,
-        catalogue: Catalogue,
+        lines: Lines,
     ) -> None:
         self._registry = registry
         self._executions = executions
         self._records = records
-        self._catalogue = catalogue
+        self._lines = lines
 
     async def others_at_work(self, strategy: Strategy) -> list[Execution]:
         """Return what the line's other versions have at work, but for those that are kept warm."""
@@ -73,17 +71,8 @@ class Line:
             accounts[each.execution_id].equity if each.execution_id in accounts else each.capital
             for each in others
         )
-        lots = [await asyncio.to_thread(self._lot, each) for each in symbols]
+        lots = await self._lines.lots(symbols)
         for step in plan:
             if step.kind in {Kind.WEIGHT, Kind.SWITCH}:
                 mine = [each for each in lots if not step.symbols or each.symbol in step.symbols]
                 capital.check_step(step.name, Decimal(str(step.weight)), worth, mine)
-
-    def _lot(self, symbol: str) -> Lot:
-        instrument = self._catalogue.instrument(symbol)
-        last = self._catalogue.bars(symbol, limit=1)
-        return Lot(
-            symbol=symbol,
-            units=instrument.lot_size * instrument.min_lots,
-            price=Decimal(str(float(last.close[-1]))),
-        )

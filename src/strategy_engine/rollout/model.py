@@ -158,8 +158,8 @@ class Progress:
         Of the step it is at.
     began_at, reached_at : datetime or None
         When the step began; and when what it sets up was in place, from which its time counts.
-    bars_at, orders_at : int
-        The candidate's bars and orders when it was.
+    bars_at : int
+        The candidate's bars when it was.
     candidate, baseline : str
         Their executions; empty until they are started.
     capital : Decimal
@@ -186,7 +186,6 @@ class Progress:
     began_at: datetime | None = None
     reached_at: datetime | None = None
     bars_at: int = 0
-    orders_at: int = 0
     candidate: str = ""
     baseline: str = ""
     capital: Decimal = Decimal(0)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from strategy_engine.core.errors import EngineError
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
-from strategy_engine.rollout import acts
+from strategy_engine.rollout import stakes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Deployment
@@ -46,10 +46,12 @@ class Tending:
                 raise
             except EngineError as error:  # the others are looked after all the same
                 _log.warning("not tended", pipeline_id=deployment.pipeline_id, why=str(error))
+            except Exception:  # noqa: BLE001 - the task's edge: without it nobody is looked after
+                _log.exception("not tended", pipeline_id=deployment.pipeline_id)
 
     async def _tend(self, deployment: Deployment) -> None:
         progress = deployment.progress
-        names = [*deployment.replaces, *acts.started(deployment)]
+        names = [*deployment.replaces, *stakes.started(deployment)]
         if progress.undo is not None:
             await self._undoing.turn(deployment, await self._observer.members(names))
         elif progress.warm_until is not None and self._journal.clock.now() >= progress.warm_until:

@@ -11,12 +11,13 @@ from decimal import Decimal
 from strategy_engine.core.errors import EngineError
 from strategy_engine.execution.model import UNENDED, Desired, Role
 from strategy_engine.infra import audit, logs
-from strategy_engine.rollout import acts, capital
+from strategy_engine.rollout import capital, stakes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Deployment, Outcome, Undo
 from strategy_engine.rollout.moves import Member
 from strategy_engine.rollout.observing import Observer
+from strategy_engine.rollout.verbs import REASONS, Verb
 
 _log = logs.get("rollout")
 
@@ -34,10 +35,10 @@ class Undoing:
         undo = deployment.progress.undo
         if undo is None:
             return
-        new = _of(members, *acts.started(deployment))
+        new = _of(members, *stakes.started(deployment))
         alive = tuple(each for each in new if each.execution.status in UNENDED)
         stables = _of(members, *deployment.replaces)
-        account = acts.account_of(deployment, members.values())
+        account = stakes.account_of(deployment, members.values())
         if new and not await self._acts.fence(deployment, new, stables, account):
             return  # who has ended is fenced too: the line may still be its
         back = [each.execution.execution_id for each in stables if _is_back(each)]
@@ -105,7 +106,7 @@ class Undoing:
             for each in stables:
                 await self._acts.reinstate(deployment, each)
         undo = deployment.progress.undo
-        is_abort = undo is not None and undo.reason == "aborted"
+        is_abort = undo is not None and undo.reason == REASONS[Verb.ABORT]
         outcome = Outcome.ROLLED_BACK if is_restored and not is_abort else Outcome.ABORTED
         told = "; the version before it has the line" if is_restored else ""
         if not is_restored and stables and _is_stopped_meanwhile(deployment, stables[-1]):

@@ -1,13 +1,14 @@
 """Rollouts in a world of made-up bars: every type to its end, whatever dies when."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from strategy_engine.execution.model import Change, Desired
 from strategy_engine.registry.model import Status
+from strategy_engine.rollout import controller as controllers
 from strategy_engine.rollout.model import DeploymentType, Options, Outcome, State
 from strategy_engine.rollout.verbs import Verb
 
@@ -307,3 +308,22 @@ async def test_what_a_person_has_stopped_is_not_started_by_the_engine(world):
     assert (ended.outcome, ended.progress.undo.reason) == (Outcome.ABORTED, "failed")
     assert ended.message.endswith("was stopped meanwhile, and stays stopped")
     assert world.alive == []
+
+
+async def test_a_fault_of_the_engines_own_leaves_no_rollout_without_a_hand(world, monkeypatch):
+    monkeypatch.setattr(controllers, "FAILED_LOOK_S", 0.0)
+    monkeypatch.setattr(controllers, "LOOK_S", 0.0)
+    turns = []
+
+    async def turn(deployment):
+        turns.append(deployment.state)
+        if len(turns) == 1:
+            raise KeyError("a fault that nobody foresaw")
+        await world.journal.revise(
+            deployment.pipeline_id, lambda now: replace(now, state=State.FAILED)
+        )
+
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    monkeypatch.setattr(world.controller, "turn", turn)
+    assert await world.controller.run(deployment.pipeline_id) == State.FAILED
+    assert len(turns) == 2

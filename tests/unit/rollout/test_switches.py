@@ -19,7 +19,7 @@ from strategy_engine.execution.model import (
     Exits,
     Role,
 )
-from strategy_engine.rollout import acts, capital, switches
+from strategy_engine.rollout import capital, stakes, switches
 from strategy_engine.rollout.capital import SWEEP
 from strategy_engine.rollout.model import (
     Deployment,
@@ -94,8 +94,8 @@ def deployment(kept, *, baseline="", **options):
 
 def forward(found, step, *members):
     known = {each.execution.execution_id: each for each in members}
-    account = acts.account_of(found, members)
-    goals = acts.goals_of(found, step, account, known)
+    account = stakes.account_of(found, members)
+    goals = stakes.goals_of(found, step, account, known)
     return switches.forward(found, step, account, goals, known), account
 
 
@@ -146,7 +146,7 @@ def test_what_comes_back_is_all_that_is_free_and_nobodys_twice(role, warm, given
     beside = member("beside", Role.BASELINE, given_to[2])
     real = [each for each in (new, beside) if each.execution.role is not Role.SHADOW]
     kept = capital.total((pool, *(each.contributed for each in (old, *real))))
-    account = acts.account_of(deployment(kept, baseline="beside"), [old, new, beside])
+    account = stakes.account_of(deployment(kept, baseline="beside"), [old, new, beside])
     looked_at = {each.execution.execution_id: each for each in (new, beside)}
     gives = {name: each.execution for name, each in looked_at.items()}
 
@@ -163,7 +163,7 @@ def test_what_comes_back_is_all_that_is_free_and_nobodys_twice(role, warm, given
 
 def test_a_sum_that_may_be_old_by_now_is_not_handed_over():
     old, new = member("old", Role.STABLE, Decimal(40)), member("new", Role.SHADOW, Decimal(50))
-    account = acts.account_of(deployment(Decimal(100)), [old, new])
+    account = stakes.account_of(deployment(Decimal(100)), [old, new])
     looked_at = {"new": new}
     is_real_now = {"new": replace(new.execution, role=Role.CANDIDATE)}
 

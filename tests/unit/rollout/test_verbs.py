@@ -199,7 +199,6 @@ def test_a_skipped_step_begins_the_next_anew_and_a_persons_hold_stays(held_by, s
         _K.WEIGHT,
         reached_at=NOW,
         bars_at=7,
-        orders_at=3,
         message="30 of 60 s",
         baseline="exec_3",
         switched=(1,),

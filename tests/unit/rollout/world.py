@@ -61,7 +61,7 @@ async def no_results(pipeline_id: str) -> list[StageResult]:
     return []
 
 
-class CrashError(Exception):
+class CrashError(BaseException):
     """The control process died here."""
 
 

@@ -10,7 +10,7 @@ from strategy_engine.execution import engagement
 from strategy_engine.execution.model import UNENDED, Desired, Execution, Exits, Role
 from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import acts
+from strategy_engine.rollout import stakes
 from strategy_engine.rollout.lines import REAL
 from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.observing import Observer
@@ -118,7 +118,7 @@ class Books:
         if any(_has_money(each) and each.execution_id not in names for each in self.alive):
             return  # the one before has been started again: all that there was is its
         members = await self.onlooker.members(names)
-        pool = acts.account_of(deployment, members.values()).pool
+        pool = stakes.account_of(deployment, members.values()).pool
         assert abs(money.to_nanos(pool) - self.bank_nanos) <= NANO, (pool, self.bank_nanos)
 
     async def left_over(self) -> list[str]:
