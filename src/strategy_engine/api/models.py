@@ -12,7 +12,7 @@ from strategy_engine.matching.settings import MAX_CAPITAL
 from strategy_engine.rollout import durations, limits
 from strategy_engine.rollout.durations import MOST_BARS
 from strategy_engine.rollout.model import DeploymentType, Handover, Options
-from strategy_engine.rollout.recipes import MOST_STEPS
+from strategy_engine.rollout.plans import MOST_STEPS
 
 FreeJson = dict[str, Any]
 FlagValue = bool | int | float | str

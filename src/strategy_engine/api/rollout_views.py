@@ -4,7 +4,7 @@ from strategy_engine.api import plain, rollouts
 from strategy_engine.rollout import shown
 from strategy_engine.rollout.effects import Acted, Effect
 from strategy_engine.rollout.model import Deployment
-from strategy_engine.rollout.recipes import Step
+from strategy_engine.rollout.plans import Step
 from strategy_engine.rollout.shown import StepState
 from strategy_engine.rollout.verbs import Verb
 

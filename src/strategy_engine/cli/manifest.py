@@ -17,7 +17,7 @@ from strategy_engine.matching import settings
 from strategy_engine.pipeline import criteria
 from strategy_engine.registry import rules
 from strategy_engine.registry.model import Content
-from strategy_engine.rollout import recipes
+from strategy_engine.rollout import plans
 
 FORMAT = 1
 _TOP = ("manifest", "strategies")
@@ -203,7 +203,7 @@ class _Reader:
             return None
         chosen = given.get("validation_criteria", {}), shape.model_dump()["validation_profile"]
         self._judged(lambda: criteria.criteria(*chosen), path)
-        self._judged(lambda: recipes.plan(shape.options(), (), replaces=True), path)
+        self._judged(lambda: plans.plan(shape.options(), (), replaces=True), path)
         return dict(given)
 
     def _runs(self, given: Any, deploy: dict[str, Any] | None, path: yamlfile.Path) -> bool | None:

@@ -6,7 +6,7 @@ from strategy_engine.core.errors import NotFoundError
 from strategy_engine.execution.model import UNENDED, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.registry.model import ARROWS, LIVE, Trigger
-from strategy_engine.rollout import effects, recipes, verbs
+from strategy_engine.rollout import effects, plans, verbs
 from strategy_engine.rollout.effects import Acted, Holder
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Deployment, State
@@ -113,7 +113,7 @@ class Acting:
 
 def _details(before: Deployment, after: Deployment, asked: Asked) -> dict[str, Any]:
     """Return what the audit row of a verb keeps."""
-    steps, index = recipes.from_plain(before.plan), before.progress.index
+    steps, index = plans.from_plain(before.plan), before.progress.index
     told: dict[str, Any] = {"comment": asked.comment, "is_unchecked": asked.is_local}
     if before.state is State.ROLLING_OUT and index < len(steps):
         told |= {"step": steps[index].name, "weight": steps[index].weight}

@@ -22,7 +22,7 @@ from strategy_engine.rollout import capital, stakes, switches
 from strategy_engine.rollout.capital import Account
 from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.moves import Member
-from strategy_engine.rollout.recipes import Step
+from strategy_engine.rollout.plans import Step
 
 ALL = Decimal(10**12)  # as a goal: whatever there is to be had
 LOOKS, SOON_S = 50, 0.01  # at a switch that undoes, before the next look at everything

@@ -13,15 +13,15 @@ from strategy_engine.core.errors import EngineError
 from strategy_engine.execution.model import UNENDED, Role
 from strategy_engine.infra import audit, logs
 from strategy_engine.infra.outages import DatabaseAwayError
-from strategy_engine.rollout import capital, limits, moves, recipes, stakes
+from strategy_engine.rollout import capital, limits, moves, plans, stakes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import ENDED, Deployment, Progress, State, Undo
 from strategy_engine.rollout.moves import Look, Member
 from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.parity import Compared
+from strategy_engine.rollout.plans import FULL, Kind, Step
 from strategy_engine.rollout.readiness import Readiness
-from strategy_engine.rollout.recipes import FULL, Kind, Step
 from strategy_engine.rollout.rules import Observation, Reason, Ruling, Verdict
 from strategy_engine.rollout.undoing import Undoing
 
@@ -146,14 +146,14 @@ class Controller:
             deployment, scene.candidate, beside, compared
         )
         ready = None
-        if recipes.from_plain(deployment.plan)[progress.index].kind is Kind.PREPARE:
+        if plans.from_plain(deployment.plan)[progress.index].kind is Kind.PREPARE:
             ready = await self._observer.readiness(scene.candidate, compared)
         return replace(scene, compared=compared, ready=ready, observation=observation)
 
     # -- a step
 
     async def _step(self, deployment: Deployment, scene: Scene) -> None:
-        plan = recipes.from_plain(deployment.plan)
+        plan = plans.from_plain(deployment.plan)
         progress, step = deployment.progress, plan[deployment.progress.index]
         if progress.began_at is None:
             await self._begin(deployment, step)
@@ -285,7 +285,7 @@ class Controller:
 
     async def _finish(self, deployment: Deployment) -> None:
         scene = await self.look(deployment)
-        warm = recipes.keep_warm(deployment.options)
+        warm = plans.keep_warm(deployment.options)
         keeps_warm = bool(warm.seconds) and bool(scene.alive)
         bars = scene.candidate.bars if scene.candidate else 0
         await self._acts.finish(deployment, scene.stables, keeps_warm=keeps_warm)
@@ -315,7 +315,7 @@ class Controller:
     async def _hold(
         self, deployment: Deployment, ruling: Ruling, observation: Observation | None
     ) -> None:
-        step = recipes.from_plain(deployment.plan)[deployment.progress.index]
+        step = plans.from_plain(deployment.plan)[deployment.progress.index]
         await self._save(
             deployment,
             lambda progress: replace(

@@ -10,9 +10,9 @@ from decimal import Decimal
 from enum import StrEnum
 
 from strategy_engine.execution.model import UNENDED, Execution, Role
-from strategy_engine.rollout import capital, recipes
+from strategy_engine.rollout import capital, plans
 from strategy_engine.rollout.model import Deployment, Handover
-from strategy_engine.rollout.recipes import FULL, Kind, Step
+from strategy_engine.rollout.plans import FULL, Kind, Step
 from strategy_engine.rollout.verbs import Verb
 from strategy_engine.venue.accounts import AccountNow
 
@@ -115,7 +115,7 @@ def of(verb: Verb, before: Deployment, after: Deployment, holders: Sequence[Hold
 
 
 def _moving(before: Deployment, after: Deployment, holders: Sequence[Holder]) -> Effects:
-    was, progress, steps = before.progress, after.progress, recipes.from_plain(after.plan)
+    was, progress, steps = before.progress, after.progress, plans.from_plain(after.plan)
     if progress.index != was.index:
         return _beginning(after, steps[progress.index], holders)
     if progress.waived_by != was.waived_by or progress.approved != was.approved:
@@ -145,7 +145,7 @@ def _beginning(deployment: Deployment, step: Step, holders: Sequence[Holder]) ->
         case Kind.SWITCH:
             return _switching(deployment, step, holders)
         case Kind.FINISH:
-            warm = recipes.keep_warm(deployment.options)
+            warm = plans.keep_warm(deployment.options)
             return _says(
                 f"the new version has the line; the one before it stays warm for {warm}, and can"
                 " take over again"

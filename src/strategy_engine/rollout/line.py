@@ -8,10 +8,10 @@ from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.registry.model import LIVE, Strategy
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import capital, recipes
+from strategy_engine.rollout import capital, plans
 from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.model import Options
-from strategy_engine.rollout.recipes import Kind, Step
+from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.venue.service import Records
 
 
@@ -51,7 +51,7 @@ class Line:
         """
         others = [] if strategy.status in LIVE else await self.others_at_work(strategy)
         symbols = await self._symbols(others)
-        plan = recipes.plan(options, symbols, replaces=bool(others))
+        plan = plans.plan(options, symbols, replaces=bool(others))
         if others:
             await self._check_capital(plan, others, symbols)
         return plan, tuple(each.execution_id for each in others)

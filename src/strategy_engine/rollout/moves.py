@@ -14,8 +14,8 @@ from strategy_engine.execution.model import (
 )
 from strategy_engine.rollout import durations, rules
 from strategy_engine.rollout.model import Options, Progress
+from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.rollout.readiness import Readiness, Standing
-from strategy_engine.rollout.recipes import Kind, Step
 from strategy_engine.rollout.rules import Bounds, Gate, Observation, Reason, Ruling, Verdict
 from strategy_engine.sandbox.model import NO_ANSWER
 from strategy_engine.venue.accounts import AccountNow

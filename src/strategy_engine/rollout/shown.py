@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from strategy_engine.rollout import recipes
+from strategy_engine.rollout import plans
 from strategy_engine.rollout.model import Deployment, Outcome, State
-from strategy_engine.rollout.recipes import FULL, Step
+from strategy_engine.rollout.plans import FULL, Step
 
 
 class StepState(StrEnum):
@@ -30,13 +30,13 @@ class Weights:
 
 def steps(deployment: Deployment) -> list[tuple[Step, StepState]]:
     """Return the steps of a plan with their states; none, while there is no plan."""
-    plan = recipes.from_plain(deployment.plan)
+    plan = plans.from_plain(deployment.plan)
     return [(step, _state(deployment, number)) for number, step in enumerate(plan)]
 
 
 def weights(deployment: Deployment) -> Weights:
     """Return the shares that were in place at the last look; that of a step that is not is not."""
-    plan = recipes.from_plain(deployment.plan)
+    plan = plans.from_plain(deployment.plan)
     if not plan or not deployment.replaces:
         return Weights(new=0.0, baseline=0.0, before=0.0)
     step = _in_force(deployment, plan)

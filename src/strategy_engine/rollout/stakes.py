@@ -10,7 +10,7 @@ from strategy_engine.rollout.capital import SWEEP, Account, Stake
 from strategy_engine.rollout.lines import REAL
 from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.moves import Member
-from strategy_engine.rollout.recipes import FULL, Step
+from strategy_engine.rollout.plans import FULL, Step
 
 CANDIDATE, BASELINE = "candidate", "baseline"  # the keys that they are started by
 _ZERO = Decimal(0)

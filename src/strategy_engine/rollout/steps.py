@@ -8,7 +8,7 @@ from strategy_engine.infra import audit
 from strategy_engine.pipeline import model as pipeline_model
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry import model as registry_model
-from strategy_engine.rollout import recipes as plans
+from strategy_engine.rollout import plans
 from strategy_engine.rollout.controller import Controller
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.line import Line

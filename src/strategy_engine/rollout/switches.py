@@ -8,7 +8,7 @@ from strategy_engine.rollout import capital
 from strategy_engine.rollout.capital import SWEEP, Account
 from strategy_engine.rollout.model import Deployment, Handover
 from strategy_engine.rollout.moves import Member
-from strategy_engine.rollout.recipes import FULL, Step
+from strategy_engine.rollout.plans import FULL, Step
 
 
 def forward(

@@ -11,9 +11,9 @@ from enum import StrEnum
 
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.infra import audit
-from strategy_engine.rollout import durations, recipes
+from strategy_engine.rollout import durations, plans
 from strategy_engine.rollout.model import Approval, Deployment, Outcome, Progress, State, Undo
-from strategy_engine.rollout.recipes import Kind, Step
+from strategy_engine.rollout.plans import Kind, Step
 
 
 class Verb(StrEnum):
@@ -132,7 +132,7 @@ def _promote_full(deployment: Deployment, asked: Asked, standing: Standing) -> D
     step = _at(deployment, asked)
     if not isinstance(step, Step):
         return step
-    steps, index = recipes.from_plain(deployment.plan), deployment.progress.index
+    steps, index = plans.from_plain(deployment.plan), deployment.progress.index
     switch = _switch_of_all(steps)
     if switch is not None and index >= switch:
         return deployment  # it is on its way there; what is watched afterwards stays watched
@@ -249,7 +249,7 @@ def _at(deployment: Deployment, asked: Asked) -> Step | str:
     """Return the step that a rollout is at, or why it is at none, or not at the one meant."""
     if reason := _not_rolling(deployment):
         return reason
-    steps, index = recipes.from_plain(deployment.plan), deployment.progress.index
+    steps, index = plans.from_plain(deployment.plan), deployment.progress.index
     if index >= len(steps):
         return "has no plan yet: it has only just begun to roll out"
     if asked.step is not None and asked.step != index:
@@ -323,7 +323,7 @@ def _ungated(deployment: Deployment, steps: tuple[Step, ...], asked: Asked) -> D
         else step
         for number, step in enumerate(steps)
     )
-    ungated = replace(deployment, plan=tuple(recipes.to_plain(plan)))
+    ungated = replace(deployment, plan=tuple(plans.to_plain(plan)))
     is_watched = steps[index].kind in WATCHED
     waived_by = asked.actor if is_watched else deployment.progress.waived_by
     return _on(ungated, _lifted(deployment.progress), waived_by=waived_by)

@@ -17,7 +17,7 @@ from strategy_engine.execution.model import (
     Role,
 )
 from strategy_engine.rollout import model as rollout
-from strategy_engine.rollout import recipes
+from strategy_engine.rollout import plans
 from strategy_engine.rollout.effects import Holder
 from strategy_engine.rollout.verbs import Verb
 
@@ -40,7 +40,7 @@ async def rolling(
         options=CANARY,
         state=rollout.State.ROLLING_OUT,
         current_stage="weight_10",
-        plan=tuple(recipes.to_plain(recipes.plan(CANARY, ("A.SIM",), replaces=True))),
+        plan=tuple(plans.to_plain(plans.plan(CANARY, ("A.SIM",), replaces=True))),
         replaces=("exec_old",),
         progress=rollout.Progress(
             **{

@@ -22,7 +22,7 @@ from strategy_engine.infra.database import Database
 from strategy_engine.registry import store as versions
 from strategy_engine.registry.model import Content, Status, Strategy
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import recipes, store
+from strategy_engine.rollout import plans, store
 from strategy_engine.rollout.acting import Acting
 from strategy_engine.rollout.journal import SUBJECT, Journal
 from strategy_engine.rollout.model import (
@@ -96,7 +96,7 @@ class Alone:
     """A line with nothing at work."""
 
     async def plan(self, strategy, options):
-        return recipes.plan(options, (), replaces=False), ()
+        return plans.plan(options, (), replaces=False), ()
 
 
 def version(number, status):
@@ -120,7 +120,7 @@ def deployment(**fields):
         "requested_by": "bob",
         "created_at": NOW,
         "state": State.ROLLING_OUT,
-        "plan": tuple(recipes.to_plain(recipes.plan(CANARY, ("A.SIM",), replaces=True))),
+        "plan": tuple(plans.to_plain(plans.plan(CANARY, ("A.SIM",), replaces=True))),
         "replaces": ("exec_1",),
         "progress": Progress(index=3, began_at=NOW, candidate="exec_2", baseline="exec_3"),
     }
@@ -239,8 +239,8 @@ async def test_a_dry_run_of_a_retry_makes_nothing_anew(world):
 
 async def test_waiving_every_gate_of_a_rolling_one_twice_is_kept_once(world):
     rolling = Options(deployment_type=DeploymentType.ROLLING)
-    steps = recipes.plan(rolling, ("A.SIM", "B.SIM"), replaces=True)
-    await world.put(deployment(options=rolling, plan=tuple(recipes.to_plain(steps))))
+    steps = plans.plan(rolling, ("A.SIM", "B.SIM"), replaces=True)
+    await world.put(deployment(options=rolling, plan=tuple(plans.to_plain(steps))))
     for _ in range(2):
         await world.rollouts.act("pipe_1", Verb.PROMOTE_FULL, ASKED)
     assert len(await world.rows()) == 1

@@ -16,7 +16,7 @@ from strategy_engine.execution.model import (
     ExecutionStatus,
     Role,
 )
-from strategy_engine.rollout import effects, recipes, verbs
+from strategy_engine.rollout import effects, plans, verbs
 from strategy_engine.rollout.effects import Closes, Holder, Opens
 from strategy_engine.rollout.model import (
     Deployment,
@@ -85,7 +85,7 @@ def deployment(kind=DeploymentType.CANARY, *, index, state=State.ROLLING_OUT, **
         requested_by="bob",
         created_at=NOW,
         state=state,
-        plan=tuple(recipes.to_plain(recipes.plan(asked, SYMBOLS, replaces=True))),
+        plan=tuple(plans.to_plain(plans.plan(asked, SYMBOLS, replaces=True))),
         replaces=("exec_old",),
         progress=Progress(index=index, began_at=NOW, candidate="exec_new", baseline="exec_base"),
     )
@@ -138,8 +138,8 @@ def test_promoting_in_full_tells_what_the_old_version_cancels_and_closes(handove
 
 def test_a_batch_is_told_by_its_instruments():
     rolling = deployment(DeploymentType.ROLLING, index=3)  # watches A
-    steps = recipes.plan(rolling.options, (*SYMBOLS, "C.SIM"), replaces=True)
-    before = replace(rolling, plan=tuple(recipes.to_plain(steps)))
+    steps = plans.plan(rolling.options, (*SYMBOLS, "C.SIM"), replaces=True)
+    before = replace(rolling, plan=tuple(plans.to_plain(steps)))
     old, new = foreseen(before, Verb.PROMOTE, [STABLE, NEW]).executions  # B is switched
     assert (old.positions, old.opens, old.capital_to) == ({"B.SIM": -5}, Opens.SOME, 80_000)
     assert (new.opens, new.capital_to) == (Opens.YES, 10_000)

@@ -19,8 +19,8 @@ from strategy_engine.rollout import moves
 from strategy_engine.rollout.durations import Duration
 from strategy_engine.rollout.model import Options, Progress
 from strategy_engine.rollout.moves import Look, Member
+from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.rollout.readiness import Readiness, Standing
-from strategy_engine.rollout.recipes import Kind, Step
 from strategy_engine.rollout.rules import Bounds, Observation, Reason, Verdict
 from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ExitKind
 from strategy_engine.sandbox.rules import silent

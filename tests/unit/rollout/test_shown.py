@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strategy_engine.rollout import recipes, shown
+from strategy_engine.rollout import plans, shown
 from strategy_engine.rollout.model import (
     Deployment,
     DeploymentType,
@@ -19,7 +19,7 @@ from strategy_engine.rollout.shown import Weights
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CANARY = Options(deployment_type=DeploymentType.CANARY)
-STEPS = recipes.plan(CANARY, ("A.SIM",), replaces=True)
+STEPS = plans.plan(CANARY, ("A.SIM",), replaces=True)
 UNDO = Undo(reason="slow", why="12 ms", actor="engine", decided_at=NOW)
 
 
@@ -35,7 +35,7 @@ def deployment(state=State.ROLLING_OUT, outcome=None, **progress):
         created_at=NOW,
         state=state,
         outcome=outcome,
-        plan=tuple(recipes.to_plain(STEPS)),
+        plan=tuple(plans.to_plain(STEPS)),
         replaces=("exec_1",),
         progress=Progress(**progress),
     )

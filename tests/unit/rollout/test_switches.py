@@ -30,7 +30,7 @@ from strategy_engine.rollout.model import (
     State,
 )
 from strategy_engine.rollout.moves import Member
-from strategy_engine.rollout.recipes import Kind, Step
+from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.rollout.verbs import Verb
 from strategy_engine.venue.accounts import AccountNow
 

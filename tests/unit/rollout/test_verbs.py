@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_engine.core.errors import ConflictError
-from strategy_engine.rollout import recipes, verbs
+from strategy_engine.rollout import plans, verbs
 from strategy_engine.rollout.durations import Duration
 from strategy_engine.rollout.model import (
     Approval,
@@ -20,7 +20,7 @@ from strategy_engine.rollout.model import (
     State,
     Undo,
 )
-from strategy_engine.rollout.recipes import Kind, Step
+from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.rollout.verbs import Asked, Standing, Verb
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,7 +55,7 @@ def deployment(state=State.ROLLING_OUT, *, steps=STEPS, **progress):
         requested_by="bob",
         created_at=NOW,
         state=state,
-        plan=tuple(recipes.to_plain(steps)),
+        plan=tuple(plans.to_plain(steps)),
         replaces=("exec_1",),
         progress=Progress(began_at=NOW, candidate="exec_2", **progress),
     )
@@ -225,10 +225,10 @@ def test_promoting_in_full_leaves_out_every_step_before_the_switch():
 
 def test_promoting_a_rolling_one_in_full_waives_every_gate_but_switches_batch_by_batch():
     asked = Options(deployment_type=DeploymentType.ROLLING, requires_analysis=True)
-    steps = recipes.plan(asked, ("A.SIM", "B.SIM"), replaces=True)
+    steps = plans.plan(asked, ("A.SIM", "B.SIM"), replaces=True)
     before = deployment(steps=steps, index=3)
     after = verbs.after(before, _V.PROMOTE_FULL, ASKED)
-    plan = recipes.from_plain(after.plan)
+    plan = plans.from_plain(after.plan)
     assert [each.name for each in plan] == [each.name for each in steps]
     watched = [each for each in plan if each.kind is _K.PAUSE]
     assert len(watched) == 2

@@ -41,7 +41,7 @@ from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import store as versions
 from strategy_engine.registry.model import Content, Status, Strategy
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import recipes, store, verbs
+from strategy_engine.rollout import plans, store, verbs
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.controller import Controller
 from strategy_engine.rollout.journal import Journal
@@ -180,7 +180,7 @@ class World(Books):
         version = await self.new_version(script, Status.APPROVED)
         number = len(self.deployments) + 1
         others = [each for each in self.alive if each.role in REAL]
-        plan = recipes.plan(options, SYMBOLS, replaces=True)
+        plan = plans.plan(options, SYMBOLS, replaces=True)
         deployment = Deployment(
             pipeline_id=f"pipe_{number}",
             strategy_id=version,
@@ -191,7 +191,7 @@ class World(Books):
             requested_by="somebody",
             created_at=self.clock.now(),
             state=State.ROLLING_OUT,
-            plan=tuple(recipes.to_plain(plan)),
+            plan=tuple(plans.to_plain(plan)),
             replaces=tuple(each.execution_id for each in others),
         )
         async with self._database.write() as connection:

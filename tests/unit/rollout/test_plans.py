@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_engine.core.errors import InvalidError, NotBuiltError
-from strategy_engine.rollout import limits, recipes, store
+from strategy_engine.rollout import limits, plans, store
 from strategy_engine.rollout.durations import Duration
 from strategy_engine.rollout.model import DeploymentType, Handover, Options
-from strategy_engine.rollout.recipes import Kind, Step
+from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.rollout.rules import Bounds
 
 SYMBOLS = ("A.SIM", "B.SIM", "C.SIM")
@@ -37,7 +37,7 @@ def told(steps):
 
 
 def planned(kind, **options):
-    return recipes.plan(Options(deployment_type=kind, **options), SYMBOLS, replaces=True)
+    return plans.plan(Options(deployment_type=kind, **options), SYMBOLS, replaces=True)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_type_and_its_options_come_to_these_steps(kind, options, steps):
 @pytest.mark.parametrize("kind", DeploymentType)
 def test_with_nothing_running_every_type_deploys_and_waits_for_a_start(kind):
     options = Options(deployment_type=kind)
-    assert recipes.plan(options, (), replaces=False) == (Step(kind=_K.DEPLOY),)
+    assert plans.plan(options, (), replaces=False) == (Step(kind=_K.DEPLOY),)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_with_nothing_running_every_type_deploys_and_waits_for_a_start(kind):
 def test_an_option_that_makes_no_sense_is_refused_by_its_name(field, options, replaces):
     asked = Options(**{"deployment_type": _T.CANARY} | options)
     with pytest.raises(InvalidError) as refused:
-        recipes.plan(asked, SYMBOLS, replaces=replaces)
+        plans.plan(asked, SYMBOLS, replaces=replaces)
     assert refused.value.facts["field"] == field
     assert field.rpartition(".")[2] in str(refused.value)
 
@@ -230,7 +230,7 @@ def test_a_steps_name_fits_its_column():
 
 
 def test_a_plan_of_an_earlier_engine_is_none():
-    assert recipes.from_plain(["stop_entries", "hand_over", "deploy", "start"]) == ()
+    assert plans.from_plain(["stop_entries", "hand_over", "deploy", "start"]) == ()
 
 
 WRITTEN_STEPS = st.lists(
@@ -278,10 +278,10 @@ NAMES = st.lists(
 
 @given(options(), NAMES)
 def test_the_share_of_the_new_version_only_rises_and_never_passes_the_whole(asked, symbols):
-    steps = recipes.plan(asked, symbols, replaces=True)
+    steps = plans.plan(asked, symbols, replaces=True)
     shares = [each.weight for each in steps]
     assert shares == sorted(shares)
-    assert shares[-1] == recipes.FULL
+    assert shares[-1] == plans.FULL
     for each in steps:
         copies = 2 if each.has_baseline else 1
         assert copies * each.weight <= 1
@@ -289,7 +289,7 @@ def test_the_share_of_the_new_version_only_rises_and_never_passes_the_whole(aske
 
 @given(options(), NAMES)
 def test_every_instrument_is_switched_once_and_handed_over_after_it(asked, symbols):
-    steps = recipes.plan(asked, symbols, replaces=True)
+    steps = plans.plan(asked, symbols, replaces=True)
     for kind in (_K.SWITCH, _K.HAND_OVER):
         named = [
             name for each in steps if each.kind is kind for name in each.symbols or tuple(symbols)
@@ -301,16 +301,14 @@ def test_every_instrument_is_switched_once_and_handed_over_after_it(asked, symbo
 
 @given(options(), NAMES)
 def test_a_plan_begins_ready_and_comes_to_an_end(asked, symbols):
-    kinds = [each.kind for each in recipes.plan(asked, symbols, replaces=True)]
+    kinds = [each.kind for each in plans.plan(asked, symbols, replaces=True)]
     assert (kinds[0], kinds[-1]) == (_K.PREPARE, _K.FINISH)
     assert kinds.count(_K.PREPARE) == kinds.count(_K.FINISH) == 1
 
 
 @given(options(), NAMES)
 def test_no_batch_of_a_rolling_one_is_larger_than_may_be_unavailable(asked, symbols):
-    steps = recipes.plan(
-        replace(asked, deployment_type=_T.ROLLING, steps=()), symbols, replaces=True
-    )
+    steps = plans.plan(replace(asked, deployment_type=_T.ROLLING, steps=()), symbols, replaces=True)
     batches = [each.symbols for each in steps if each.kind is _K.SWITCH]
     assert all(0 < len(each) <= asked.max_unavailable for each in batches)
     assert len(batches) == -(-len(symbols) // asked.max_unavailable)
@@ -318,9 +316,9 @@ def test_no_batch_of_a_rolling_one_is_larger_than_may_be_unavailable(asked, symb
 
 @given(options(), NAMES)
 def test_a_plan_is_read_as_it_was_stored(asked, symbols):
-    steps = recipes.plan(asked, symbols, replaces=True)
-    stored = json.loads(json.dumps(recipes.to_plain(steps)))
-    assert recipes.from_plain(stored) == steps
+    steps = plans.plan(asked, symbols, replaces=True)
+    stored = json.loads(json.dumps(plans.to_plain(steps)))
+    assert plans.from_plain(stored) == steps
 
 
 @pytest.mark.parametrize("replaces", [True, False])
@@ -329,6 +327,6 @@ def test_to_adopt_positions_is_refused_at_once_with_what_to_use_instead(kind, re
     asked = Options(deployment_type=kind, handover=Handover.ADOPT)
 
     with pytest.raises(NotBuiltError, match=r"adopt is not built.*run_off.*flatten") as refused:
-        recipes.plan(asked, SYMBOLS, replaces=replaces)
+        plans.plan(asked, SYMBOLS, replaces=replaces)
 
     assert refused.value.facts["accepted"] == ["run_off", "flatten"]
