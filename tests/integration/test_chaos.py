@@ -6,19 +6,22 @@ import os
 import random
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from strategy_engine import examples
+from strategy_engine.infra.bus import topics
 
 FOLDER = Path(__file__).parent / "chaos"
 
 pytestmark = pytest.mark.timeout(600)  # twenty seconds each on idle cores; kills wait for others
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"chaos_{name}", FOLDER / f"{name}.py")
+def load(name, folder=FOLDER):
+    spec = importlib.util.spec_from_file_location(f"chaos_{name}", folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -28,6 +31,7 @@ def load(name):
 victims = load("victim")
 books = load("books")
 trading = load("trading")
+redis_server = load("redis_server", FOLDER.parent / "runners")
 
 BY_FILE = {each.file: each for each in examples.EXAMPLES}
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
@@ -221,6 +225,32 @@ def until_all(victim, execution_ids, is_so, timeout_s=240.0):
         time.sleep(0.1)
 
 
+@pytest.fixture
+def bus(tmp_path):
+    with redis_server.running(tmp_path) as running:
+        yield running
+
+
+def published(bus, topic):
+    """Return what was published on a topic, by execution, in its order and without repetitions."""
+    entries = bus.entries(f"trader-STRATEGY-ENGINE-001:stream:{topic}")
+    events = [msgspec.msgpack.decode(each["payload"]) for each in entries]
+    found = defaultdict(list)
+    for each in {event["event_id"]: event for event in events}.values():
+        found[each["execution_id"]].append(each)
+    return found
+
+
+def check_bus(bus, ids):
+    """Check that the bus tells the trades of the ledger: every one, once, in their order."""
+    deadline = time.monotonic() + 60.0
+    while not ids.keys() <= published(bus, topics.STOPPED).keys():
+        assert time.monotonic() < deadline, "the bus was not told of every end"
+        time.sleep(0.1)
+    told = published(bus, topics.TRADE)
+    assert {name: [each["trade"]["trade_id"] for each in told[name]] for name in ids} == ids
+
+
 def lines_deployed(victim, count):
     versions = [start_line(victim.engine, number) for number in range(count)]
     pipelines = [
@@ -230,12 +260,14 @@ def lines_deployed(victim, count):
     return versions
 
 
-def executions_survive(start_engine, server, *, count, speed, kills):
+def executions_survive(start_engine, server, bus, *, count, speed, kills):
     chance = random.Random(SEED)  # noqa: S311  a seed that is printed, so that a run can be had again
     environment = {
         "PIPELINE_STAGES": "syntax_check",
         "MAX_CONCURRENT_DEPLOYMENTS": str(count),
         "STRATEGY_METRICS_INTERVAL": "1",
+        "REDIS_URL": bus.url,
+        "STRATEGY_BUS_ENCODING": "msgpack",
     }
     victim = victims.Victim(start_engine, server, environment)
     book = books.Books(victim.data_dir, server)
@@ -270,8 +302,10 @@ def executions_survive(start_engine, server, *, count, speed, kills):
         actions = [action for action, _, _ in arrows[each]]
         assert actions.count("ready") == 1 + len(stopped[each]["interruptions"])
         assert actions.count("stop") == 1
+    check_bus(bus, {each: [trade.trade_id for trade in found[each].trades] for each in cut})
     told = sum(found[each].told.fills for each in cut)
-    say(f"  {told} fills told = {sum(len(found[each].trades) for each in cut)} in the ledger")
+    kept = sum(len(found[each].trades) for each in cut)
+    say(f"  {told} fills told = {kept} in the ledger = on the bus")
     assert told > count
 
 
@@ -304,10 +338,10 @@ def check_gaps(execution):
     assert bool(gaps) or execution["epoch"] == 1, execution
 
 
-def test_executions_trade_on_as_if_nothing_had_been_killed(start_engine):
-    executions_survive(start_engine, None, count=8, speed=10, kills=4)
+def test_executions_trade_on_as_if_nothing_had_been_killed(start_engine, bus):
+    executions_survive(start_engine, None, bus, count=8, speed=10, kills=4)
 
 
 @pytest.mark.soak
-def test_50_executions_trade_on_after_20_kills(start_engine, server):
-    executions_survive(start_engine, server, count=50, speed=3, kills=20)
+def test_50_executions_trade_on_after_20_kills(start_engine, server, bus):
+    executions_survive(start_engine, server, bus, count=50, speed=3, kills=20)
