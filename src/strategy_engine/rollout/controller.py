@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution.model import UNENDED, Role
+from strategy_engine.execution.model import UNENDED, Desired, Role
 from strategy_engine.infra import audit, logs
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.rollout import capital, limits, moves, plans, stakes
@@ -74,6 +74,15 @@ class Scene:
         if baseline is None or baseline.execution.status not in UNENDED:
             return self.alive
         return (*self.alive, baseline)
+
+    @property
+    def ending(self) -> tuple[str, ...]:
+        """Those that are to stop, and have not yet."""
+        return tuple(
+            each.execution.execution_id
+            for each in self.givers
+            if each.execution.desired is Desired.STOP
+        )
 
     @property
     def shadows(self) -> tuple[Member, ...]:
@@ -289,6 +298,10 @@ class Controller:
         keeps_warm = bool(warm.seconds) and bool(scene.alive)
         bars = scene.candidate.bars if scene.candidate else 0
         await self._acts.finish(deployment, scene.stables, keeps_warm=keeps_warm)
+        ending = (await self.look(deployment)).ending
+        if ending:
+            await self._note(deployment, message=f"{', '.join(ending)} is being stopped")
+            return
         await self._journal.complete(
             deployment,
             warm_s=warm.seconds if keeps_warm else None,
