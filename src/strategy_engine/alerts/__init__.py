@@ -1,0 +1,1 @@
+"""Who is told: alerts, their rules and deliveries."""

@@ -1,0 +1,1 @@
+"""What must stop: limits watched, restraints, the kill switch."""
