@@ -64,6 +64,15 @@ class Exits(StrEnum):
     FLATTEN = "flatten"
 
 
+class Closing(StrEnum):
+    """How far the engine is with closing what an execution held when it ended."""
+
+    ASKED = "asked"
+    CLOSED = "closed"  # it holds nothing any more, and what it was worth is cash
+    STUCK = "stuck"  # there is no next price, or it could not be claimed; it may be asked again
+    SETTLED = "settled"  # that cash is the line's again
+
+
 _S, _T = ExecutionStatus, Trigger
 ARROWS: dict[tuple[ExecutionStatus, Trigger], ExecutionStatus] = {
     (_S.STARTING, _T.READY): _S.RUNNING,
@@ -187,6 +196,11 @@ class Execution:
         When it may open positions; None: always.
     failure : str or None
         What its strategy did wrong, while the engine still closes what it holds.
+    tied : Decimal or None
+        Of one that has ended: what of the line's capital it still has, all that it is worth as
+        long as it holds a position; None: it has not ended, or nobody could say.
+    closing : Closing or None
+        Of one that has ended: how far the engine is with closing what it holds, once asked to.
     """
 
     execution_id: str
@@ -217,6 +231,20 @@ class Execution:
     serves: Tenure | None = None
     exits: Exits = Exits.OWN
     failure: str | None = None
+    tied: Decimal | None = None
+    closing: Closing | None = None
+
+    @property
+    def capital_left(self) -> Decimal:
+        """What it has of the line's capital: as given, or of one that has ended what it ties."""
+        if self.status in UNENDED:
+            return self.capital
+        return self.tied or Decimal(0)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it has ended, and the engine is to close what it holds."""
+        return self.status not in UNENDED and self.closing is Closing.ASKED
 
     @property
     def is_settled(self) -> bool:

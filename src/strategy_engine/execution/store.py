@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from strategy_engine.core import ids
 from strategy_engine.execution.model import (
     UNENDED,
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -57,6 +58,8 @@ TABLE = sa.Table(
     sa.Column("serves", sa.JSON(none_as_null=True)),
     sa.Column("exits", sa.String(20), nullable=False),
     sa.Column("failure", sa.Text),
+    sa.Column("tied", database.ExactDecimal),
+    sa.Column("closing", sa.String(20)),
     sa.Column("created_at", database.UtcDateTime, nullable=False),
     sa.Column("updated_at", database.UtcDateTime, nullable=False),
     sa.Index("ix_executions_strategy", "strategy_id", "status"),
@@ -194,7 +197,7 @@ async def unended_for(connection: AsyncConnection, node_id: str) -> list[Executi
     rows = await connection.execute(
         sa.select(TABLE)
         .where(
-            TABLE.c.status.in_(_UNENDED),
+            sa.or_(TABLE.c.status.in_(_UNENDED), TABLE.c.closing == Closing.ASKED.value),
             sa.or_(TABLE.c.node_id == node_id, TABLE.c.node_id.is_(None)),
         )
         .order_by(TABLE.c.created_at, TABLE.c.execution_id)
@@ -286,6 +289,7 @@ _COPIED = (
     "confinement",
     "capital_target",
     "failure",
+    "tied",
     "created_at",
     "updated_at",
 )
@@ -301,6 +305,7 @@ def _row(execution: Execution) -> dict[str, Any]:
         "notices": list(execution.notices),
         "serves": None if execution.serves is None else asdict(execution.serves),
         "exits": execution.exits.value,
+        "closing": None if execution.closing is None else execution.closing.value,
     }
 
 
@@ -315,4 +320,5 @@ def _execution(row: sa.Row[Any]) -> Execution:
         notices=tuple(row.notices),
         serves=None if row.serves is None else msgspec.convert(row.serves, Tenure),
         exits=Exits(row.exits),
+        closing=None if row.closing is None else Closing(row.closing),
     )

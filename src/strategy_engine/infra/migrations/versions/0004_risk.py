@@ -1,6 +1,9 @@
 """Risk that acts: limits, references, breaches, alerts, the kill switch."""
 
-from alembic import context
+import sqlalchemy as sa
+from alembic import context, op
+
+from strategy_engine.infra import database
 
 revision = "0004"
 down_revision = "0003"
@@ -16,8 +19,14 @@ def upgrade() -> None:
 
 
 def _control() -> None:
-    pass
+    _leavings()
 
 
 def _ledger() -> None:
     pass
+
+
+def _leavings() -> None:
+    with op.batch_alter_table("executions") as batch:
+        batch.add_column(sa.Column("tied", database.ExactDecimal(length=64)))
+        batch.add_column(sa.Column("closing", sa.String(20)))
