@@ -1,8 +1,15 @@
-"""What a risk command makes of an execution: it only ever holds back further. Pure."""
+"""What risk makes of an execution: it only ever holds back further. Pure.
 
+A command of the bus, or a deed of risk, ends in the row. Until the row can be written, a deed is a
+restraint in the memory of who runs the execution; the stricter of both counts.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
+from strategy_engine.execution.engagement import Engagement
 from strategy_engine.execution.model import UNENDED, Desired, Execution, Role
 from strategy_engine.infra.bus import commands
 from strategy_engine.registry.model import Trigger
@@ -21,6 +28,51 @@ class Effect:
     desired: Desired = Desired.RUN
     risk_state: RiskState = RiskState.ACTIVE
     version: Trigger | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restraint:
+    """What one deed of risk holds an execution to, beside what its row says.
+
+    Parameters
+    ----------
+    flattens : bool
+        Its positions are closed at the next price, and then it ends.
+    reduce_factor : Decimal or None
+        What is left of each position after it is cut, once, at the next price.
+    kills : bool
+        Every order that waits is taken back, exits too. The gate is shut by the kill state.
+    """
+
+    deed_id: str
+    why: str
+    risk_state: RiskState = RiskState.ACTIVE
+    is_paused: bool = False
+    flattens: bool = False
+    reduce_factor: Decimal | None = None
+    kills: bool = False
+
+    @property
+    def desired(self) -> Desired:
+        """What is wanted of an execution that is held to it."""
+        if self.flattens:
+            return Desired.FLATTEN
+        return Desired.PAUSE if self.is_paused else Desired.RUN
+
+    @property
+    def withdraws_entries(self) -> bool:
+        """Whether what waits to open a position is taken back."""
+        return self.flattens or self.is_paused or self.risk_state is not RiskState.ACTIVE
+
+
+def held(engagement: Engagement, restraints: Iterable[Restraint]) -> Engagement:
+    """Return what is asked of an execution by its row and by restraints: the stricter of them."""
+    for each in restraints:
+        risk_state = max(engagement.risk_state, each.risk_state, key=_RISK_STATES.index)
+        engagement = replace(engagement, risk_state=risk_state)
+        if _DESIRES.index(each.desired) > _DESIRES.index(engagement.desired):
+            engagement = replace(engagement, desired=each.desired, why=each.why[:_LONGEST_WHY])
+    return engagement
 
 
 EFFECTS: dict[str, Effect] = {

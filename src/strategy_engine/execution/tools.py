@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.conversation import Launcher
+from strategy_engine.execution.guard import Guard, NoGuard
 from strategy_engine.execution.journal import Journal
 from strategy_engine.flags.live import LiveFlags
 from strategy_engine.market.busbars import BusBars
@@ -38,3 +39,4 @@ class Tools:
     settings: NodeSettings
     bars: BusBars | None = None
     flags: LiveFlags | None = None
+    guard: Guard = field(default_factory=NoGuard)
