@@ -238,6 +238,25 @@ async def test_an_account_is_what_the_last_entry_left(ledger, records):
     assert (await records.standings([market.EXECUTION]))[market.EXECUTION].pnl == now.pnl
 
 
+async def test_what_many_hold_is_read_at_one_look(ledger, records):
+    assert await records.holdings([]) == {}
+    run = Run().bars(1)
+    while not run.venue.account.books[market.SYMBOL].lots:
+        run.bars(1)
+    await keep(ledger, opened(), *run.entries)
+    (position,) = await records.positions(market.EXECUTION)
+    held = await records.holdings([market.EXECUTION, "exec_none"])
+
+    kept = len(run.entries)
+    while run.venue.account.books[market.SYMBOL].lots:
+        run.bars(1)
+    await keep(ledger, *run.entries[kept:])
+
+    assert position.quantity
+    assert held == {market.EXECUTION: {market.SYMBOL: position.quantity}, "exec_none": {}}
+    assert await records.holdings([market.EXECUTION]) == {market.EXECUTION: {}}
+
+
 async def test_an_account_counts_the_entries_that_wait_for_a_price(ledger, records):
     run = Run().bars(1)
     while not any(order.opens for order in run.entries[-1].orders):

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core import money
 from strategy_engine.core.money import BPS
-from strategy_engine.venue.store import CHECKPOINTS, EQUITY, ORDERS, TRADES
+from strategy_engine.infra.database import Bytewise
+from strategy_engine.venue.store import CHECKPOINTS, EQUITY, ORDERS, POSITIONS, TRADES
 
 RECENT_FILLS = 200  # that slippage is measured on
 _PPM_PER_BPS = 100
@@ -86,6 +87,24 @@ _RECENT: sa.Select[Any] = (
     .order_by(TRADES.c.seq.desc())
     .limit(RECENT_FILLS)
 )
+
+_HELD: sa.Select[Any] = (
+    sa.select(POSITIONS.c.execution_id, POSITIONS.c.symbol, POSITIONS.c.quantity)
+    .where(POSITIONS.c.execution_id.in_(sa.bindparam("wanted", expanding=True)))
+    .order_by(POSITIONS.c.execution_id, Bytewise(POSITIONS.c.symbol))
+)
+
+
+async def held(
+    connection: AsyncConnection, execution_ids: Collection[str]
+) -> dict[str, dict[str, Decimal]]:
+    """Return what some executions hold, in signed units by symbol; of who is flat, nothing."""
+    found: dict[str, dict[str, Decimal]] = {each: {} for each in execution_ids}
+    if found:
+        for row in await connection.execute(_HELD, {"wanted": list(found)}):
+            if row.quantity:
+                found[row.execution_id][row.symbol] = row.quantity
+    return found
 
 
 async def read(

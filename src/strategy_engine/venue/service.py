@@ -300,6 +300,11 @@ class Records:
         async with self._database.read() as connection:
             return await accounts.read(connection, execution_ids)
 
+    async def holdings(self, execution_ids: Collection[str]) -> dict[str, dict[str, Decimal]]:
+        """Return what executions hold now, in signed units by symbol, by id; the flat ones too."""
+        async with self._database.read() as connection:
+            return await accounts.held(connection, execution_ids)
+
     async def returns(self, execution_id: str, after_ns: int) -> tuple[Ints, Floats]:
         """Return when bars after a time closed, and the simple return of each; no flow is one.
 
