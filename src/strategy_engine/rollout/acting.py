@@ -97,15 +97,13 @@ class Acting:
         progress = deployment.progress
         names = [*deployment.replaces, progress.candidate, progress.baseline]
         found = await self._executions.get_many([each for each in names if each])
-        accounts = await self._records.accounts([each.execution_id for each in found])
+        known = [each.execution_id for each in found]
+        accounts, held = await self._records.accounts(known), await self._records.holdings(known)
         return [
             Holder(
                 execution=each,
                 account=accounts.get(each.execution_id),
-                positions={
-                    held.symbol: held.quantity
-                    for held in await self._records.positions(each.execution_id)
-                },
+                positions=held[each.execution_id],
             )
             for each in found
         ]

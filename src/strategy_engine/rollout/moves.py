@@ -67,8 +67,7 @@ class Member:
     @property
     def is_mute(self) -> bool:
         """Whether it failed because its process gave no answer."""
-        _, _, told = self.failure.partition(": ")  # what a strategy raises has a type there
-        return told.startswith(NO_ANSWER)
+        return is_told_mute(self.failure)
 
     @property
     def is_paused(self) -> bool:
@@ -83,6 +82,12 @@ class Member:
             self.execution.status is ExecutionStatus.STOPPED
             and self.execution.end_reason == COMPLETED
         )
+
+
+def is_told_mute(why: str) -> bool:
+    """Say whether a process ended because it gave no answer, by what is told of its end."""
+    _, _, told = why.partition(": ")  # what a strategy raises has a type there
+    return told.startswith(NO_ANSWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,14 @@ import numpy as np
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution import history as histories
+from strategy_engine.execution import interruptions
 from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.market.service import Catalogue
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import analysis, readiness
+from strategy_engine.rollout import analysis, moves, readiness
 from strategy_engine.rollout.analysis import Difference
 from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.moves import Member
@@ -91,16 +92,14 @@ class Observer:
         """Return executions with their ledgers, by id, oldest first."""
         wanted = [each for each in execution_ids if each]
         found = await self._executions.get_many(wanted)
-        accounts = await self._records.accounts([each.execution_id for each in found])
+        names = [each.execution_id for each in found]
+        accounts = await self._records.accounts(names)
+        held = await self._records.holdings(names)
         return {
             each.execution_id: Member(
                 execution=each,
                 account=accounts.get(each.execution_id),
-                held=frozenset(
-                    position.symbol
-                    for position in await self._records.positions(each.execution_id)
-                    if position.quantity
-                ),
+                held=frozenset(held[each.execution_id]),
             )
             for each in found
         }
@@ -140,6 +139,11 @@ class Observer:
         """
         name, progress = candidate.execution.execution_id, deployment.progress
         orders, rejects = await self._orders(name)
+        crashes = [
+            each.cause
+            for each in await self._executions.interruptions(name)
+            if each.kind == interruptions.CRASH  # the others are nobody's, or the engine's
+        ]
         reached_at = progress.reached_at or self._clock.now()
         metrics = candidate.execution.performance_metrics
         account = candidate.account
@@ -148,7 +152,9 @@ class Observer:
             elapsed_s=(self._clock.now() - reached_at).total_seconds(),
             decisions=candidate.bars - progress.bars_at if progress.reached_at else 0,
             failure=candidate.failure,
-            is_mute=candidate.is_mute,
+            is_mute=candidate.is_mute or moves.is_told_mute(crashes[-1] if crashes else ""),
+            restarts=len(crashes),
+            last_restart=crashes[-1] if crashes else "",
             silence_s=self._silence_s(candidate, beside),
             orders=orders,
             rejects=rejects,

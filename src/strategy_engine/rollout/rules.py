@@ -71,6 +71,8 @@ class Bounds:
         Position value per equity it holds.
     max_silence_s : float
         Since it last answered a bar that was given to it.
+    max_restarts : int
+        How often its process may end by its own doing: no answer, a crash, too much memory.
     max_decision_ms : float
         The median of its decisions' CPU time.
     harmless : float
@@ -85,6 +87,7 @@ class Bounds:
     max_order_ratio: float = 5.0
     max_exposure: float = 1.05
     max_silence_s: float = 30.0
+    max_restarts: int = 0
     max_decision_ms: float = 8.0
     fewest_orders: int = 10
     harmless: float = 0.05
@@ -104,14 +107,18 @@ class Gate:
 class Observation:
     """What is known of a candidate in a step. None: not measured, which promotes nothing.
 
-    `failure` is what ended it, if anything did, and `is_mute` whether that was that it gave no
-    answer; `loss` what it lost of its capital, a fraction.
+    `failure` is what ended it, if anything did; `restarts` how often its process ended by its own
+    doing and was started again, and `last_restart` why it did last; `is_mute` whether what ended
+    it, or its process last, was that it gave no answer; `loss` what it lost of its capital, a
+    fraction.
     """
 
     elapsed_s: float
     decisions: int | None
     failure: str = ""
     is_mute: bool = False
+    restarts: int | None = None
+    last_restart: str = ""
     silence_s: float | None = None
     orders: int | None = None
     rejects: int | None = None
@@ -141,9 +148,15 @@ def decide(seen: Observation, gate: Gate, bounds: Bounds) -> Ruling:
 
 def harm(seen: Observation, bounds: Bounds) -> Ruling | None:
     """Return why a candidate must be undone, if anything it did says so."""
+    broken = Reason.SILENT if seen.is_mute else Reason.FAILED
     if seen.failure:
-        reason = Reason.SILENT if seen.is_mute else Reason.FAILED
-        return _abort(reason, f"it failed: {seen.failure}")
+        return _abort(broken, f"it failed: {seen.failure}")
+    if seen.restarts is not None and seen.restarts > bounds.max_restarts:
+        return _abort(
+            broken,
+            f"its process ended by its own doing {seen.restarts} times, the limit is"
+            f" {bounds.max_restarts}: {seen.last_restart}",
+        )
     for reason, value, limit, said in _limits(seen, bounds):
         if value is not None and value > limit:
             return _abort(reason, f"{said} {value:.4g}, the limit is {limit:.4g}")
@@ -192,15 +205,29 @@ def _worse(seen: Observation, bounds: Bounds) -> Ruling | None:
     )
 
 
+def missing(seen: Observation) -> list[str]:
+    """Return what nothing is promoted without, and is not known."""
+    names = (
+        "decisions",
+        "orders",
+        "rejects",
+        "mismatches",
+        "compared",
+        "loss",
+        "silence_s",
+        "restarts",
+    )
+    return [name for name in names if not _is_measured(getattr(seen, name))]
+
+
 def _gap(seen: Observation) -> Ruling | None:
-    names = ("decisions", "orders", "rejects", "mismatches", "compared", "loss", "silence_s")
-    missing = [name for name in names if not _is_measured(getattr(seen, name))]
-    if not missing:
+    names = missing(seen)
+    if not names:
         return None
     return Ruling(
         verdict=Verdict.PAUSE,
         reason=Reason.UNMEASURED,
-        message=f"not measured: {', '.join(missing)}; nothing is promoted on what is not known",
+        message=f"not measured: {', '.join(names)}; nothing is promoted on what is not known",
     )
 
 

@@ -71,8 +71,8 @@ class Running:
     async def accounts(self, names):
         return {}
 
-    async def positions(self, execution_id):
-        return []
+    async def holdings(self, names):
+        return {each: {} for each in names}
 
 
 class Carried:

@@ -35,6 +35,7 @@ SOUND = Observation(
     compared=50,
     mismatches=0,
     loss=0.0,
+    restarts=0,
 )
 WEIGHT = Step(kind=Kind.WEIGHT, weight=0.1, lasts=Duration(seconds=30), min_decisions=20)
 

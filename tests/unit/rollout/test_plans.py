@@ -1,7 +1,7 @@
 """What each type of deployment comes to, step by step."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
@@ -174,7 +174,18 @@ def test_with_nothing_running_every_type_deploys_and_waits_for_a_start(kind):
         ("bounds.max_silence_s", {"bounds": {"max_silence_s": float("inf")}}),
         ("bounds.max_silence_s", {"bounds": {"max_silence_s": True}}),
         ("bounds.max_silence_s", {"bounds": {"max_silence_s": "30s"}}),
+        ("bounds.max_silence_s", {"bounds": {"max_silence_s": 0}}),
+        ("bounds.max_silence_s", {"bounds": {"max_silence_s": 1e9}}),
         ("bounds.max_reject_share", {"bounds": {"max_reject_share": 1.5}}),
+        ("bounds.max_slippage_bps", {"bounds": {"max_slippage_bps": float("nan")}}),
+        ("bounds.max_order_ratio", {"bounds": {"max_order_ratio": 0}}),
+        ("bounds.max_exposure", {"bounds": {"max_exposure": 0}}),
+        ("bounds.max_decision_ms", {"bounds": {"max_decision_ms": 0}}),
+        ("bounds.max_restarts", {"bounds": {"max_restarts": 0.5}}),
+        ("bounds.max_restarts", {"bounds": {"max_restarts": -1}}),
+        ("bounds.fewest_orders", {"bounds": {"fewest_orders": 0}}),
+        ("bounds.harmless", {"bounds": {"harmless": -0.1}}),
+        ("bounds.alpha", {"bounds": {"alpha": 0.6}}),
         ("bounds.alpha", {"bounds": {"alpha": 0}}),
         ("max_unavailable", {"deployment_type": _T.ROLLING, "max_unavailable": 0}),
         ("steps", {"deployment_type": _T.DIRECT, "steps": ({"weight": 0.5},)}),
@@ -209,6 +220,28 @@ def test_an_option_that_makes_no_sense_is_refused_by_its_name(field, options, re
         plans.plan(asked, SYMBOLS, replaces=replaces)
     assert refused.value.facts["field"] == field
     assert field.rpartition(".")[2] in str(refused.value)
+
+
+def test_every_bound_says_what_it_may_be_and_is_so_by_itself():
+    usual = asdict(Bounds())
+    assert usual.keys() == limits.RANGES.keys()
+    for name, value in usual.items():
+        assert limits.RANGES[name].holds(value), name
+
+
+@given(st.sampled_from(limits.NAMES), st.floats() | st.integers())
+def test_a_bound_is_taken_where_its_range_holds_it_and_else_refused_with_the_range(name, value):
+    asked = Options(bounds={name: value})
+    if limits.RANGES[name].holds(value):
+        assert getattr(limits.bounds(asked), name) == value
+    else:
+        with pytest.raises(InvalidError) as refused:
+            limits.bounds(asked)
+        assert refused.value.facts == {
+            "field": f"bounds.{name}",
+            "value": str(value),
+            "accepted": str(limits.RANGES[name]),
+        }
 
 
 def test_bounds_that_are_asked_for_stand_beside_the_usual_ones():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Change, Desired
 from strategy_engine.registry.model import Status
 from strategy_engine.rollout import controller as controllers
@@ -308,6 +309,50 @@ async def test_what_a_person_has_stopped_is_not_started_by_the_engine(world):
     assert (ended.outcome, ended.progress.undo.reason) == (Outcome.ABORTED, "failed")
     assert ended.message.endswith("was stopped meanwhile, and stays stopped")
     assert world.alive == []
+
+
+def interrupted(world, execution_id, kind, cause):
+    world.executions.gaps[execution_id] = [
+        Interruption(
+            execution_id=execution_id, epoch=1, kind=kind, cause=cause, from_at=world.clock.now()
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "expected"),
+    [
+        ("crash", "exec: it gave no answer within 5 s; look for", rolled_back("silent")),
+        ("crash", "exec: it used more memory than it may", rolled_back("failed")),
+        ("loss", "exec: killed from outside", PROMOTED),
+        ("node", "the node ended", PROMOTED),
+    ],
+)
+async def test_a_new_version_whose_process_ends_by_its_own_doing_is_undone(
+    world, kind, cause, expected
+):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    while (found := await world.journal.get(deployment.pipeline_id)).current_stage != "weight_10":
+        await world.round()
+    interrupted(world, found.progress.candidate, kind, cause)
+    await to_the_end(world)
+
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert ending(ended) == expected
+    assert expected is PROMOTED or cause in ended.message
+    await check_the_end(world, ended)
+
+
+async def test_a_baseline_whose_process_ends_undoes_nothing(world):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    while (found := await world.journal.get(deployment.pipeline_id)).current_stage != "weight_10":
+        await world.round()
+    interrupted(world, found.progress.baseline, "crash", "exec: it gave no answer within 5 s")
+    await to_the_end(world)
+
+    assert ending(await world.journal.get(deployment.pipeline_id)) == PROMOTED
 
 
 async def test_a_fault_of_the_engines_own_leaves_no_rollout_without_a_hand(world, monkeypatch):

@@ -18,6 +18,7 @@ SOUND = Observation(
     order_ratio=1.0,
     exposure=0.2,
     loss=0.0,
+    restarts=0,
 )
 GATE = Gate(min_time_s=300, min_decisions=100)
 REQUIRED = replace(GATE, requires_analysis=True)
@@ -43,6 +44,9 @@ PROMOTE, HOLD, PAUSE, ABORT = Verdict.PROMOTE, Verdict.HOLD, Verdict.PAUSE, Verd
         ({"elapsed_s": 10, "difference": NOT_WORSE}, GATE, HOLD, Reason.TOO_EARLY),
         ({"failure": "ZeroDivisionError"}, GATE, ABORT, Reason.FAILED),
         ({"failure": "no answer", "is_mute": True}, GATE, ABORT, Reason.SILENT),
+        ({"restarts": 1, "last_restart": "out of memory"}, GATE, ABORT, Reason.FAILED),
+        ({"restarts": 1, "is_mute": True}, GATE, ABORT, Reason.SILENT),
+        ({"elapsed_s": 1, "restarts": 1}, GATE, ABORT, Reason.FAILED),
         ({"silence_s": 31}, GATE, ABORT, Reason.SILENT),
         ({"rejects": 2}, GATE, ABORT, Reason.REJECTS),
         ({"rejects": 1}, GATE, PROMOTE, Reason.NO_EVIDENCE_OF_HARM),
@@ -66,7 +70,17 @@ def test_an_observation_comes_to_one_ruling(seen, gate, verdict, reason):
 
 
 @pytest.mark.parametrize(
-    "name", ["decisions", "orders", "rejects", "mismatches", "compared", "loss", "silence_s"]
+    "name",
+    [
+        "decisions",
+        "orders",
+        "rejects",
+        "mismatches",
+        "compared",
+        "loss",
+        "silence_s",
+        "restarts",
+    ],
 )
 def test_a_missing_measurement_pauses_and_is_named(name):
     ruling = decide(replace(SOUND, difference=NOT_WORSE, **{name: None}), GATE, Bounds())
@@ -95,6 +109,17 @@ def test_a_message_holds_the_figure_and_the_limit():
 
     assert "0.0334" in message
     assert "0.02" in message
+
+
+@pytest.mark.parametrize(("restarts", "verdict"), [(2, PROMOTE), (3, ABORT)])
+def test_a_process_may_end_as_often_as_the_bound_says(restarts, verdict):
+    seen = replace(SOUND, restarts=restarts, last_restart="it ended with signal 11")
+
+    ruling = decide(seen, GATE, Bounds(max_restarts=2))
+
+    assert ruling.verdict is verdict
+    if verdict is ABORT:
+        assert "3 times, the limit is 2: it ended with signal 11" in ruling.message
 
 
 def test_better_is_never_said_without_a_difference_that_shows_it():

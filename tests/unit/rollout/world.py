@@ -109,7 +109,7 @@ class World(Books):
 
     def _observer_with(self, tick) -> Observer:
         executions = FakeExecutions(self.registry, self.clock, tick, self._begin)
-        executions.rows = self.executions.rows
+        executions.rows, executions.gaps = self.executions.rows, self.executions.gaps
         return Observer(
             results=no_results,
             executions=executions,

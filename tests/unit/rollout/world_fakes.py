@@ -11,6 +11,7 @@ from world_node import Trading
 from strategy_engine.core import ids, money
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import ConflictError, NotFoundError
+from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import (
     UNENDED,
     Change,
@@ -105,6 +106,7 @@ class FakeExecutions:
     def __init__(self, registry: Registry, clock: Clock, tick: Tick, begin) -> None:
         self.rows: dict[str, Execution] = {}
         self.switches: dict[str, Switch] = {}
+        self.gaps: dict[str, list[Interruption]] = {}
         self.changed: Callable[[Execution, Execution | None], None] = lambda row, before: None
         self._registry, self._clock, self._tick, self._begin = registry, clock, tick, begin
 
@@ -171,6 +173,10 @@ class FakeExecutions:
         found = [self.rows[each] for each in execution_ids if each in self.rows]
         return sorted(found, key=lambda each: (each.created_at, each.execution_id))
 
+    async def interruptions(self, execution_id: str) -> list[Interruption]:
+        self._tick("interruptions")
+        return self.gaps.get(execution_id, [])
+
     async def unended_of(self, strategy_id: str) -> list[Execution]:
         return [
             each
@@ -225,11 +231,11 @@ class FakeRecords:
             if each in self._tradings
         }
 
-    async def positions(self, execution_id: str) -> list[SimpleNamespace]:
-        return [
-            SimpleNamespace(symbol=symbol, quantity=lots)
-            for symbol, lots in self._tradings[execution_id].lots.items()
-        ]
+    async def holdings(self, execution_ids) -> dict[str, dict[str, int]]:
+        return {
+            each: {symbol: lots for symbol, lots in self._tradings[each].lots.items() if lots}
+            for each in execution_ids
+        }
 
     async def denial_counts(self, execution_id: str) -> dict[str, int]:
         return dict(self._tradings[execution_id].denials)
