@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.infra import database, logs, outages, outbox
-from strategy_engine.venue import outbox_rows, rows, store
-from strategy_engine.venue.model import Entry, Head, Opened, StaleEpochError
+from strategy_engine.venue import outbox_rows, rows, store, succession
+from strategy_engine.venue.model import Head, Kept, Opened, StaleEpochError
 
 LARGEST_BATCH = 2_000
 GATHER_S = 0.02  # how long entries that nobody waits for may gather
@@ -33,13 +33,15 @@ _log = logs.get("venue")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    entry: Entry
+    entry: Kept
     loop: asyncio.AbstractEventLoop
     kept: asyncio.Future[None]
 
 
 class Ledger:
     """Keeps entries in the order they were appended, each whole or not at all.
+
+    Entries that are appended `Together` are kept together or not at all.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ class Ledger:
         """How many entries no commit has taken up yet."""
         return len(self._queue)
 
-    def append(self, entry: Entry) -> asyncio.Future[None]:
+    def append(self, entry: Kept) -> asyncio.Future[None]:
         """Queue an entry that is waited for; the future is done when it is on the disk.
 
         Its error is `StaleEpochError` if another copy of the execution has taken over,
@@ -91,11 +93,11 @@ class Ledger:
         """
         return self._put(entry, is_awaited=True)
 
-    def post(self, entry: Entry) -> asyncio.Future[None]:
+    def post(self, entry: Kept) -> asyncio.Future[None]:
         """Queue an entry in the same order, with the same errors, that nobody waits for yet."""
         return self._put(entry, is_awaited=False)
 
-    def _put(self, entry: Entry, *, is_awaited: bool) -> asyncio.Future[None]:
+    def _put(self, entry: Kept, *, is_awaited: bool) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[None] = loop.create_future()
         kept.add_done_callback(_mark_seen)
@@ -134,7 +136,7 @@ class Ledger:
     def _is_urgent(self) -> bool:
         return self._is_awaited or self._is_closing or len(self._queue) >= _GATHERED
 
-    def _commit(self, entries: list[Entry]) -> dict[int, EngineError]:
+    def _commit(self, entries: list[Kept]) -> dict[int, EngineError]:
         """Keep entries; return the errors of those that were not, by their place."""
         for delay_s in (*self._retry_delays_s, None):
             try:
@@ -151,7 +153,7 @@ class Ledger:
                 self._pause.wait(delay_s)
         raise AssertionError("the last delay is None")
 
-    def _commit_apart(self, entries: list[Entry], error: Exception) -> dict[int, EngineError]:
+    def _commit_apart(self, entries: list[Kept], error: Exception) -> dict[int, EngineError]:
         """Keep each entry by itself, since one of them cannot be kept; tell the author of that."""
         where = "".join(traceback.format_exception(error, limit=-5))
         _log.error("ledger_entry_failed", entries=len(entries), where=where)
@@ -159,11 +161,11 @@ class Ledger:
             return {0: UnavailableError(f"the ledger cannot keep this entry: {error}")}
         return self._commit_each(entries)
 
-    def _commit_each(self, entries: list[Entry]) -> dict[int, EngineError]:
+    def _commit_each(self, entries: list[Kept]) -> dict[int, EngineError]:
         outcomes = [self._commit([entry]) for entry in entries]
         return {place: failed[0] for place, failed in enumerate(outcomes) if failed}
 
-    def _write(self, entries: list[Entry]) -> dict[int, EngineError]:
+    def _write(self, entries: list[Kept]) -> dict[int, EngineError]:
         with self._engine.begin() as connection:
             if self._fence is not None and connection.scalar(self._fence.statement) is None:
                 self.refused += len(entries)
@@ -183,10 +185,10 @@ class Ledger:
             place: errors[id(entry)] for place, entry in enumerate(entries) if id(entry) in errors
         }
 
-    def _tell_others(
-        self, connection: sa.Connection, entries: list[Entry], batch: rows.Batch
-    ) -> None:
-        outbox_rows.hear(entries, self._told)
+    def _tell_others(self, connection: sa.Connection, kept: list[Kept], batch: rows.Batch) -> None:
+        outbox_rows.hear(
+            (entry for each in kept for entry in succession.entries_of(each)), self._told
+        )
         if batch.trades and (events := outbox_rows.events(batch, self._told)):
             outbox.add_sync(connection, events, at=SystemClock().now())
 
@@ -195,12 +197,13 @@ def _away(error: Exception) -> outages.DatabaseAwayError | None:
     return outages.find(error) if isinstance(error, SQLAlchemyError) else None
 
 
-def _locked_heads(connection: sa.Connection, entries: list[Entry]) -> dict[str, Head]:
+def _locked_heads(connection: sa.Connection, kept: list[Kept]) -> dict[str, Head]:
     """Return where the executions' ledgers stand, each locked until the transaction ends.
 
     A row that is not there cannot be locked: an execution's first opening is put there before,
     and whoever comes second, on another node, waits for it and then sees its epoch.
     """
+    entries = [entry for each in kept for entry in succession.entries_of(each)]
     heads = store.heads(connection, {each.execution_id for each in entries})
     first = {
         each.execution_id: each

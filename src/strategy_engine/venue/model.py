@@ -315,6 +315,16 @@ type Entry = Opened | BarProcessed | Flowed | Closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Entries, mostly of several executions, that are kept as one: all of them or none."""
+
+    entries: tuple[Entry, ...]
+
+
+type Kept = Entry | Together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """Where an execution's ledger stands: the numbers that the next entry must follow."""
 

@@ -10,7 +10,7 @@ from strategy_engine.core.clock import from_nanos
 from strategy_engine.core.errors import EngineError
 from strategy_engine.matching.model import Action, Cause, Fill, Order, Side, Terms
 from strategy_engine.matching.ticket import OrderType, TimeInForce
-from strategy_engine.venue import decision_rows, flow_rows
+from strategy_engine.venue import decision_rows, flow_rows, succession
 from strategy_engine.venue.model import (
     BarProcessed,
     Closed,
@@ -18,11 +18,10 @@ from strategy_engine.venue.model import (
     Entry,
     Flowed,
     Head,
-    LedgerGapError,
+    Kept,
     Opened,
     OrderStatus,
     Placing,
-    StaleEpochError,
 )
 
 type Row = dict[str, Any]
@@ -59,82 +58,50 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An entry that was not kept, and the error that its author gets."""
+    """An entry that was not kept, or several of one group, and the error that its author gets."""
 
-    entry: Entry
+    entry: Kept
     error: EngineError
 
 
 def collect(
-    entries: Iterable[Entry], heads: MutableMapping[str, Head]
+    entries: Iterable[Kept], heads: MutableMapping[str, Head]
 ) -> tuple[Batch, list[Refusal]]:
     """Return the rows of the entries that may be kept, and those that may not.
 
     An entry of an older epoch is refused, and so is one that would leave a gap; an entry that is
-    already kept changes nothing. `heads` is moved on.
+    already kept changes nothing. Of those that go together, all are refused if one is. `heads` is
+    moved on.
     """
     batch = Batch()
     refusals: list[Refusal] = []
-    for entry in entries:
-        error = refuse(entry, heads.get(entry.execution_id))
+    for each in entries:
+        group = succession.entries_of(each)
+        error = succession.refuse(group, heads)
         if error is not None:
-            refusals.append(Refusal(entry=entry, error=error))
-        elif not _is_known(entry, heads.get(entry.execution_id)):
-            _add(batch, entry, heads)
+            refusals.append(Refusal(entry=each, error=error))
+            continue
+        for entry in group:
+            if not succession.is_known(entry, heads.get(entry.execution_id)):
+                _add(batch, entry, heads)
     return batch, refusals
 
 
-def refuse(entry: Entry, head: Head | None) -> EngineError | None:
-    """Return why an entry cannot follow what is kept, or None if it can or is kept already."""
-    if head is None:
-        if isinstance(entry, Opened):
-            return None
-        return LedgerGapError(f"{entry.execution_id} has no ledger yet; open it first")
-    if entry.epoch < head.epoch:
-        return StaleEpochError(
-            f"{entry.execution_id}: epoch {entry.epoch} is stale, the ledger is at {head.epoch};"
-            " another copy has taken over",
-            epoch=entry.epoch,
-            current=head.epoch,
-        )
-    if isinstance(entry, Opened) or entry.entry_no <= head.entry_no + 1:
-        return None
-    return LedgerGapError(
-        f"{entry.execution_id}: entry {entry.entry_no} cannot follow entry {head.entry_no};"
-        " one between them was lost, resume from the ledger",
-        entry_no=entry.entry_no,
-        kept=head.entry_no,
-    )
-
-
-def _is_known(entry: Entry, head: Head | None) -> bool:
-    if head is None:
-        return False
-    if isinstance(entry, Opened):
-        return entry.epoch == head.epoch
-    return entry.entry_no <= head.entry_no
-
-
 def _add(batch: Batch, entry: Entry, heads: MutableMapping[str, Head]) -> None:
-    head = heads.get(entry.execution_id)
     match entry:
         case Opened():
             batch.openings[entry.execution_id] = opening(entry)
-            entry_no = 0 if head is None else head.entry_no
         case BarProcessed():
             _add_bar(batch, entry)
-            entry_no = entry.entry_no
         case Flowed():
             _add_flow(batch, entry)
-            entry_no = entry.entry_no
         case Closed():
             _add_orders(batch, entry)
             _cancel(batch, entry.cancelled)
             _checkpoint(batch, entry.execution_id).update(
                 entry_no=entry.entry_no, account=entry.account
             )
-            entry_no = entry.entry_no
-    heads[entry.execution_id] = Head(epoch=entry.epoch, entry_no=entry_no)
+    heads[entry.execution_id] = succession.after(entry, heads.get(entry.execution_id))
 
 
 def opening(entry: Opened) -> Row:
