@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategy_engine.core import errors
-from strategy_engine.performance import formulas, model, regression, statistics
+from strategy_engine.performance import formulas, model, regression, statistics, var
 
 type Floats = NDArray[np.float64]
 type Ints = NDArray[np.int64]
@@ -60,10 +60,12 @@ def measure(  # noqa: PLR0913 - a history is these columns; a class of them woul
     _check_column(day, n=equity.size, field="day")
     equity = _without_flows(equity, flow, capital=capital)
     ends = formulas.day_ends(day)
+    returns = formulas.simple_returns(equity[ends], start=capital)
     return _measure(
         equity,
         ts_ns=ts_ns,
-        returns=formulas.simple_returns(equity[ends], start=capital),
+        returns=returns,
+        daily=returns,
         benchmark=_benchmark(benchmark_price, ends=ends, start=benchmark_start),
         days=ends.size,
         capital=capital,
@@ -92,12 +94,14 @@ def measure_bars(  # noqa: PLR0913 - as in measure
     _check(equity, ts_ns=ts_ns, capital=capital, benchmark=benchmark_price, start=benchmark_start)
     equity = _without_flows(equity, flow, capital=capital)
     every = np.arange(equity.size)
+    ends = formulas.day_ends((ts_ns - 1) // formulas.NANOS_PER_DAY)
     return _measure(
         equity,
         ts_ns=ts_ns,
         returns=formulas.simple_returns(equity, start=capital),
+        daily=formulas.simple_returns(equity[ends], start=capital),
         benchmark=_benchmark(benchmark_price, ends=every, start=benchmark_start),
-        days=formulas.day_ends((ts_ns - 1) // formulas.NANOS_PER_DAY).size,
+        days=ends.size,
         capital=capital,
         round_trips=round_trips,
         periods=periods_per_year,
@@ -110,6 +114,7 @@ def conclude(evidence: model.Evidence, *, periods: float) -> model.Metrics:
     excess, trades, n = evidence.excess, evidence.trades, evidence.excess.n
     yearly = formulas.cagr(evidence.growth, held=n, periods=periods)
     drawdown = evidence.max_drawdown
+    var_95, cvar_95 = var.ordered_tail(evidence.daily)
     return model.Metrics(
         total_return=model.Estimate.of(evidence.growth, n=n),
         sharpe_ratio=_sharpe(excess, periods=periods),
@@ -131,6 +136,8 @@ def conclude(evidence: model.Evidence, *, periods: float) -> model.Metrics:
         duration_days=formulas.calendar_days(first_ns=evidence.first_ns, last_ns=evidence.last_ns)
         if evidence.bars
         else 0,
+        var_95=var_95,
+        cvar_95=cvar_95,
         **_of_trades(evidence),
         **_of_line(evidence.line, periods=periods),
     )
@@ -197,6 +204,7 @@ def _measure(  # noqa: PLR0913 - the common end of both forms
     *,
     ts_ns: Ints,
     returns: Floats,
+    daily: Floats,
     benchmark: Floats | None,
     days: int,
     capital: float,
@@ -216,6 +224,7 @@ def _measure(  # noqa: PLR0913 - the common end of both forms
         max_drawdown=formulas.max_drawdown(equity, capital=capital),
         excess=formulas.moments(excess),
         downside=formulas.downside(excess),
+        daily=np.sort(daily).tolist(),
         trades=_trades(round_trips),
         active=None if market is None else formulas.moments(returns - market),
         line=None if market is None else regression.regress(excess, market - risk_free / periods),

@@ -1,6 +1,7 @@
 """Measurements: a number beside its sample, and the metrics of one history."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 from strategy_engine.core import errors
@@ -129,6 +130,7 @@ class Evidence:
     downside: float  # sum of squared negative excess returns
     trades: Trades
     active: Moments | None = None  # returns over the benchmark's
+    daily: Sequence[float] = ()  # simple returns of UTC or trading days, lowest first
     line: Regression | None = None
 
 
@@ -137,7 +139,8 @@ class Metrics:
     """The performance of one history.
 
     Fractions, never percent; `max_drawdown` is signed; ratios, `alpha` and `volatility` are a
-    year's; `expectancy` is in account currency, `avg_trade_duration` in minutes.
+    year's; `expectancy` is in account currency, `avg_trade_duration` in minutes; `var_95` and
+    `cvar_95` are what a bad day costs, a loss being positive.
     """
 
     total_return: Estimate
@@ -156,6 +159,8 @@ class Metrics:
     information_ratio: Estimate
     calmar_ratio: Estimate
     cagr: Estimate
+    var_95: Estimate
+    cvar_95: Estimate
     trade_count: int
     day_count: int
     return_count: int

@@ -1,11 +1,34 @@
 """Metrics of a live history, kept up to date in constant time by the bar and the round trip."""
 
+import bisect
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strategy_engine.core import errors
 from strategy_engine.performance import formulas, measure, model, regression
+
+# What a dumped history is made of, without its parameters and its round trips.
+_DUMPED = (
+    "_equity",
+    "_peak",
+    "_worth",
+    "_scale",
+    "_price",
+    "_drawdown",
+    "_downside",
+    "_bars",
+    "_days",
+    "_first_ns",
+    "_last_ns",
+    "_is_ruined",
+    "_day_worth",
+    "_daily",
+)
+_DUMPED_PARTS = ("_excess", "_active", "_line")
 
 
 class Accumulator:
@@ -46,6 +69,15 @@ class Accumulator:
     def moments(self) -> model.Moments:
         """Return what the values so far amount to."""
         return model.Moments(n=self._n, mean=self._mean, m2=self._m2, m3=self._m3, m4=self._m4)
+
+    def dump(self) -> Sequence[float]:
+        """Return what `load` goes on from."""
+        return self._n, self._mean, self._m2, self._m3, self._m4
+
+    def load(self, dumped: Sequence[float]) -> None:
+        """Go on where another one was dumped."""
+        n, self._mean, self._m2, self._m3, self._m4 = dumped
+        self._n = int(n)
 
 
 class Line:
@@ -100,6 +132,18 @@ class Line:
             ),
             beta_error=self._error(alpha, beta, level=-self._mean_x * slope, slope=slope),
         )
+
+    def dump(self) -> Sequence[Any]:
+        """Return what `load` goes on from."""
+        sums = (self._n, self._mean_x, self._mean_y, self._sxx, self._sxy, self._syy)
+        return *sums, _packed(self._recent), _packed(self._products)
+
+    def load(self, dumped: Sequence[Any]) -> None:
+        """Go on where another one was dumped."""
+        *sums, recent, products = dumped
+        self._n, self._mean_x, self._mean_y, self._sxx, self._sxy, self._syy = sums
+        self._recent = _unpacked(recent, self._recent.shape)
+        self._products = _unpacked(products, self._products.shape)
 
     def _error(self, alpha: float, beta: float, *, level: float, slope: float) -> float:
         mix = np.array((-level * alpha, -level * beta - slope * alpha, -slope * beta, level, slope))
@@ -194,6 +238,8 @@ class Running:
         self._excess, self._active = Accumulator(), Accumulator()
         self._line, self._trips = Line(), TradeTally()
         self._is_ruined = False
+        self._day_worth = capital  # at the end of the day before
+        self._daily: list[float] = []  # returns of the days that are over, lowest first
 
     def add_bar(
         self,
@@ -222,6 +268,8 @@ class Running:
             If time runs back, equity is not finite, or the price is not positive.
         """
         self._check(equity, ts_ns=ts_ns, price=benchmark_price)
+        if self._is_next_day(ts_ns):
+            self._end_day()
         self._count(ts_ns)
         made = equity if before_flows is None else before_flows
         self._worth, self._scale = formulas.carried(
@@ -251,17 +299,44 @@ class Running:
             max_drawdown=self._drawdown if self._bars else None,
             excess=self._excess.moments(),
             downside=self._downside,
+            daily=self._days_so_far(),
             trades=self._trips.trades(),
             active=active if active.n else None,
             line=self._line.regression(),
         )
         return measure.conclude(evidence, periods=self._periods)
 
-    def _count(self, ts_ns: int) -> None:
+    def dump(self) -> dict[str, Any]:
+        """Return all but the round trips: what `load` goes on from, to the last digit."""
+        plain = {name: getattr(self, name) for name in _DUMPED}
+        return plain | {name: getattr(self, name).dump() for name in _DUMPED_PARTS}
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Go on where a history with the same parameters was dumped; its round trips come anew."""
+        for name in _DUMPED:
+            setattr(self, name, dumped[name])
+        for name in _DUMPED_PARTS:
+            getattr(self, name).load(dumped[name])
+
+    def _is_next_day(self, ts_ns: int) -> bool:
         day, last = (ts_ns - 1) // formulas.NANOS_PER_DAY, self._last_ns - 1
+        return self._bars > 0 and day != last // formulas.NANOS_PER_DAY
+
+    def _end_day(self) -> None:
+        if self._day_worth > 0.0:  # what follows ruin has no return
+            bisect.insort(self._daily, self._worth / self._day_worth - 1.0)
+            self._day_worth = self._worth
+
+    def _days_so_far(self) -> list[float]:
+        days = self._daily.copy()
+        if self._bars and self._day_worth > 0.0:
+            bisect.insort(days, self._worth / self._day_worth - 1.0)
+        return days
+
+    def _count(self, ts_ns: int) -> None:
         if self._bars == 0:
             self._first_ns = ts_ns
-        if self._bars == 0 or day != last // formulas.NANOS_PER_DAY:
+        if self._bars == 0 or self._is_next_day(ts_ns):
             self._days += 1
         self._bars += 1
         self._last_ns = ts_ns
@@ -293,3 +368,11 @@ class Running:
             raise errors.InvalidError(
                 "give benchmark_price with every bar, or with none", field="benchmark_price"
             )
+
+
+def _packed(numbers: NDArray[np.float64]) -> bytes:
+    return numbers.astype("<f8").tobytes()
+
+
+def _unpacked(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.frombuffer(packed, dtype="<f8").astype(np.float64).reshape(shape)

@@ -1,5 +1,6 @@
 """Value at risk and expected shortfall of a period's return: positive is a loss, a fraction."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,32 @@ def historical_cvar(returns: Floats, *, confidence: float = CONFIDENCE) -> float
     Journal of Banking & Finance 26(7).
     """
     return float(_tails(returns, confidence)[1]) if returns.size > 1 else None
+
+
+def ordered_tail(
+    ordered: Sequence[float], *, confidence: float = CONFIDENCE
+) -> tuple[model.Estimate, model.Estimate]:
+    """Return the historical VaR and CVaR of returns in order, in time that does not grow with them.
+
+    The interval of the VaR is between two of the returns, for whatever distribution they have; it
+    needs about 120 of them. The CVaR has none.
+
+    References
+    ----------
+    Conover (1999), Practical Nonparametric Statistics, 3rd edition, section 3.2.
+    """
+    n = len(ordered)
+    if n <= 1:
+        return model.Estimate(value=None, n=n), model.Estimate(value=None, n=n)
+    below, above, share = _places(n - 1, confidence)
+    low, high = ordered[below], ordered[above]
+    tail = ordered[: below + 1]
+    return (
+        model.Estimate.of(
+            -(low + (high - low) * share), n=n, interval=_between_ranks(ordered, confidence)
+        ),
+        model.Estimate.of(-math.fsum(tail) / len(tail), n=n),
+    )
 
 
 def parametric_var(returns: Floats, *, confidence: float = CONFIDENCE) -> float | None:
@@ -144,14 +171,27 @@ def marginal_var(
 
 
 def _tails(returns: Floats, confidence: float) -> tuple[Floats, Floats]:
-    last = returns.shape[-1] - 1
-    place = last * (1.0 - confidence)
-    below = int(place + 1e-9)  # (n - 1) * 0.05 falls short of a whole number by float noise
-    above = min(below + 1, last)
+    below, above, share = _places(returns.shape[-1] - 1, confidence)
     ordered = np.partition(returns, (below, above), axis=-1)
     low, high = ordered[..., below], ordered[..., above]
-    var = -(low + (high - low) * max(0.0, place - below))
+    var = -(low + (high - low) * share)
     return var, -ordered[..., : below + 1].mean(axis=-1)
+
+
+def _places(last: int, confidence: float) -> tuple[int, int, float]:
+    """Return between which two of the ordered returns the quantile lies, and how far."""
+    place = last * (1.0 - confidence)
+    below = int(place + 1e-9)  # (n - 1) * 0.05 falls short of a whole number by float noise
+    return below, min(below + 1, last), max(0.0, place - below)
+
+
+def _between_ranks(ordered: Sequence[float], confidence: float) -> model.Interval | None:
+    n, tail = len(ordered), 1.0 - confidence
+    reach = statistics.two_sided(statistics.CONFIDENCE) * math.sqrt(n * tail * confidence)
+    first, last = math.floor(n * tail - reach), math.ceil(n * tail + reach)
+    if first < 1 or last > n:
+        return None
+    return -ordered[last - 1], -ordered[first - 1]
 
 
 def _intervals(

@@ -3,13 +3,22 @@
 import math
 from dataclasses import fields
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategy_engine.core import errors
-from strategy_engine.performance import formulas, measure, model, regression, running
+from strategy_engine.performance import (
+    formulas,
+    measure,
+    model,
+    regression,
+    running,
+    statistics,
+    var,
+)
 
 MINUTE = formulas.NANOS_PER_MINUTE
 SEEDS = st.integers(0, 2**32 - 1)
@@ -115,6 +124,59 @@ def test_they_are_equal_without_a_benchmark_through_ruin_and_standstill(
     for value, moment in zip(values, ts_ns, strict=True):
         live.add_bar(float(value), ts_ns=int(moment))
     assert_equal(live.metrics(), whole)
+
+
+@settings(deadline=None)
+@given(seed=SEEDS, bars=st.integers(1, 300), cut=st.floats(0.0, 1.0), flows=st.booleans())
+def test_a_history_that_goes_on_from_a_dump_is_the_same_to_the_last_digit(
+    *, seed: int, bars: int, cut: float, flows: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    equity = 1e5 * np.cumprod(1.0 + random.normal(0.0, 0.01, bars))
+    price = np.cumprod(1.0 + random.normal(0.0, 0.01, bars))
+    flow = np.where(random.random(bars) < 0.1, 1e3, 0.0) if flows else np.zeros(bars)
+
+    def fresh() -> running.Running:
+        return running.Running(capital=1e5, periods_per_year=8_760, benchmark_start=1.0)
+
+    def feed(live: running.Running, start: int, stop: int) -> None:
+        for bar in range(start, stop):
+            live.add_bar(
+                float(equity[bar]),
+                ts_ns=(bar + 1) * 7 * 60 * MINUTE,
+                benchmark_price=float(price[bar]),
+                before_flows=float(equity[bar] - flow[bar]),
+            )
+
+    whole, first, second = fresh(), fresh(), fresh()
+    at = int(cut * bars)
+    feed(whole, 0, bars)
+    feed(first, 0, at)
+    second.load(msgspec.msgpack.decode(msgspec.msgpack.encode(first.dump())))
+    feed(second, at, bars)
+
+    assert second.metrics() == whole.metrics()
+    assert second.dump() == whole.dump()
+
+
+@given(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=400))
+def test_the_tail_of_ordered_returns_is_that_of_the_array(values: list[float]) -> None:
+    found, shortfall = var.ordered_tail(sorted(values))
+    assert found.value == pytest.approx(var.historical_var(np.array(values)), abs=1e-12)
+    assert shortfall.value == pytest.approx(var.historical_cvar(np.array(values)), abs=1e-12)
+    if found.low is not None:
+        assert found.low <= found.value <= found.high
+
+
+def test_the_interval_of_a_quantile_holds_it_as_often_as_it_says() -> None:
+    random = np.random.default_rng(11)
+    truth = -statistics.NORMAL.inv_cdf(0.05)
+    held = 0
+    for _ in range(1_000):
+        found, _ = var.ordered_tail(np.sort(random.normal(size=400)).tolist())
+        assert found.low is not None
+        held += found.low <= truth <= found.high
+    assert 0.93 <= held / 1_000 <= 0.98
 
 
 @pytest.mark.parametrize("leverage", [0.0, 1.0])
