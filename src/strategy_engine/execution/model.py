@@ -70,7 +70,7 @@ class Closing(StrEnum):
     ASKED = "asked"
     CLOSED = "closed"  # it holds nothing any more, and what it was worth is cash
     STUCK = "stuck"  # there is no next price, or it could not be claimed; it may be asked again
-    SETTLED = "settled"  # that cash is the line's again
+    SETTLED = "settled"  # it has nothing of the line's any more
 
 
 _S, _T = ExecutionStatus, Trigger
@@ -282,6 +282,43 @@ class Change:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
     """One fenced change of who may open positions: before it some do, after it others.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """Signed lots that pass from one execution to another, at the price that both mark them at."""
+
+    giver: str
+    symbol: str
+    lots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """The positions that a switch hands over, and the cash that moves with them.
+
+    Parameters
+    ----------
+    flows_nanos : mapping
+        What enters (+) or leaves (-) each of them: of who gives after its positions have gone, of
+        the taker before they come.
+    """
+
+    taker: str
+    legs: tuple[Leg, ...]
+    flows_nanos: Mapping[str, int]
+
+    @property
+    def execution_ids(self) -> tuple[str, ...]:
+        """Everybody that it concerns, the taker last."""
+        givers = dict.fromkeys((*(each.giver for each in self.legs), *self.flows_nanos))
+        return (*(each for each in givers if each != self.taker), self.taker)
+
+    def trades_of(self, name: str) -> tuple[tuple[str, int], ...]:
+        """Return what one of them trades, by instrument: signed lots."""
+        if name == self.taker:
+            return tuple((each.symbol, each.lots) for each in self.legs)
+        return tuple((each.symbol, -each.lots) for each in self.legs if each.giver == name)
+
+
 
     Parameters
     ----------
@@ -298,8 +335,12 @@ class Switch:
         serves, and the taker gets it. The `capital_target` of the one taker in `changes` is then
         what it would have if those had nothing left: what they still have is taken off it.
     at_ns : int or None
-        The bar close after which the takers serve, once it is done.
+        The bar close after which the takers serve, once that is settled.
     """
+    adopts : bool
+        The taker takes over what those hold who part with cash, at the marks, for nothing.
+    adoption : Adoption or None
+        What it takes over, once that is settled; until the ledgers have it, nobody goes on.
 
     key: str
     gives: tuple[str, ...] = ()
@@ -310,6 +351,8 @@ class Switch:
     at_ns: int | None = None
     done_at: datetime | None = None
 
+    adopts: bool = False
+    adoption: Adoption | None = None
     @property
     def execution_ids(self) -> tuple[str, ...]:
         """Every execution that it is about, each once."""

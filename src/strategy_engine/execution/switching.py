@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.errors import InvalidError, NotFoundError
 from strategy_engine.execution import store
-from strategy_engine.execution.model import Change, Desired, Exits, Role, Switch
+from strategy_engine.execution.model import Adoption, Change, Desired, Exits, Role, Switch
 from strategy_engine.infra import database
 from strategy_engine.venue.model import Tenure
 
@@ -29,6 +29,8 @@ TABLE = sa.Table(
     sa.Column("symbols", sa.JSON(none_as_null=True)),
     sa.Column("changes", sa.JSON, nullable=False),
     sa.Column("hands_cash", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("adopts", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("adoption", sa.JSON(none_as_null=True)),  # until the ledgers have it, it is not done
     sa.Column("actor", sa.String(100), nullable=False),
     sa.Column("why", sa.String(200), nullable=False),
     sa.Column("asked_at", database.UtcDateTime, nullable=False),
@@ -63,7 +65,8 @@ async def ask(connection: AsyncConnection, switch: Switch, by: By) -> None:
     NotFoundError
         If it names an execution that there is none of.
     InvalidError
-        If it hands cash over, and not to one execution whose capital it names.
+        If it hands cash over, and not to one execution whose capital it names; or positions, and
+        no cash.
     """
     if await get(connection, switch.key) is not None:
         return
@@ -79,6 +82,7 @@ async def ask(connection: AsyncConnection, switch: Switch, by: By) -> None:
         "symbols": None if switch.symbols is None else list(switch.symbols),
         "changes": {name: plain(each) for name, each in switch.changes.items()},
         "hands_cash": switch.hands_cash,
+        "adopts": switch.adopts,
         "actor": by.actor,
         "why": by.why,
         "asked_at": by.at,
@@ -94,14 +98,19 @@ async def get(connection: AsyncConnection, key: str) -> Switch | None:
 
 
 async def take_back(connection: AsyncConnection, key: str) -> None:
-    """Forget a switch that is not done."""
-    await connection.execute(sa.delete(TABLE).where(TABLE.c.key == key, TABLE.c.done_at.is_(None)))
+    """Forget a switch of which nothing is done."""
+    await connection.execute(sa.delete(TABLE).where(TABLE.c.key == key, TABLE.c.at_ns.is_(None)))
 
 
 async def waiting(connection: AsyncConnection) -> list[Asked]:
-    """Return the switches that are still to be done, in the order that they were asked for."""
+    """Return the switches that are still to be done, in the order that they were asked for.
+
+    First come those that only the ledgers have still to hear of.
+    """
     rows = await connection.execute(
-        sa.select(TABLE).where(TABLE.c.done_at.is_(None)).order_by(TABLE.c.asked_at, TABLE.c.key)
+        sa.select(TABLE)
+        .where(TABLE.c.done_at.is_(None))
+        .order_by(TABLE.c.at_ns.is_(None), TABLE.c.asked_at, TABLE.c.key)
     )
     return [
         Asked(switch=_switch(row), by=By(actor=row.actor, at=row.asked_at, why=row.why))
@@ -112,17 +121,34 @@ async def waiting(connection: AsyncConnection) -> list[Asked]:
 async def finish(
     connection: AsyncConnection, switch: Switch, *, node_id: str, at_ns: int, at: datetime
 ) -> Switch:
-    """Keep that a switch is done, and between which bars."""
+    """Keep that a switch is done, and between which bars.
+
+    One with an adoption is done once that is in the ledgers too: `settle` says so.
+    """
+    is_done = switch.adoption is None
+    adoption = None if is_done else msgspec.to_builtins(switch.adoption)
+    done_at = at if is_done else None
     await connection.execute(
         sa.update(TABLE)
         .where(TABLE.c.key == switch.key)
-        .values(node_id=node_id, at_ns=at_ns, done_at=at)
+        .values(node_id=node_id, at_ns=at_ns, done_at=done_at, adoption=adoption)
     )
-    return replace(switch, at_ns=at_ns, done_at=at)
+    return replace(switch, at_ns=at_ns, done_at=done_at)
+
+
+async def settle(connection: AsyncConnection, key: str, at: datetime) -> None:
+    """Keep that a switch is done whose positions are where they belong."""
+    await connection.execute(sa.update(TABLE).where(TABLE.c.key == key).values(done_at=at))
 
 
 def _check(switch: Switch) -> None:
     named = [switch.changes.get(each, Change()).capital_target for each in switch.takes]
+    if switch.adopts and not switch.hands_cash:
+        raise InvalidError(
+            f"switch {switch.key} hands positions over without the cash that they cost",
+            field="hands_cash",
+            value=False,
+        )
     if switch.hands_cash and (len(named) != 1 or named[0] is None):
         raise InvalidError(
             f"switch {switch.key} hands cash over to {list(switch.takes)}; it takes one execution,"
@@ -165,6 +191,8 @@ def _switch(row: sa.Row[Any]) -> Switch:
         symbols=None if row.symbols is None else tuple(row.symbols),
         changes={name: _change(each) for name, each in row.changes.items()},
         hands_cash=row.hands_cash,
+        adopts=row.adopts,
+        adoption=None if row.adoption is None else msgspec.convert(row.adoption, Adoption),
         at_ns=row.at_ns,
         done_at=row.done_at,
     )

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from strategy_engine.matching import account as accounts
 from strategy_engine.matching import rules as matching
+from strategy_engine.matching import crossing
 from strategy_engine.matching.account import Account
 from strategy_engine.matching.model import (
     Action,
@@ -114,6 +115,32 @@ class PaperVenue:
         return self._place(self.account.flatten(symbol, now_ns, Cause.HANDOVER))
 
     def cancel(
+    def cross(
+        self, trades: Iterable[tuple[str, int]], now_ns: int, tag: str
+    ) -> tuple[Placed, Happened]:
+        """Trade signed lots with another execution of the line, each at its mark and for nothing.
+
+        Parameters
+        ----------
+        tag : str
+            What the orders are named by: they are made once.
+        """
+        orders: list[Order] = []
+        fills: list[Fill] = []
+        for number, (symbol, lots) in enumerate(trades):
+            order_id = crossed_id(self.execution_id, tag, number)
+            orders.append(crossing.order(self.account, symbol, lots, now_ns, order_id))
+            fills.append(crossing.cross(self.account, orders[-1]))
+        return Placed(orders=tuple(orders)), Happened(fills=tuple(fills))
+
+    def reduce(self, symbol: str, left: Decimal, now_ns: int) -> Placed:
+        """Order out of a position but for a share of it, on the engine's own behalf."""
+        book = self.account.books[symbol]
+        going = sum(each.lots for each in book.pending if not each.opens)
+        lots = leaving.excess(book.lots, left, going)
+        closing = self.account.flatten(symbol, now_ns, Cause.HANDOVER)
+        return self._place([replace(each, lots=lots) for each in closing if lots])
+
         self, *, only_entries: bool = False, symbols: Container[str] | None = None
     ) -> tuple[str, ...]:
         """Take back orders that wait to fill, of all instruments or some; return their ids."""
@@ -182,3 +209,8 @@ class PaperVenue:
     def _named(self, fill: Fill) -> Fill:
         order_id = f"{self.execution_id}-{fill.symbol}-{fill.ts_ns}-{fill.cause}"
         return replace(fill, order_id=order_id)
+
+
+def crossed_id(execution_id: str, tag: str, number: int) -> str:
+    """Return the name of an execution's order in what was handed over by one key."""
+    return f"{execution_id}-{tag}-{number}"
