@@ -1,0 +1,187 @@
+"""The monitor's figures of several executions together: exposure, tails, correlation. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategy_engine.performance import var
+from strategy_engine.risk.rules import Seen
+
+type Floats = NDArray[np.float64]
+type Daily = Mapping[int, float]  # returns by day
+
+FEWEST_DAYS = 30
+ALPHA = 0.05  # that a sound version is ever called outside its backtest's envelope
+TUNED_DAYS = 60.0  # at which the envelope is tightest
+_BEYOND_ALL = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """One execution of several: what it is worth, what it holds, and its daily returns.
+
+    Parameters
+    ----------
+    holdings : mapping
+        The value of each position at its mark, signed, by instrument.
+    """
+
+    execution_id: str
+    equity: float
+    holdings: Mapping[str, float]
+    daily: Daily
+
+
+def exposure(shares: Sequence[Share]) -> Seen:
+    """Return the positions' values without their signs, for each unit of equity."""
+    gross = sum(abs(value) for each in shares for value in each.holdings.values())
+    return _per_equity(gross, shares)
+
+
+def concentration(shares: Sequence[Share]) -> Seen:
+    """Return the value of the largest net position in one instrument, for each unit of equity."""
+    net: dict[str, float] = {}
+    for each in shares:
+        for symbol, value in each.holdings.items():
+            net[symbol] = net.get(symbol, 0.0) + value
+    largest = max(net, key=lambda symbol: abs(net[symbol]), default=None)
+    if largest is None:
+        return _per_equity(0.0, shares)
+    return _per_equity(abs(net[largest]), shares, told=largest)
+
+
+def _per_equity(value: float, shares: Sequence[Share], told: str = "") -> Seen:
+    equity = sum(each.equity for each in shares)
+    if equity <= 0:  # beyond any limit, and still a number that can be kept
+        return Seen(value=_BEYOND_ALL if value else 0.0, n=len(shares), told=told)
+    return Seen(value=min(value / equity, _BEYOND_ALL), n=len(shares), told=told)
+
+
+def tails(shares: Sequence[Share]) -> Seen:
+    """Return the 1-day 95 % value at risk as a share of equity: the larger of two ways.
+
+    Historical (the empirical quantile) and parametric (as if returns were normal), both with their
+    expected shortfall, on the days that every execution with capital has; each weighs by its
+    equity today.
+    """
+    returns = together(shares)
+    told = var.tail_risk(returns, resamples=1)
+    historical, parametric = told.var.value, told.parametric_var.value
+    if historical is None or parametric is None:
+        return Seen(value=None, n=returns.size)
+    return Seen(
+        value=max(historical, parametric),
+        n=returns.size,
+        told=f"historical {historical:.2%}, CVaR {told.cvar.value or 0.0:.2%}; parametric"
+        f" {parametric:.2%}, CVaR {told.parametric_cvar.value or 0.0:.2%}; {returns.size} days",
+    )
+
+
+def together(shares: Sequence[Share]) -> Floats:
+    """Return the returns of several executions as one, on the days that all of them have."""
+    weighed = [each for each in shares if each.equity > 0]
+    if not weighed:
+        return np.empty(0)
+    total = sum(each.equity for each in weighed)
+    days = sorted(set.intersection(*(set(each.daily) for each in weighed)))
+    return np.array(
+        [sum(each.equity / total * each.daily[day] for each in weighed) for day in days]
+    )
+
+
+def correlation(shares: Sequence[Share], *, fewest: int = FEWEST_DAYS) -> Seen:
+    """Return the highest correlation of daily returns between two of several executions.
+
+    Of all pairs with enough days in common, in one product of matrices.
+    """
+    values, has = _matrix(shares)
+    counts = has @ has.T
+    sums = values @ has.T  # of a row's returns on the days that it shares with a column
+    squares = (values**2) @ has.T
+    products = values @ values.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        covariance = products - sums * sums.T / counts
+        spread = squares - sums**2 / counts
+        flat = spread <= 1e-18 * counts
+        found = covariance / np.sqrt(spread * spread.T)
+    found[flat | flat.T | (counts < fewest) | ~np.isfinite(found)] = -np.inf
+    np.fill_diagonal(found, -np.inf)
+    if found.size == 0 or not np.isfinite(found).any():
+        most = counts - np.diag(np.diag(counts)) if counts.size else counts
+        return Seen(value=None, n=int(most.max()) if most.size else 0)
+    first, second = divmod(int(np.argmax(found)), len(shares))
+    pair = shares[first].execution_id, shares[second].execution_id
+    return Seen(
+        value=max(-1.0, min(1.0, float(found[first, second]))),
+        n=int(counts[first, second]),
+        executions=pair,
+        told=f"{pair[0]} and {pair[1]}, {int(counts[first, second])} days",
+    )
+
+
+def _matrix(shares: Sequence[Share]) -> tuple[Floats, Floats]:
+    days = sorted({day for each in shares for day in each.daily})
+    place = {day: number for number, day in enumerate(days)}
+    values, has = np.zeros((len(shares), len(days))), np.zeros((len(shares), len(days)))
+    for row, each in enumerate(shares):
+        for day, value in each.daily.items():
+            values[row, place[day]], has[row, place[day]] = value, 1.0
+    return values, has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """The daily returns of a version's backtest: mean, deviation, and how many there were."""
+
+    mean: float
+    deviation: float
+    n: int
+
+
+def expected(metrics: Mapping[str, Mapping[str, float | None]], periods: float) -> Expected | None:
+    """Return a backtest's daily mean and deviation from its evidence; None where it has none.
+
+    From the out-of-sample part: `sharpe_ratio` is mean / deviation x root of `periods` (days in a
+    year; risk-free rate 0), `volatility` deviation x the same root, `n` the daily returns.
+    """
+    sharpe, volatility = metrics.get("sharpe_ratio"), metrics.get("volatility")
+    if not sharpe or not volatility:
+        return None
+    ratio, spread, n = sharpe.get("value"), volatility.get("value"), sharpe.get("n")
+    if ratio is None or not spread or n is None or n < FEWEST_DAYS:
+        return None
+    deviation = spread / math.sqrt(periods)
+    return Expected(mean=ratio * deviation / math.sqrt(periods), deviation=deviation, n=int(n))
+
+
+def envelope(live: Iterable[float], backtest: Expected) -> Seen:
+    """Return how far live daily returns are from the backtest's mean, by what is allowed; 1: all.
+
+    The sum of n daily returns is held against n times the backtest's mean. Allowed is the normal
+    mixture boundary, which holds at every day together, however often one looks, with probability
+    1 - ALPHA when live returns are as the backtest's; and 1.96 standard errors of its mean besides,
+    which is an estimate itself.
+
+    References
+    ----------
+    Robbins (1970), "Statistical methods related to the law of the iterated logarithm", Annals of
+    Mathematical Statistics 41(5), example 4.
+    """
+    returns = list(live)
+    n = len(returns)
+    if not n:
+        return Seen(value=None, n=0)
+    away = sum(returns) - n * backtest.mean
+    mixed = n + TUNED_DAYS
+    unit = math.sqrt(mixed * (math.log(mixed / TUNED_DAYS) + 2.0 * math.log(1.0 / ALPHA)))
+    allowed = backtest.deviation * (unit + 1.96 * n / math.sqrt(backtest.n))
+    side = "below" if away < 0 else "above"
+    return Seen(
+        value=abs(away) / allowed,
+        n=n,
+        told=f"{sum(returns):+.2%} in {n} days, {side} the {n * backtest.mean:+.2%} expected by"
+        f" {backtest.n} days of its backtest; up to {allowed:.2%} apart is allowed",
+    )
