@@ -2,9 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from decimal import Decimal
+from threading import RLock
 from typing import Any
 
 from strategy_engine.core.money import NANOS
+from strategy_engine.execution.alone import alone
+from strategy_engine.execution.cuts import Cuts
 from strategy_engine.execution.history import History
 from strategy_engine.execution.model import Observation
 from strategy_engine.execution.tally import Kept, Tally
@@ -38,11 +42,16 @@ class Desk:
         self.tally = Tally(venue.execution_id, venue.epoch, history, capital_nanos)
         self._untold: list[tuple[str, messages.Filled]] = []
         self._happened = NOTHING_HAPPENED  # in this bar, and not yet in the ledger
+        self._cuts = Cuts()
+        self._is_cutting = False  # and the ledger has not heard of it
+        self.lock = RLock()
 
+    @alone
     def restore(self, kept: Kept) -> None:
         """Go on where the ledger stands."""
         self.venue.load(kept.checkpoint.account)
         self._flags.load(kept.checkpoint.account)
+        self._cuts.load(kept.checkpoint.account)
         self.tally.restore(kept)
         self._untold = [
             (symbol, messages.Filled(**dict(zip(_FILLED, told, strict=True))))
@@ -60,8 +69,39 @@ class Desk:
 
     def dump(self) -> Mapping[str, Any]:
         """Return the account as the ledger keeps it."""
-        return self.venue.dump() | self._flags.dump()
+        return self.venue.dump() | self._flags.dump() | self._cuts.dump()
 
+    # -- what risk does to it, from any thread and at any instant
+
+    @property
+    def owes(self) -> bool:
+        """Whether the ledger has still to hear of what was taken back between two bars."""
+        return bool(self._happened.cancelled) or self._is_cutting
+
+    @alone
+    def take_back(self, *, only_entries: bool) -> tuple[str, ...]:
+        """Take back what waits to fill; return its ids. The next entry says so."""
+        return self._owe(self.venue.cancel(only_entries=only_entries))
+
+    @alone
+    def take_back_these(self, order_ids: Collection[str]) -> None:
+        """Take back what still waits of some orders."""
+        self._owe(self.venue.cancel(ids=order_ids))
+
+    @alone
+    def cut(self, deed_id: str, factor: Decimal) -> None:
+        """Leave a share of every position, each at its next price; once for a deed."""
+        held = [each for each in self.venue.terms if self.holds(each)]
+        self._is_cutting = self._cuts.begin(deed_id, factor, held) or self._is_cutting
+
+    def _owe(self, gone: tuple[str, ...]) -> tuple[str, ...]:
+        happened = self._happened
+        self._happened = Happened(fills=happened.fills, cancelled=happened.cancelled + gone)
+        return gone
+
+    # -- bar by bar
+
+    @alone
     def mark(
         self, event: BarEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
     ) -> BarProcessed | None:
@@ -70,12 +110,11 @@ class Desk:
         With `cancel_entries`, what waits to open a position is taken back first; of instruments in
         `closes` everything that waits is, and the position is closed at the open of its bar.
         """
-        gone = self.venue.cancel(symbols=closes) if closes else ()
-        placed = NOTHING_PLACED
+        gone = self._happened.cancelled  # between the bars
+        gone += self.venue.cancel(symbols=closes) if closes else ()
         if cancel_entries:
             gone += self.venue.cancel(only_entries=True)
-        if event.symbol in closes:
-            placed = self.venue.flatten(event.symbol, event.ts_ns)
+        placed = self._leave(event.symbol, event.ts_ns, closes)
         series = self.tally.history.series[event.symbol]
         happened = self.venue.on_bar(
             event.symbol, (event.ts_ns, event.close_ns), series.ticks_at(event.index)
@@ -89,6 +128,14 @@ class Desk:
         self._untold += [(each.symbol, _told(each, series.terms)) for each in happened.fills]
         return self._entry(is_decided=False, placed=placed)
 
+    def _leave(self, symbol: str, now_ns: int, closes: Collection[str]) -> Placed:
+        """Order out of all of a position, or of what is cut of it."""
+        left = self._cuts.take(symbol)
+        if symbol in closes:
+            return self.venue.flatten(symbol, now_ns)
+        return self.venue.reduce(symbol, left, now_ns)
+
+    @alone
     def bar_message(self, event: BarEvent) -> messages.Bar:
         """Return what the strategy is shown of a bar."""
         account = self.venue.account
@@ -109,6 +156,7 @@ class Desk:
             flags=self._flags.news(event.symbol, self._reading.values),
         )
 
+    @alone
     def conclude(
         self, event: BarEvent, decision: Decision | None, state: bytes | None
     ) -> BarProcessed:
@@ -128,16 +176,17 @@ class Desk:
         self.tally.leave(entry.equity_nanos)
         return entry
 
+    @alone
     def withdraw_entries(self, symbols: Collection[str]) -> BarProcessed | None:
-        """Take back what waits to open a position in some instruments; None if nothing does."""
-        gone = self.venue.cancel(only_entries=True, symbols=symbols)
-        if not gone:
+        """Take back what waits to open a position in some instruments; None if nothing is new."""
+        self._owe(self.venue.cancel(only_entries=True, symbols=symbols))
+        if not self.owes:
             return None
-        self._happened = Happened(cancelled=gone)
         entry = self._entry(is_decided=not self.tally.is_mid_bar, placed=NOTHING_PLACED)
         self.tally.stay(entry.equity_nanos)
         return entry
 
+    @alone
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.
 
@@ -155,9 +204,10 @@ class Desk:
             undelivered=tuple(_plain(each) for each in self._untold),
         )
 
+    @alone
     def close(self) -> Closed:
         """Take back every order that waits, and return the entry that ends the execution."""
-        cancelled = self.venue.cancel()
+        cancelled = self._happened.cancelled + self.venue.cancel()
         return Closed(**self.tally.end(), cancelled=cancelled, account=self.dump())
 
     def observe(self, *, is_final: bool = False) -> Observation:
@@ -173,7 +223,7 @@ class Desk:
         state: bytes | None = None,
     ) -> BarProcessed:
         venue, happened, reading = self.venue, self._happened, self._reading
-        self._happened, self._reading = NOTHING_HAPPENED, None
+        self._happened, self._reading, self._is_cutting = NOTHING_HAPPENED, None, False
         return BarProcessed(
             **self.tally.stamp(happened.fills),
             is_decided=is_decided,

@@ -3,13 +3,17 @@
 import dataclasses
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from decimal import Decimal
+from threading import RLock
 from typing import Any, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
-from strategy_engine.execution import rules
+from strategy_engine.execution import native_told, rules
+from strategy_engine.execution.alone import alone
 from strategy_engine.execution.conversation import Happening
+from strategy_engine.execution.cuts import Cuts
 from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
 from strategy_engine.execution.model import Observation
 from strategy_engine.execution.tally import Kept, Tally
@@ -20,7 +24,6 @@ from strategy_engine.matching.ticket import (
     Instruction,
     Modify,
     OrderEvent,
-    Ticket,
     Updated,
 )
 from strategy_engine.sandbox.protocol import messages
@@ -30,6 +33,8 @@ from strategy_engine.venue.tape import Taken
 
 HELD_BACK = "the execution is paused or ends: entries are taken back"
 GIVEN_UP = "another execution serves the instrument now: entries are taken back"
+STOPPED = "risk has stopped the execution: what waits is taken back"
+CUT = "risk cuts the position: what waits in the instrument is taken back"
 LEAVING = "the execution closes its positions"
 ENDED = "the execution has ended"
 
@@ -52,7 +57,11 @@ class NativeDesk:
         self._filled: dict[str, int] = {}  # of orders that its process knows by what was left
         self._news: bytes | None = None
         self._untold_nanos = 0  # that flowed since it was told last
+        self._cuts = Cuts()
+        self._is_cutting = False  # and the ledger has not heard of it
+        self.lock = RLock()
 
+    @alone
     def restore(self, kept: Kept) -> None:
         """Go on where the ledger stands."""
         checkpoint = kept.checkpoint
@@ -60,6 +69,7 @@ class NativeDesk:
         self.venue.tape.untold = [
             msgspec.convert(each, OrderEvent) for each in checkpoint.undelivered
         ]
+        self._cuts.load(checkpoint.account)
         self.tally.restore(kept)
         self.tally.denials = self.venue.tape.denials
         self._view = msgspec.convert(checkpoint.account["view"], View)
@@ -78,11 +88,15 @@ class NativeDesk:
 
     def dump(self) -> dict[str, Any]:
         """Return the account as the ledger keeps it, with what the strategy knows of it."""
-        return self.venue.dump() | {
-            "view": msgspec.to_builtins(self._view),
-            "untold": self._untold_nanos,
-            "place": list(self.tally.place),
-        }
+        return (
+            self.venue.dump()
+            | self._cuts.dump()
+            | {
+                "view": msgspec.to_builtins(self._view),
+                "untold": self._untold_nanos,
+                "place": list(self.tally.place),
+            }
+        )
 
     @property
     def _known_ns(self) -> int:
@@ -90,8 +104,38 @@ class NativeDesk:
         at_ns = tally.history.time_at(tally.known)
         return at_ns if tally.is_mid_bar else max(at_ns, tally.place[0])
 
+    # -- what risk does to it, from any thread and at any instant
+
+    @property
+    def owes(self) -> bool:
+        """Whether the ledger has still to hear of what was taken back between two bars."""
+        return self.venue.tape.has_news or self._is_cutting
+
+    @alone
+    def take_back(self, *, only_entries: bool) -> tuple[str, ...]:
+        """Take back what waits to fill; return its names. The next entry says so."""
+        before, now_ns = self.venue.open_names, max(0, self.tally.cursor[0])
+        if only_entries:
+            self.venue.cancel_entries(now_ns, STOPPED)
+        else:
+            self.venue.cancel_all(now_ns, STOPPED)
+        return tuple(sorted(before - self.venue.open_names))
+
+    @alone
+    def take_back_these(self, order_ids: Collection[str]) -> None:
+        """Take back what still waits of some orders."""
+        for name in sorted(self.venue.open_names.intersection(order_ids)):
+            self.venue.cancel(name, max(0, self.tally.cursor[0]), STOPPED)
+
+    @alone
+    def cut(self, deed_id: str, factor: Decimal) -> None:
+        """Leave a share of every position, each at its next price; once for a deed."""
+        held = [each for each in self.venue.terms if self.holds(each)]
+        self._is_cutting = self._cuts.begin(deed_id, factor, held) or self._is_cutting
+
     # -- what the strategy is told
 
+    @alone
     def warm_up_message(self) -> messages.NativeWarmUp:
         """Return what a strategy starts with: as it was when it was told last."""
         view, history = self._view, self.tally.history
@@ -109,6 +153,7 @@ class NativeDesk:
             orders_made=self.venue.tape.orders_made,
         )
 
+    @alone
     def catch_up_message(self, seen: Cursor) -> messages.NativeWarmUp:
         """Return the bars that a strategy was not shown after `seen`."""
         now = self.tally.known
@@ -118,6 +163,7 @@ class NativeDesk:
             balance_nanos=self._view.balance_nanos,
         )
 
+    @alone
     def events_message(self) -> messages.OrderEvents | None:
         """Return what it has not heard, at the time of what it was shown last; None for nothing."""
         if not self.venue.tape.untold and not self._untold_nanos:
@@ -126,6 +172,7 @@ class NativeDesk:
             now_ns=self._told_ns, events=self._untold(), flowed_nanos=self._untold_nanos
         )
 
+    @alone
     def message(self, event: MarketEvent) -> Happening:
         """Return what the strategy is shown of a bar or tick, after what became of its orders."""
         told: dict[str, Any] = {
@@ -134,26 +181,11 @@ class NativeDesk:
             "flowed_nanos": self._untold_nanos,
             "is_last": self.tally.history.is_last(place_of(event)),
         }
-        match event:
-            case BarEvent():
-                return messages.NativeBar(
-                    open_ns=event.ts_ns,
-                    close_ns=event.close_ns,
-                    ohlcv=(event.open, event.high, event.low, event.close, event.volume),
-                    **told,
-                )
-            case QuoteEvent():
-                quote = event.bid, event.ask, event.bid_size, event.ask_size
-                return messages.NativeQuote(ts_ns=event.ts_ns, quote=quote, **told)
-            case TradeEvent():
-                return messages.NativeTrade(
-                    ts_ns=event.ts_ns, price=event.price, size=event.size, **told
-                )
-            case _:
-                assert_never(event)
+        return native_told.message(event, told)
 
     # -- what it asks for
 
+    @alone
     def started(self, acted: messages.NativeActed) -> None:
         """Take what a strategy asks for in its start; of a second one, no new orders."""
         before = self._view
@@ -162,26 +194,30 @@ class NativeDesk:
             working = (*before.working, *self.venue.tape.refused)
             self._view = dataclasses.replace(before, working=working)
 
+    @alone
     def answered(self, acted: messages.NativeActed) -> None:
         """Take what a strategy asks for that has heard everything, between two bars."""
         self._tell()
         self._hear(acted, self._told_ns, self._told_ns)
 
+    @alone
     def caught_up(self, acted: messages.NativeActed) -> None:
         """Take what a strategy has to say of the bars that it was not shown in their time."""
         self._told_ns = self._known_ns
         self._hear(acted, self._told_ns, self._told_ns)
 
+    @alone
     def stopping(self, asked: Iterable[messages.Asked]) -> None:
         """Do what a strategy asks for in its end: cancels. It gets no new order."""
         for _, each in rules.instructions_of(asked):
             if isinstance(each, Cancel):
                 self.venue.cancel(each.client_order_id, self._told_ns, ENDED)
             else:
-                self.tally.notice([_refused(each)])
+                self.tally.notice([native_told.refused(each)])
 
     # -- bar by bar
 
+    @alone
     def mark(
         self, event: MarketEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
     ) -> BarProcessed | None:
@@ -197,12 +233,21 @@ class NativeDesk:
             venue.cancel_entries(event.ts_ns, HELD_BACK)
         # Where there are ticks they are the market: bars are there to look at.
         if not (is_bar and self.tally.history.ticks.has(event.symbol)):
-            if event.symbol in closes:
-                venue.flatten(event.symbol, event.ts_ns)
+            self._leave(event.symbol, event.ts_ns, closes)
             self._meet(event)
         self.tally.enter(event)
         return self._entry(is_decided=False) if venue.tape.has_fills else None
 
+    def _leave(self, symbol: str, now_ns: int, closes: Collection[str]) -> None:
+        """Order out of all of a position, or of what is cut of it."""
+        left = self._cuts.take(symbol)
+        if symbol in closes:
+            self.venue.flatten(symbol, now_ns)
+        elif left < 1:  # with what waits to exit besides, it could go beyond flat
+            self.venue.cancel_all(now_ns, CUT, symbols=(symbol,))
+            self.venue.flatten(symbol, now_ns, left)
+
+    @alone
     def conclude(
         self, event: MarketEvent, acted: messages.NativeActed | None
     ) -> BarProcessed | None:
@@ -224,6 +269,7 @@ class NativeDesk:
         self.tally.leave(entry.equity_nanos)
         return entry
 
+    @alone
     def end_session(self) -> BarProcessed | None:
         """End the session where the feed ends; return the entry of what that did, if anything."""
         if self.tally.cursor == BEFORE_ALL:
@@ -235,17 +281,19 @@ class NativeDesk:
         self.tally.leave(entry.equity_nanos)
         return entry
 
+    @alone
     def withdraw_entries(self, symbols: Collection[str]) -> BarProcessed | None:
         """Take back what waits to open a position in some instruments; None if nothing does."""
         if self.tally.cursor == BEFORE_ALL:
             return None
         self.venue.cancel_entries(self.tally.cursor[0], GIVEN_UP, symbols=symbols)
-        if not self.venue.tape.has_news:
+        if not self.owes:
             return None
         entry = self._entry(is_decided=not self.tally.is_mid_bar)
         self.tally.stay(entry.equity_nanos)
         return entry
 
+    @alone
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.
 
@@ -271,6 +319,7 @@ class NativeDesk:
             changes=taken.changes,
         )
 
+    @alone
     def close(self) -> Closed:
         """Take back every order, and return the entry that ends the execution."""
         self.venue.cancel_all(max(0, self.tally.cursor[0]), ENDED)
@@ -310,7 +359,7 @@ class NativeDesk:
     def _entry(self, *, is_decided: bool) -> BarProcessed:
         venue, news = self.venue, self._news
         taken: Taken = venue.tape.take()
-        self._news = None
+        self._news, self._is_cutting = None, False
         return BarProcessed(
             **self.tally.stamp(taken.fills),
             is_decided=is_decided,
@@ -360,12 +409,3 @@ class NativeDesk:
         if not isinstance(event, Updated) or event.client_order_id not in self._filled:
             return event
         return replace(event, lots=event.lots - self._filled[event.client_order_id])
-
-
-def _refused(asked: Ticket | Modify) -> str:
-    if isinstance(asked, Modify):
-        return "in on_stop it asked to change an order; an execution that ends has none left"
-    return (
-        f"in on_stop it asked for a new order, {asked.side} {asked.lots} lots {asked.symbol}"
-        f" {asked.type}; an execution that ends takes none, and its positions stay as they are"
-    )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from strategy_engine.execution import rules, shown
@@ -51,6 +52,23 @@ class AnyDesk(Protocol):
 
     def dump(self) -> Mapping[str, Any]:
         """Return the account as the ledger keeps it."""
+        ...
+
+    @property
+    def owes(self) -> bool:
+        """Whether the ledger has still to hear of what was taken back between two bars."""
+        ...
+
+    def take_back(self, *, only_entries: bool) -> tuple[str, ...]:
+        """Take back what waits to fill, from any thread; return its ids. The next entry says so."""
+        ...
+
+    def take_back_these(self, order_ids: Collection[str]) -> None:
+        """Take back what still waits of some orders."""
+        ...
+
+    def cut(self, deed_id: str, factor: Decimal) -> None:
+        """Leave a share of every position, each at its next price; once for a deed."""
         ...
 
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:

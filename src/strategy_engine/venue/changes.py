@@ -1,7 +1,11 @@
 """What an order event changes in the ledger's row of its order. Pure."""
 
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
 from strategy_engine.matching import ticket
-from strategy_engine.matching.ticket import OrderEvent
+from strategy_engine.matching.ticket import Cancelled, OrderEvent
 from strategy_engine.venue.model import OrderChange, OrderStatus
 
 _LONGEST_REASON = 200
@@ -44,3 +48,13 @@ def change_of(event: OrderEvent, order_id: str, symbol: str) -> OrderChange | No
 def _ended(status: OrderStatus, order_id: str, symbol: str, why: str) -> OrderChange:
     reason = why[:_LONGEST_REASON]
     return OrderChange(order_id=order_id, symbol=symbol, status=status, reason=reason)
+
+
+def because(events: Iterable[OrderEvent], name: str, why: str) -> list[OrderEvent]:
+    """Return events with what somebody gave as the reason of an order's end."""
+    return [
+        replace(each, why=why)
+        if isinstance(each, Cancelled) and each.client_order_id == name
+        else each
+        for each in events
+    ]

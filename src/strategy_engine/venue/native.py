@@ -5,6 +5,7 @@ Nothing here decides a price: `matching` does, by the same `Exchange` as in a ba
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
@@ -30,7 +31,7 @@ from strategy_engine.matching.ticket import (
     OrderType,
     Ticket,
 )
-from strategy_engine.venue import rules
+from strategy_engine.venue import changes, leaving, rules
 from strategy_engine.venue.gate import GateRequest, TicketRequest
 from strategy_engine.venue.model import ALWAYS, Limits, RiskState
 from strategy_engine.venue.purse import Purse
@@ -165,7 +166,7 @@ class NativeVenue:
             self._hear([Cancelled(client_order_id=name, ts_ns=now_ns, why=why)])
         else:
             events = self.book.cancel(Cancel(client_order_id=name), now_ns)
-            self._hear(_because(events, name, why))
+            self._hear(changes.because(events, name, why))
 
     def cancel_entries(
         self, now_ns: int, why: str, *, symbols: Container[str] | None = None
@@ -182,17 +183,23 @@ class NativeVenue:
             if symbol is None or symbol in (symbols or ()):
                 self._hear(self.book.cancel_all(now_ns, symbol=symbol, why=why))
 
-    def flatten(self, symbol: str, now_ns: int) -> None:
-        """Order out of a position, on the engine's own behalf."""
+    @property
+    def open_names(self) -> frozenset[str]:
+        """Return the orders that have not ended, by name."""
+        return frozenset(each.client_order_id for each, _ in self._open_orders())
+
+    def flatten(self, symbol: str, now_ns: int, left: Decimal = Decimal(0)) -> None:
+        """Order out of a position, or all but a share of it, on the engine's own behalf."""
         held = self.book.positions[symbol].lots
-        if not held:
+        lots = leaving.excess(held, left, 0)
+        if not lots:
             return
         order = Ticket(
             client_order_id=f"{rules.ENGINES_OWN}{symbol}-{now_ns}",
             symbol=symbol,
             side=Side.SELL if held > 0 else Side.BUY,
             type=OrderType.MARKET,
-            lots=abs(held),
+            lots=lots,
             reduce_only=True,
         )
         self.tape.place(order, now_ns, opens=False, cause=Cause.HANDOVER)
@@ -389,12 +396,3 @@ def _sign(order: Ticket) -> int:
 
 def _is_order(instruction: Instruction, name: str) -> bool:
     return isinstance(instruction, Ticket) and instruction.client_order_id == name
-
-
-def _because(events: list[OrderEvent], name: str, why: str) -> list[OrderEvent]:
-    return [
-        replace(each, why=why)
-        if isinstance(each, Cancelled) and each.client_order_id == name
-        else each
-        for each in events
-    ]

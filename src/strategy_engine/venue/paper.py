@@ -4,13 +4,14 @@ Nothing here decides a price: `matching` does, by the same code as in a backtest
 """
 
 from collections.abc import Container, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
 
 from strategy_engine.matching import account as accounts
-from strategy_engine.matching import rules as matching
 from strategy_engine.matching import crossing
+from strategy_engine.matching import rules as matching
 from strategy_engine.matching.account import Account
 from strategy_engine.matching.model import (
     Action,
@@ -22,7 +23,7 @@ from strategy_engine.matching.model import (
     Side,
     Terms,
 )
-from strategy_engine.venue import rules
+from strategy_engine.venue import leaving, rules
 from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.model import (
     ALWAYS,
@@ -114,7 +115,6 @@ class PaperVenue:
         """Order out of a position, on the engine's own behalf."""
         return self._place(self.account.flatten(symbol, now_ns, Cause.HANDOVER))
 
-    def cancel(
     def cross(
         self, trades: Iterable[tuple[str, int]], now_ns: int, tag: str
     ) -> tuple[Placed, Happened]:
@@ -141,14 +141,24 @@ class PaperVenue:
         closing = self.account.flatten(symbol, now_ns, Cause.HANDOVER)
         return self._place([replace(each, lots=lots) for each in closing if lots])
 
-        self, *, only_entries: bool = False, symbols: Container[str] | None = None
+    def cancel(
+        self,
+        *,
+        only_entries: bool = False,
+        symbols: Container[str] | None = None,
+        ids: Container[str] | None = None,
     ) -> tuple[str, ...]:
         """Take back orders that wait to fill, of all instruments or some; return their ids."""
         gone: list[str] = []
         for symbol, book in self.account.books.items():
             if symbols is not None and symbol not in symbols:
                 continue
-            keep = [order for order in book.pending if only_entries and not order.opens]
+            keep = [
+                order
+                for order in book.pending
+                if (only_entries and not order.opens)
+                or (ids is not None and order.order_id not in ids)
+            ]
             gone += [order.order_id for order in book.pending if order not in keep]
             book.pending = keep
         return tuple(gone)
