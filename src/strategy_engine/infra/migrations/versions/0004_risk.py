@@ -19,11 +19,31 @@ def upgrade() -> None:
 
 
 def _control() -> None:
+    _curves()
     _leavings()
 
 
 def _ledger() -> None:
-    pass
+    _measured()
+
+
+def _measured() -> None:
+    with op.batch_alter_table("checkpoints") as batch:
+        batch.add_column(sa.Column("measured", sa.LargeBinary()))
+
+
+def _curves() -> None:
+    op.create_table(
+        "stage_curves",
+        sa.Column("curve_id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("strategy_id", sa.String(40), nullable=False),
+        sa.Column("pipeline_id", sa.String(40)),
+        sa.Column("stage", sa.String(40), nullable=False),
+        sa.Column("curve", sa.JSON(), nullable=False),
+        sa.Column("finished_at", database.UtcDateTime(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("curve_id", name=op.f("pk_stage_curves")),
+    )
+    op.create_index("ix_stage_curves_strategy", "stage_curves", ["strategy_id", "curve_id"])
     _adoptions()
 
     _breaches()
