@@ -296,6 +296,8 @@ def _upsert(connection: sa.Connection, batch: rows.Batch, epochs: dict[str, int]
         changed["epoch"] = epochs[execution_id]
         if execution_id in batch.states:
             changed["state"] = batch.states[execution_id]
+        if execution_id in batch.measured:
+            changed["measured"] = batch.measured[execution_id]
         connection.execute(
             _checkpoint_statement(frozenset(changed)), changed | {"changed_id": execution_id}
         )

@@ -242,6 +242,8 @@ class BarProcessed:
         What was said with the strategy's process since the entry before, where that is kept.
     contributed_nanos : int
         What it was opened with, and every flow since: profit is what equity is beyond it.
+    measured : bytes or None
+        The running sums of its metrics up to the bar before, now and then.
     """
 
     execution_id: str
@@ -270,6 +272,7 @@ class BarProcessed:
     flags: Mapping[str, Any] | None = None
     are_flags_new: bool = False
     transcript: tuple[Turn, ...] = ()
+    measured: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,7 +339,8 @@ class Head:
 class Checkpoint:
     """Everything that resuming an execution needs, as of its last committed entry.
 
-    `capital_nanos` is what it was given in all: at its opening, and by every flow since.
+    `capital_nanos` is what it was given in all: at its opening, and by every flow since;
+    `measured` are the running sums of its metrics, of some time before.
     """
 
     execution_id: str
@@ -351,6 +355,7 @@ class Checkpoint:
     bar_no: int
     is_decided: bool
     undelivered: list[Any]
+    measured: bytes | None = None
 
 
 class StaleEpochError(ConflictError):

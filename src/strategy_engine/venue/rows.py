@@ -54,6 +54,7 @@ class Batch:
     openings: dict[str, Row] = field(default_factory=dict)
     checkpoints: dict[str, Row] = field(default_factory=dict)
     states: dict[str, bytes] = field(default_factory=dict)
+    measured: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +150,8 @@ def _add_bar(batch: Batch, entry: BarProcessed) -> None:
     )
     if entry.state is not None:
         batch.states[entry.execution_id] = entry.state
+    if entry.measured is not None:
+        batch.measured[entry.execution_id] = entry.measured
 
 
 def _add_flow(batch: Batch, entry: Flowed) -> None:

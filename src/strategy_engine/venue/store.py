@@ -157,6 +157,7 @@ CHECKPOINTS = sa.Table(
     sa.Column("capital", database.ExactDecimal, nullable=False),  # contributed: with every flow
     sa.Column("account", sa.JSON, nullable=False),
     sa.Column("state", sa.LargeBinary),
+    sa.Column("measured", sa.LargeBinary),  # running sums of metrics, of some bars ago
     sa.Column("close_ns", sa.BigInteger),
     sa.Column("symbol", _SYMBOL),
     sa.Column("bar_no", sa.BigInteger, nullable=False),
@@ -206,6 +207,7 @@ async def checkpoint(connection: AsyncConnection, execution_id: str) -> Checkpoi
         bar_no=row.bar_no,
         is_decided=row.is_decided,
         undelivered=row.undelivered,
+        measured=row.measured,
     )
 
 
