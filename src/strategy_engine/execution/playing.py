@@ -57,6 +57,8 @@ class Play:
         self._has_missed = False
         self._parted_from: int | None = None  # the capital before it parted with cash
         self.has_played = False
+        self.asked_s: float | None = None  # since when its process has been asked, and is silent
+        self.idle_s: float | None = None  # since when the feed has given nothing
 
     @property
     def is_paused(self) -> bool:
@@ -86,11 +88,13 @@ class Play:
                     await self._reins.rest()
                     if (end := await self._obey()) is not None:
                         return end
+                self.idle_s = self.idle_s or self._tools.clock.monotonic_s()
                 event = await bars.next(nudge)
                 if event is None:
                     if bars.is_over:
                         return End.COMPLETED
                 elif self._desk.tally.is_before(event):
+                    self.idle_s = None
                     await self._step(event)
                     if self._is_done:
                         return End.STOPPED
@@ -176,6 +180,7 @@ class Play:
             )
             if entry is not None:  # before the strategy hears of a fill, it is on the disk
                 await self._keeping.keep(entry)
+                self._tools.watch.on_fills(self._mine.execution_id)
         if wanted.capital_target is not None:
             await self._move_capital(wanted)
         self.has_played = True
@@ -186,7 +191,9 @@ class Play:
             entry = self._trader.pass_by(event)
             self._has_missed = True
         else:
+            self.asked_s = self._tools.clock.monotonic_s()
             entry = await self._trader.decide(event)
+            self.asked_s = None
             self._seen = self._desk.tally.cursor
         if entry is not None:
             await self._keeping.post(entry)

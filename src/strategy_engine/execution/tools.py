@@ -6,6 +6,7 @@ from strategy_engine.core.clock import Clock
 from strategy_engine.execution.conversation import Launcher
 from strategy_engine.execution.guard import Guard, NoGuard
 from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.watch import NoWatch, Watch
 from strategy_engine.flags.live import LiveFlags
 from strategy_engine.market.busbars import BusBars
 from strategy_engine.market.service import Catalogue
@@ -40,3 +41,4 @@ class Tools:
     bars: BusBars | None = None
     flags: LiveFlags | None = None
     guard: Guard = field(default_factory=NoGuard)
+    watch: Watch = field(default_factory=NoWatch)

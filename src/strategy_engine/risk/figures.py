@@ -16,7 +16,6 @@ type Daily = Mapping[int, float]  # returns by day
 FEWEST_DAYS = 30
 ALPHA = 0.05  # that a sound version is ever called outside its backtest's envelope
 TUNED_DAYS = 60.0  # at which the envelope is tightest
-_BEYOND_ALL = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +35,25 @@ class Share:
 
 
 def exposure(shares: Sequence[Share]) -> Seen:
-    """Return the positions' values without their signs, for each unit of equity."""
-    gross = sum(abs(value) for each in shares for value in each.holdings.values())
-    return _per_equity(gross, shares)
+    """Return the values of all positions without their signs, in account currency."""
+    return Seen(value=_gross(shares), n=len(shares))
 
 
 def concentration(shares: Sequence[Share]) -> Seen:
-    """Return the value of the largest net position in one instrument, for each unit of equity."""
+    """Return the share of gross exposure that the largest net position of one instrument has."""
     net: dict[str, float] = {}
     for each in shares:
         for symbol, value in each.holdings.items():
             net[symbol] = net.get(symbol, 0.0) + value
-    largest = max(net, key=lambda symbol: abs(net[symbol]), default=None)
-    if largest is None:
-        return _per_equity(0.0, shares)
-    return _per_equity(abs(net[largest]), shares, told=largest)
+    gross = _gross(shares)
+    if not gross:
+        return Seen(value=0.0, n=len(shares))
+    largest = max(net, key=lambda symbol: abs(net[symbol]))
+    return Seen(value=abs(net[largest]) / gross, n=len(shares), told=largest)
 
 
-def _per_equity(value: float, shares: Sequence[Share], told: str = "") -> Seen:
-    equity = sum(each.equity for each in shares)
-    if equity <= 0:  # beyond any limit, and still a number that can be kept
-        return Seen(value=_BEYOND_ALL if value else 0.0, n=len(shares), told=told)
-    return Seen(value=min(value / equity, _BEYOND_ALL), n=len(shares), told=told)
+def _gross(shares: Sequence[Share]) -> float:
+    return sum(abs(value) for each in shares for value in each.holdings.values())
 
 
 def tails(shares: Sequence[Share]) -> Seen:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from strategy_engine.risk.model import Action
 from strategy_engine.venue.limits import Scope
@@ -91,13 +91,11 @@ RULES: tuple[Rule, ...] = (
         said="{value:.0f} round trips in a row have lost",
         reaches=True,
     ),
-    Rule(
-        measure=Measure.EXPOSURE, action=Action.ALERT, said="gross exposure is {value:.3g} × equity"
-    ),
+    Rule(measure=Measure.EXPOSURE, action=Action.ALERT, said="gross exposure is {value:,.2f}"),
     Rule(
         measure=Measure.CONCENTRATION,
         action=Action.ALERT,
-        said="the largest instrument is {value:.3g} × equity",
+        said="{value:.1%} of gross exposure is in one instrument",
     ),
     Rule(
         measure=Measure.VAR,
@@ -216,8 +214,16 @@ class Finding:
         return self.scope, self.subject, self.measure
 
 
+class Says(Protocol):
+    """What one scope says: a limit set, or a plain mapping of the names."""
+
+    def get(self, name: str, /) -> Any:
+        """Return what it says by a name, None for nothing."""
+        ...
+
+
 def bounds_of(
-    sets: Mapping[tuple[Scope, str], Mapping[str, Any]], *, with_undeclared: bool = False
+    sets: Mapping[tuple[Scope, str], Says], *, with_undeclared: bool = False
 ) -> dict[Measure, Bound]:
     """Return the tightest of several limit sets, each bound with whose it is.
 
@@ -243,7 +249,7 @@ def bounds_of(
     return found
 
 
-def _bound(rule: Rule, limit: float, scope: Scope, subject: str, given: Mapping[str, Any]) -> Bound:
+def _bound(rule: Rule, limit: float, scope: Scope, subject: str, given: Says) -> Bound:
     chosen = (given.get("actions") or {}).get(rule.measure)
     return Bound(
         limit=limit,
