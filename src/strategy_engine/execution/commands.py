@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.clock import Clock
-from strategy_engine.execution import restraint, store
+from strategy_engine.execution import restraining, restraint, store
 from strategy_engine.execution.model import Execution
+from strategy_engine.execution.switching import By
 from strategy_engine.infra import audit, logs
 from strategy_engine.infra.bus import commands, inbox, links
 from strategy_engine.infra.bus.commands import Command, Refusal, RefusedError
@@ -17,8 +18,6 @@ from strategy_engine.infra.bus.inbox import Obeyed
 from strategy_engine.infra.bus.links import Link
 from strategy_engine.infra.bus.model import Bus, Received
 from strategy_engine.infra.database import Database
-from strategy_engine.registry import model as registry_model
-from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.service import Registry
 
 CONSUMER = "commands"
@@ -143,7 +142,13 @@ class Commands:
                 for each in found
                 if await self._restrain(connection, each, topic, command)
             ]
-            await self._move_versions(connection, found, topic, command)
+            await restraining.move_versions(
+                connection,
+                self._registry,
+                found,
+                restraint.EFFECTS[topic],
+                By(actor=ACTOR, at=now, why=f"{topic}: {command.reason}"),
+            )
             await self._advance(connection, received.entry_id)
             await inbox.keep(
                 connection,
@@ -184,24 +189,6 @@ class Commands:
             ),
         )
         return True
-
-    async def _move_versions(
-        self,
-        connection: AsyncConnection,
-        found: Iterable[Execution],
-        topic: str,
-        command: Command,
-    ) -> None:
-        trigger = restraint.EFFECTS[topic].version
-        if trigger is None:
-            return
-        for strategy_id in sorted({each.strategy_id for each in found}):
-            left = await store.unended_of(connection, strategy_id)
-            strategy = await registry_service.load(connection, strategy_id)
-            is_allowed = (strategy.status, trigger) in registry_model.ARROWS
-            if is_allowed and all(restraint.is_held_back(each, topic) for each in left):
-                why = f"{topic}: {command.reason}"
-                await self._registry.move_in(connection, strategy_id, trigger, actor=ACTOR, why=why)
 
     async def _advance(self, connection: AsyncConnection, entry_id: str) -> None:
         await inbox.advance(

@@ -86,21 +86,37 @@ EFFECTS: dict[str, Effect] = {
 
 def restrain(execution: Execution, topic: str, reason: str, *, at: datetime) -> Execution | None:
     """Return the execution as a command wants it, or None if it holds back as much already."""
-    effect = EFFECTS[topic]
+    return _held_to(execution, EFFECTS[topic], f"{topic}: {reason}", at)
+
+
+def applied(execution: Execution, restraint: Restraint, *, at: datetime) -> Execution | None:
+    """Return the execution's row as a deed wants it, or None if it holds back as much already."""
+    return _held_to(execution, effect_of(restraint), restraint.why, at)
+
+
+def effect_of(restraint: Restraint) -> Effect:
+    """Return what a deed asks of an execution, and of its version."""
+    version = None
+    if restraint.flattens:
+        version = Trigger.STOP
+    elif restraint.is_paused:
+        version = Trigger.PAUSE
+    return Effect(desired=restraint.desired, risk_state=restraint.risk_state, version=version)
+
+
+def _held_to(execution: Execution, effect: Effect, why: str, at: datetime) -> Execution | None:
     if execution.status not in UNENDED or execution.role is Role.VALIDATION:
         return None
     desired = max(execution.desired, effect.desired, key=_DESIRES.index)
     risk_state = max(execution.risk_state, effect.risk_state, key=_RISK_STATES.index)
     if (desired, risk_state) == (execution.desired, execution.risk_state):
         return None
-    why = f"{topic}: {reason}"[:_LONGEST_WHY]
-    if desired is execution.desired:
-        why = execution.desired_why
+    why = why[:_LONGEST_WHY] if desired is not execution.desired else execution.desired_why
     return replace(
         execution, desired=desired, desired_why=why, risk_state=risk_state, updated_at=at
     )
 
 
-def is_held_back(execution: Execution, topic: str) -> bool:
-    """Say whether an execution does no more than a command lets it."""
-    return _DESIRES.index(execution.desired) >= _DESIRES.index(EFFECTS[topic].desired)
+def is_held_back(execution: Execution, effect: Effect) -> bool:
+    """Say whether an execution does no more than this lets it."""
+    return _DESIRES.index(execution.desired) >= _DESIRES.index(effect.desired)

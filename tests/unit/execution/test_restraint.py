@@ -95,7 +95,8 @@ def test_a_reduction_does_not_claim_to_be_why_it_is_paused():
     ],
 )
 def test_a_version_follows_once_no_execution_of_it_does_more(topic, desired, is_held_back):
-    assert restraint.is_held_back(replace(EXECUTION, desired=desired), topic) is is_held_back
+    execution, effect = replace(EXECUTION, desired=desired), restraint.EFFECTS[topic]
+    assert restraint.is_held_back(execution, effect) is is_held_back
 
 
 # --- what others are told of its life
