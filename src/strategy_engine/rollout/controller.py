@@ -6,23 +6,22 @@ for is said again until it is seen to be so; what it has decided is saved before
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution.model import UNENDED, Desired, Role
 from strategy_engine.infra import audit, logs
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.rollout import capital, limits, moves, plans, stakes
+from strategy_engine.rollout import scene as scenes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import ENDED, Deployment, Progress, State, Undo
-from strategy_engine.rollout.moves import Look, Member
+from strategy_engine.rollout.moves import Look
 from strategy_engine.rollout.observing import Observer
-from strategy_engine.rollout.parity import Compared
 from strategy_engine.rollout.plans import FULL, Kind, Step
-from strategy_engine.rollout.readiness import Readiness
 from strategy_engine.rollout.rules import Observation, Reason, Ruling, Verdict
+from strategy_engine.rollout.scene import Scene
 from strategy_engine.rollout.undoing import Undoing
 
 LOOK_S = 0.1
@@ -30,67 +29,6 @@ UNDO_LOOK_S = 0.02
 FAILED_LOOK_S = 2.0  # after a fault of the engine's own: the next look may fare better
 
 _log = logs.get("rollout")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """The executions of a rollout at one look."""
-
-    members: Mapping[str, Member]
-    stables: tuple[Member, ...]
-    candidate: Member | None
-    baseline: Member | None
-    compared: Compared | None = None
-    ready: Readiness | None = None
-    observation: Observation | None = None
-
-    @property
-    def alive(self) -> tuple[Member, ...]:
-        """The versions before the new one that have not ended."""
-        return tuple(each for each in self.stables if each.execution.status in UNENDED)
-
-    @property
-    def gone(self) -> str:
-        """Why no version before is there any more, unless its feed came to its end."""
-        if self.alive or not self.stables:
-            return ""
-        last = self.stables[-1]
-        why = "" if last.is_over else last.failure
-        return why and f"the version before ({last.execution.execution_id}) is gone: {why}"
-
-    @property
-    def tied(self) -> tuple[Member, ...]:
-        """Those that ended with a position: what they are worth stays with them."""
-        return tuple(
-            each
-            for each in self.members.values()
-            if each.held and each.execution.status not in UNENDED
-        )
-
-    @property
-    def givers(self) -> tuple[Member, ...]:
-        """Those that are to hold nothing in the end."""
-        baseline = self.baseline
-        if baseline is None or baseline.execution.status not in UNENDED:
-            return self.alive
-        return (*self.alive, baseline)
-
-    @property
-    def ending(self) -> tuple[str, ...]:
-        """Those that are to stop, and have not yet."""
-        return tuple(
-            each.execution.execution_id
-            for each in self.givers
-            if each.execution.desired is Desired.STOP
-        )
-
-    @property
-    def shadows(self) -> tuple[Member, ...]:
-        """Those of the new executions that have no capital yet."""
-        mine = (self.candidate, self.baseline)
-        return tuple(
-            each for each in mine if each is not None and each.execution.role is Role.SHADOW
-        )
 
 
 class Controller:
@@ -167,11 +105,11 @@ class Controller:
         if progress.began_at is None:
             await self._begin(deployment, step)
             return
-        is_paused = moves.awaits_resume(step, scene.candidate)
-        if is_paused and progress.reached_at is not None:
-            await self._note(deployment, reached_at=None)  # what it has shown counts anew
+        still = moves.stands_still(step, scene.candidate, scenes.needed(deployment, plan, scene))
+        if (still or progress.is_still) and progress.message != still:
+            await self._stand(deployment, step, scene, still)
             return
-        is_in_place = not is_paused and await self._set_up(deployment, plan, scene)
+        is_in_place = not still and await self._set_up(deployment, plan, scene)
         if is_in_place and progress.reached_at is None:
             await self._reach(deployment, scene)
             return
@@ -185,8 +123,9 @@ class Controller:
             ready=scene.ready,
             observation=scene.observation,
             is_in_place=is_in_place,
-            is_let_go=_is_let_go(step, scene),
+            is_let_go=scenes.is_let_go(step, scene),
             gone=scene.gone,
+            still=still,
         )
         if step.kind is Kind.HAND_OVER and look.is_past_handover and not look.is_let_go:
             await self._acts.flatten(deployment, scene.alive)
@@ -203,6 +142,8 @@ class Controller:
         match ruling.verdict:
             case Verdict.ABORT if self._may_undo(deployment):
                 await self._undo(deployment, ruling.reason, ruling.message, audit.ENGINE)
+            case _ if moves.is_measured_again(progress, observation):
+                await self._release(deployment, ruling, observation)
             case _ if progress.held_by:
                 return  # a person, or what is inconclusive, holds it until it is resumed
             case Verdict.ABORT | Verdict.PAUSE:
@@ -269,7 +210,7 @@ class Controller:
         account = stakes.account_of(deployment, scene.members.values())
         await self._acts.give_on(deployment, account, [deployment.progress.candidate])
         freed = all(each.equity <= 0 for each in scene.givers)
-        return freed and account.pool <= 0 and _is_let_go(step, scene)
+        return freed and account.pool <= 0 and scenes.is_let_go(step, scene)
 
     async def _advance(
         self,
@@ -305,7 +246,7 @@ class Controller:
         await self._journal.complete(
             deployment,
             warm_s=warm.seconds if keeps_warm else None,
-            message=f"{_told_capital(scene)}, {bars} bars decided",
+            message=f"{scenes.told_capital(scene)}, {bars} bars decided",
         )
         await self._observer.forget(deployment.progress.candidate)
 
@@ -321,6 +262,24 @@ class Controller:
             current_stage=step.name,
         )
 
+    async def _stand(self, deployment: Deployment, step: Step, scene: Scene, why: str) -> None:
+        """Let a step stand still, or go on: what was shown before then counts no more."""
+        mine, now = scene.candidate, self._clock.now()
+        place_ns = 0 if mine is None or mine.account is None else mine.account.close_ns or 0
+        changes: dict[str, Any] = {"is_still": bool(why), "message": why, "reached_at": None}
+        if not why:  # the deadlines begin anew, as when a person resumes it
+            changes |= {"began_at": now, "seen_from_ns": place_ns}
+        await self._save(
+            deployment,
+            lambda progress: replace(progress, **changes),
+            action="stands_still" if why else "goes_on",
+            details={
+                "step": step.name,
+                "weight": step.weight,
+                "message": why or "every version decides again; what it shows counts from here on",
+            },
+        )
+
     async def _reach(self, deployment: Deployment, scene: Scene) -> None:
         now, bars = self._clock.now(), scene.candidate.bars if scene.candidate else 0
         await self._note(deployment, reached_at=now, bars_at=bars)
@@ -332,10 +291,34 @@ class Controller:
         await self._save(
             deployment,
             lambda progress: replace(
-                progress, held_by=audit.ENGINE, held_why=ruling.message, message=ruling.message
+                progress,
+                held_by=audit.ENGINE,
+                held_why=ruling.message,
+                held_for=ruling.reason.value,
+                message=ruling.message,
             ),
             action="held",
             details=_evidence(step, ruling, observation),
+        )
+
+    async def _release(
+        self, deployment: Deployment, ruling: Ruling, observation: Observation | None
+    ) -> None:
+        """Lift the engine's own hold: what was not measured is."""
+        step = plans.from_plain(deployment.plan)[deployment.progress.index]
+        now = self._clock.now()
+
+        def released(progress: Progress) -> Progress:
+            if not moves.is_measured_again(progress, observation):
+                return progress  # somebody holds it since
+            return replace(progress, held_by="", held_why="", held_for="", message="", began_at=now)
+
+        told = f"measured again: {deployment.progress.held_why}"
+        await self._save(
+            deployment,
+            released,
+            action="released",
+            details=_evidence(step, ruling, observation) | {"message": told},
         )
 
     async def _undo(self, deployment: Deployment, reason: str, why: str, actor: str) -> None:
@@ -389,22 +372,6 @@ def _at(progress: Progress, index: int, **fields: Any) -> Progress:
         message="",
         **fields,
     )
-
-
-def _is_let_go(step: Step, scene: Scene) -> bool:
-    about = frozenset(step.symbols)
-    return not any(each.held & about if about else each.held for each in scene.givers)
-
-
-def _told_capital(scene: Scene) -> str:
-    """Return what the candidate has of the line's capital, and who else has the rest for ever."""
-    told = "running with the line's capital"
-    for each in scene.tied:
-        told += (
-            f", but for {each.equity:f} that {each.execution.execution_id} keeps: it ended while it"
-            f" held {', '.join(sorted(each.held))}"
-        )
-    return told
 
 
 def _evidence(step: Step, ruling: Ruling, observation: Observation | None) -> dict[str, Any]:

@@ -18,7 +18,20 @@ from strategy_engine.infra import audit
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.rollout.model import ENDED, Deployment
 
-_OF_STEPS = frozenset({"step_begins", "step_ends", "held", "undo", "restored", "undone", "cooled"})
+_OF_STEPS = frozenset(
+    {
+        "step_begins",
+        "step_ends",
+        "stands_still",
+        "goes_on",
+        "held",
+        "released",
+        "undo",
+        "restored",
+        "undone",
+        "cooled",
+    }
+)
 _CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 
 type AuditRow = tuple[int, audit.Entry]

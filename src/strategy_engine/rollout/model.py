@@ -168,6 +168,12 @@ class Progress:
         The capital that the step gives each execution, once it has worked it out.
     held_by, held_why : str
         Who or what holds it until it is resumed.
+    held_for : str
+        Of the engine's hold, the word of `rules.Reason`.
+    is_still : bool
+        The step stands still: what it was to be compared with, or itself, decides nothing.
+    seen_from_ns : int
+        Returns of bars up to that close count no more: until then it stood still.
     waived_by : str
         Who let the step end without its gate.
     approved : tuple of int
@@ -192,6 +198,9 @@ class Progress:
     goals: dict[str, Decimal] = field(default_factory=dict)
     held_by: str = ""
     held_why: str = ""
+    held_for: str = ""
+    is_still: bool = False
+    seen_from_ns: int = 0
     waived_by: str = ""
     approved: tuple[int, ...] = ()
     switched: tuple[int, ...] = ()

@@ -1,6 +1,6 @@
 """What follows from a look at a rollout: its step ends or goes on, or all is undone. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from strategy_engine.execution.model import (
     ExecutionStatus,
     Role,
 )
+from strategy_engine.infra import audit
 from strategy_engine.rollout import durations, rules
 from strategy_engine.rollout.model import Options, Progress
 from strategy_engine.rollout.plans import Kind, Step
@@ -104,6 +105,8 @@ class Look:
         Whether the version before holds nothing any more of what the step is about.
     gone : str
         Why no version before is there any more, before its time; empty text: one is.
+    still : str
+        Why the step stands still; empty text: it does not.
     """
 
     step: Step
@@ -117,6 +120,7 @@ class Look:
     is_in_place: bool = False
     is_let_go: bool = False
     gone: str = ""
+    still: str = ""
 
     @property
     def elapsed_s(self) -> float:
@@ -143,11 +147,8 @@ def next_move(look: Look) -> Ruling:
     if _has_line(look):
         return _at_once(look)
     harm = _harm(look)
-    if harm is None and awaits_resume(look.step, look.candidate):
-        return _wait(
-            "the new version is paused, and what decides nothing proves nothing: resume it, or"
-            " abort the deployment"
-        )
+    if harm is None and look.still:
+        return _wait(look.still)
     ruling = harm or _alone(look) or _MOVES[look.step.kind](look)
     if ruling.verdict in {Verdict.PROMOTE, Verdict.ABORT} or not look.progress.waived_by:
         return ruling
@@ -180,10 +181,35 @@ def _harm(look: Look) -> Ruling | None:
     return found
 
 
-def awaits_resume(step: Step, candidate: Member | None) -> bool:
-    """Say whether a step stands still until a paused candidate decides again."""
+def stands_still(step: Step, candidate: Member | None, beside: Sequence[Member]) -> str:
+    """Return why a step stands still until somebody decides again, or empty text.
+
+    Parameters
+    ----------
+    beside : sequence of Member
+        Those without whose decisions it shows nothing.
+    """
     is_paused = candidate is not None and candidate.is_paused
-    return is_paused and (step.kind in WAIVABLE or step.kind is Kind.SWITCH)
+    if is_paused and (step.kind in WAIVABLE or step.kind is Kind.SWITCH):
+        return (
+            "the new version is paused, and what decides nothing proves nothing: resume it, or"
+            " abort the deployment"
+        )
+    paused = [each.execution for each in beside if each.is_paused]
+    if not paused:
+        return ""
+    names = ", ".join(f"{each.execution_id} ({each.role})" for each in paused)
+    versions = ", ".join(dict.fromkeys(each.strategy_id for each in paused))
+    return (
+        f"the version before it is paused, {names}, and nothing is to be compared with what decides"
+        f" nothing: resume {versions}, or abort the deployment"
+    )
+
+
+def is_measured_again(progress: Progress, seen: Observation | None) -> bool:
+    """Say whether the engine holds a step for what was not measured, and now is."""
+    is_for_that = progress.held_for == Reason.UNMEASURED and progress.held_by == audit.ENGINE
+    return is_for_that and seen is not None and not rules.missing(seen)
 
 
 def _alone(look: Look) -> Ruling | None:

@@ -165,7 +165,7 @@ class Observer:
             order_ratio=await self._order_ratio(deployment, candidate, orders),
             exposure=_exposure(candidate),
             loss=_loss(candidate),
-            difference=await self._difference(candidate, beside),
+            difference=await self._difference(candidate, beside, progress.seen_from_ns),
         )
 
     async def forget(self, execution_id: str) -> None:
@@ -216,12 +216,15 @@ class Observer:
         speed = self._replay_speed if config.speed is None else config.speed
         return 1.0 / speed if speed else 0.0
 
-    async def _difference(self, candidate: Member, beside: Member | None) -> Difference | None:
+    async def _difference(
+        self, candidate: Member, beside: Member | None, after_ns: int
+    ) -> Difference | None:
         if beside is None or beside.execution.role is not Role.BASELINE:
             return None
         of = candidate.execution.execution_id
-        times, returns = await self._records.returns(of, 0)
-        other_times, other_returns = await self._records.returns(beside.execution.execution_id, 0)
+        times, returns = await self._records.returns(of, after_ns)
+        name = beside.execution.execution_id
+        other_times, other_returns = await self._records.returns(name, after_ns)
         _, mine, others = np.intersect1d(times, other_times, return_indices=True)
         paired = analysis.begun(returns[mine], other_returns[others])
         own, its = returns[mine][paired], other_returns[others][paired]

@@ -150,7 +150,7 @@ def _pause(deployment: Deployment, asked: Asked, standing: Standing) -> Deployme
     if deployment.progress.held_by not in {"", audit.ENGINE}:
         return deployment
     why = asked.comment or f"paused by {asked.actor}"
-    return _on(deployment, deployment.progress, held_by=asked.actor, held_why=why)
+    return _on(deployment, deployment.progress, held_by=asked.actor, held_why=why, held_for="")
 
 
 def _resume(deployment: Deployment, asked: Asked, standing: Standing) -> Deployment | str:
@@ -307,6 +307,8 @@ def _jump(deployment: Deployment, index: int) -> Deployment:
             capital=progress.capital,
             held_by=progress.held_by if is_held else "",
             held_why=progress.held_why if is_held else "",
+            is_still=progress.is_still,
+            seen_from_ns=progress.seen_from_ns,
             approved=progress.approved,
             switched=progress.switched,
             skipped=(*progress.skipped, *range(progress.index, index)),
@@ -386,7 +388,7 @@ def _answered(deployment: Deployment, asked: Asked, *, approved: bool) -> Deploy
 
 
 def _lifted(progress: Progress) -> Progress:
-    return replace(progress, held_by="", held_why="")
+    return replace(progress, held_by="", held_why="", held_for="")
 
 
 def _on(deployment: Deployment, progress: Progress, **fields: object) -> Deployment:

@@ -172,21 +172,21 @@ ROWS = {
         (Verdict.ABORT, Reason.FEED_OVER),
     ),
     "a version that is paused proves nothing": (
-        look(WEIGHT, candidate=member(status=ExecutionStatus.PAUSED)),
+        look(WEIGHT, still="the new version is paused"),
         (Verdict.HOLD, Reason.WAITS),
     ),
     "nor one that is about to be": (
-        look(SHADOW, candidate=member(desired=Desired.PAUSE), at={"waived_by": "ann"}),
+        look(SHADOW, still="the new version is paused", at={"waived_by": "ann"}),
         (Verdict.HOLD, Reason.WAITS),
     ),
     "nor does one that is paused get the line": (
-        look(SWITCH, candidate=member(status=ExecutionStatus.PAUSED), is_in_place=False),
+        look(SWITCH, still="the new version is paused", is_in_place=False, ago_s=601),
         (Verdict.HOLD, Reason.WAITS),
     ),
     "one that is paused and fails is undone": (
         look(
             WEIGHT,
-            candidate=member(status=ExecutionStatus.PAUSED),
+            still="the new version is paused",
             observation=other(failure="ValueError: x"),
         ),
         (Verdict.ABORT, Reason.FAILED),
@@ -219,6 +219,40 @@ ROWS = {
 def test_what_follows_from_a_look(seen, expected):
     ruling = moves.next_move(seen)
     assert (ruling.verdict, ruling.reason) == expected
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("paused", [{"desired": Desired.PAUSE}, {"status": ExecutionStatus.PAUSED}])
+def test_a_step_stands_still_while_what_it_watches_decides_nothing(kind, paused):
+    step, before = Step(kind=kind, weight=0.5), member(execution_id="exec_old")
+    watches = kind in moves.WAIVABLE
+
+    assert moves.stands_still(step, member(), (before,)) == ""
+    assert moves.stands_still(step, None, ()) == ""
+    mine = moves.stands_still(step, member(**paused), ())
+    assert ("new version is paused" in mine) is (watches or kind is Kind.SWITCH)
+    told = moves.stands_still(
+        step, member(), (before, member(execution_id="exec_base", role=Role.BASELINE, **paused))
+    )
+    assert "exec_base (baseline)" in told
+    assert "exec_old" not in told
+
+
+@pytest.mark.parametrize(
+    ("held", "seen", "expected"),
+    [
+        ({"held_by": "engine", "held_for": "unmeasured"}, SOUND, True),
+        ({"held_by": "engine", "held_for": "unmeasured"}, other(mismatches=None), False),
+        ({"held_by": "engine", "held_for": "unmeasured"}, None, False),
+        ({"held_by": "engine", "held_for": "inconclusive"}, SOUND, False),
+        ({"held_by": "engine", "held_for": "stalled"}, SOUND, False),
+        ({"held_by": "engine", "held_for": "loss_budget"}, SOUND, False),
+        ({"held_by": "ann", "held_for": ""}, SOUND, False),
+        ({}, SOUND, False),
+    ],
+)
+def test_the_engine_lifts_only_its_own_hold_for_what_was_not_measured(held, seen, expected):
+    assert moves.is_measured_again(Progress(**held), seen) is expected
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -8,7 +8,7 @@ import pytest
 
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Change, Desired
-from strategy_engine.registry.model import Status
+from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.rollout import controller as controllers
 from strategy_engine.rollout.model import DeploymentType, Options, Outcome, State
 from strategy_engine.rollout.verbs import Verb
@@ -279,6 +279,113 @@ async def test_a_canary_that_is_paused_goes_on_when_it_has_decided_enough_again(
     ended = await world.journal.get(deployment.pipeline_id)
     assert ending(ended) == PROMOTED
     await check_the_end(world, ended)
+
+
+async def pause(world, strategy_id, desired):
+    """Let a person pause or resume a version, in every role that it has."""
+    trigger = Trigger.PAUSE if desired is Desired.PAUSE else Trigger.RESUME
+    await world.registry.move(strategy_id, trigger, actor="somebody")
+    for each in await world.executions.unended_of(strategy_id):
+        world.executions.want(each.execution_id, Change(desired=desired))
+
+
+async def until(world, deployment, stage):
+    while (found := await world.journal.get(deployment.pipeline_id)).current_stage != stage:
+        await world.round()
+    return found
+
+
+@pytest.mark.parametrize("stage", ["shadow", "weight_10"])
+async def test_a_rollout_stands_still_while_the_version_before_is_paused(world, stage):
+    before = await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    seen = (await until(world, deployment, stage)).progress
+    await pause(world, before.strategy_id, Desired.PAUSE)
+    for _ in range(30):
+        await world.round()
+    assert await world.say(deployment.pipeline_id, Verb.PROMOTE)
+    for _ in range(10):
+        await world.round()
+    still = await world.journal.get(deployment.pipeline_id)
+    await pause(world, before.strategy_id, Desired.RUN)
+    for _ in range(2):
+        await world.round()
+    after = await world.journal.get(deployment.pipeline_id)
+
+    assert (still.current_stage, still.progress.is_still) == (stage, True)
+    assert "the version before it is paused" in still.progress.message
+    assert f"{seen.baseline} (" in still.progress.message
+    assert (still.progress.seen_from_ns, after.progress.is_still) == (0, False)
+    assert 0 < after.progress.seen_from_ns <= world.tradings[seen.candidate].place_ns
+    assert {"stands_still", "goes_on"} <= {*await world.acted(deployment.pipeline_id)}
+    await to_the_end(world)
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert ending(ended) == PROMOTED
+    await check_the_end(world, ended)
+
+
+async def test_a_baseline_is_not_started_of_a_version_that_is_paused(world):
+    before = await world.start_stable(STEADY)
+    await pause(world, before.strategy_id, Desired.PAUSE)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    for _ in range(10):
+        await world.round()
+    still = await world.journal.get(deployment.pipeline_id)
+    await pause(world, before.strategy_id, Desired.RUN)
+    await to_the_end(world)
+
+    assert (still.current_stage, still.progress.baseline) == ("prepare", "")
+    assert "is paused" in still.progress.message
+    assert ending(await world.journal.get(deployment.pipeline_id)) == PROMOTED
+
+
+async def test_what_stood_still_has_its_whole_time_again_and_is_not_stuck(world):
+    await world.start_stable(STEADY)
+    chosen = options(CANARY, progress_deadline="20s")
+    deployment = await world.deploy(SCRIPTS["same"], chosen)
+    found = await until(world, deployment, "weight_10")
+    await pause(world, deployment.strategy_id, Desired.PAUSE)
+    for _ in range(60):
+        await world.round()
+    await pause(world, deployment.strategy_id, Desired.RUN)
+    await to_the_end(world)
+
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert found.progress.began_at is not None
+    assert ending(ended) == PROMOTED
+
+
+async def test_a_hold_for_what_was_not_measured_ends_when_it_is_measured_again(world):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    found = await until(world, deployment, "weight_10")
+    world.unmeasured.add(found.progress.candidate)
+    for _ in range(30):
+        await world.round()
+    held = (await world.journal.get(deployment.pipeline_id)).progress
+    world.unmeasured.clear()
+    await to_the_end(world)
+
+    assert (held.held_by, held.held_for) == ("engine", "unmeasured")
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert ending(ended) == PROMOTED
+    acted = await world.acted(deployment.pipeline_id)
+    assert acted.index("held") < acted.index("released") < acted.index("complete")
+
+
+async def test_a_persons_hold_outlasts_a_measurement(world):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY))
+    found = await until(world, deployment, "weight_10")
+    world.unmeasured.add(found.progress.candidate)
+    for _ in range(5):
+        await world.round()
+    assert await world.say(deployment.pipeline_id, Verb.PAUSE)
+    world.unmeasured.clear()
+    for _ in range(30):
+        await world.round()
+
+    assert (await world.journal.get(deployment.pipeline_id)).progress.held_by == "somebody"
 
 
 async def test_a_rollout_beside_which_the_version_before_was_stopped_holds_for_a_person(world):

@@ -36,11 +36,13 @@ from strategy_engine.execution.model import (
     Role,
     Switch,
 )
+from strategy_engine.infra import audit
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import store as versions
 from strategy_engine.registry.model import Content, Status, Strategy
 from strategy_engine.registry.service import Registry
+from strategy_engine.rollout import journal as journals
 from strategy_engine.rollout import plans, store, verbs
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.controller import Controller
@@ -78,6 +80,7 @@ class World(Books):
         self.dies: Callable[[str], bool] = lambda call: False  # whether it does so there
         self.turned: Callable[[], None] = lambda: None  # it came to the end of a turn
         self.deaths = 0
+        self.unmeasured: set[str] = set()  # executions whose decisions cannot be compared
         self._is_control = False
         self.deployments: list[str] = []
         self.registry = Registry(self._database, self.clock)
@@ -116,7 +119,7 @@ class World(Books):
             records=FakeRecords(self.tradings, tick),
             registry=self.registry,
             catalogue=self.market,
-            comparing=FakeComparing(self.tradings, tick),
+            comparing=FakeComparing(self.tradings, tick, self.unmeasured),
             clock=self.clock,
         )
 
@@ -209,6 +212,14 @@ class World(Books):
             if is_going_on or (found.is_tended and found.progress.undo is not None):
                 return found
         return None
+
+    async def acted(self, pipeline_id: str) -> list[str]:
+        """Return what was done to a deployment, oldest first, as its audit rows say."""
+        async with self._database.read() as connection:
+            return [
+                entry.action
+                for _, entry in await audit.after(connection, journals.SUBJECT, pipeline_id, 0)
+            ]
 
     async def say(self, pipeline_id: str, verb: Verb) -> bool:
         """Say a verb; whether it was possible."""

@@ -1,6 +1,6 @@
 """What stands around a rollout's controller in memory: executions' rows, their ledgers, parity."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.lines import REAL
+from strategy_engine.rollout.observing import MOST_HELD_UP
 from strategy_engine.rollout.parity import Compared
 from strategy_engine.venue import returns
 from strategy_engine.venue.accounts import AccountNow
@@ -278,8 +279,10 @@ def _account(name: str, trading: Trading) -> AccountNow:
 class FakeComparing:
     """Parity as the scripts have it: every decision is compared, from one on none is the code's."""
 
-    def __init__(self, tradings: Mapping[str, Trading], tick: Tick) -> None:
-        self._tradings, self._tick = tradings, tick
+    def __init__(
+        self, tradings: Mapping[str, Trading], tick: Tick, unmeasured: Collection[str]
+    ) -> None:
+        self._tradings, self._tick, self._unmeasured = tradings, tick, unmeasured
         self.forgotten: list[str] = []
 
     async def look(self, execution: Execution) -> Compared:
@@ -287,7 +290,12 @@ class FakeComparing:
         trading = self._tradings[execution.execution_id]
         since = trading.script.mismatches_at
         wrong = 0 if since is None else max(0, trading.decisions - since)
-        return Compared(compared=trading.decisions, mismatches=wrong, first_mismatch="bar 1")
+        return Compared(
+            compared=trading.decisions,
+            mismatches=wrong,
+            first_mismatch="bar 1",
+            held_up=MOST_HELD_UP + 1 if execution.execution_id in self._unmeasured else 0,
+        )
 
     async def forget(self, execution_id: str) -> None:
         self._tick("forget")
