@@ -1,1 +1,1 @@
-"""Who is told: alerts, their rules and deliveries."""
+"""Who is told: rules on metrics and events, alerts, and their way to people."""

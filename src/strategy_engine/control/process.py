@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.access.service import Keys
+from strategy_engine.alerts.service import Alerts
 from strategy_engine.api import app as api_app
 from strategy_engine.api.services import Services
 from strategy_engine.config import Settings
@@ -165,6 +166,7 @@ class Control:
         self._executions = self._make_executions()
         self._comparisons = self._make_comparisons(RecordedBars(ledger))
         self._flags = Flags(self._database, self._clock)
+        self._alerts = Alerts(database=self._database, clock=self._clock)
         pipeline = self._make_pipeline()
         self.rollouts, self._workflows = self._make_rollouts(pipeline)
         self.services = Services(

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
-from strategy_engine.infra import logs, outbox
+from strategy_engine.infra import eventlog, logs, outbox
 from strategy_engine.infra.bus import codec, links, topics
 from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.infra.bus.links import Link
@@ -231,6 +231,7 @@ class Relay:
         if queue is None or not found:
             return
         messages = [message_of(each, self._keeping.encoding) for each in found]
+        await self._keep(found)
         await webhooks.queue(self._home, self._state.webhooks, found, at=self._clock.now())
         try:
             await self._bus.publish(messages)
@@ -244,6 +245,11 @@ class Relay:
             else:
                 await outbox.remove(connection, queue.table, ids)
         self._state.published += len(found)
+
+    async def _keep(self, found: Sequence[Waiting]) -> None:
+        if any(each.topic not in eventlog.LEFT_OUT for each in found):
+            async with self._home.write() as connection:
+                await eventlog.keep(connection, found)
 
     async def _trim(self) -> None:
         before = self._clock.now() - timedelta(seconds=self._keeping.published_s)
