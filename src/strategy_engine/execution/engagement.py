@@ -67,13 +67,13 @@ class Engagement:
 def of(row: Execution) -> Engagement:
     """Return what an execution's row asks of it."""
     return Engagement(
-        desired=row.desired,
+        desired=Desired.FLATTEN if row.is_closing else row.desired,
         why=row.desired_why,
         risk_state=row.risk_state,
         role=row.role,
         serves=serving(row.role, row.serves),
         exits=row.exits,
-        capital_target=row.capital_target,
+        capital_target=None if row.is_closing else row.capital_target,
     )
 
 

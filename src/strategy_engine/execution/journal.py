@@ -12,6 +12,7 @@ from strategy_engine.core.errors import ConflictError
 from strategy_engine.execution import (
     engagement,
     interruptions,
+    leavings,
     outbox_rows,
     rules,
     store,
@@ -66,11 +67,28 @@ class Journal:
         async with self._database.read() as connection:
             return await store.get_many(connection, execution_ids)
 
-    async def is_switched(self, key: str) -> bool:
-        """Whether a switch is done."""
+    async def find_switch(self, key: str) -> Switch | None:
+        """Return a switch as it stands; None if it is wanted no more."""
         async with self._database.read() as connection:
-            found = await switching.get(connection, key)
-        return found is not None and found.done_at is not None
+            return await switching.get(connection, key)
+
+    async def settle_switch(
+        self, key: str, by: By, changes: Mapping[str, Change]
+    ) -> None:
+        """Keep that a switch is done whose positions are where they belong.
+
+        Parameters
+        ----------
+        changes : mapping
+            What is wanted of executions since it has turned out that no position goes anywhere.
+        """
+        by = By(actor=by.actor, at=self._clock.now(), why=by.why)
+        async with self._database.write() as connection:
+            rows = {each.execution_id: each for each in await store.get_many(connection, changes)}
+            for name, change in changes.items():
+                told = {"switch": key}
+                await wishes.change(connection, rows[name], change, by, action=SWITCH, told=told)
+            await switching.settle(connection, key, by.at)
 
     async def check_switch(self, switch: Switch) -> None:
         """See whether a switch can be done here now.
@@ -106,7 +124,7 @@ class Journal:
             current = await switching.get(connection, switch.key)
             if current is None:
                 raise ConflictError(f"switch {switch.key} is wanted no more")
-            if current.done_at is not None:
+            if current.at_ns is not None:
                 return rows
             engagement.check(switch, rows, self._node_id, epochs)
             parties = [Party(row=each, place_ns=places[each.execution_id]) for each in rows]
@@ -132,17 +150,20 @@ class Journal:
         """
         async with self._database.write() as connection:
             row = await store.get(connection, execution_id)
-            if row is None or row.status not in UNENDED or row.node_id not in {None, self._node_id}:
+            if row is None or row.node_id not in {None, self._node_id}:
+                return None
+            if row.status not in UNENDED and not row.is_closing:
                 return None
             claimed = replace(
-                row.on(Trigger.TAKE_OVER),
+                row if row.is_closing else row.on(Trigger.TAKE_OVER),
                 node_id=self._node_id,
                 epoch=row.epoch + 1,
                 updated_at=self._clock.now(),
             )
             await store.update(connection, claimed)
             await self._audit(connection, row, claimed, Trigger.TAKE_OVER.value)
-            if row.start_time is not None:  # it ran, and nobody said that it stopped
+            is_gone = row.start_time is not None and not row.is_closing
+            if is_gone:  # it ran, and nobody said that it stopped
                 await interruptions.begin(connection, await self._left(connection, row, outage))
         return claimed
 
@@ -184,7 +205,7 @@ class Journal:
         self, mine: Execution, trigger: Trigger, final: Observation | None, **changes: Any
     ) -> Execution | None:
         """End an execution, and move its version in the same transaction when that follows."""
-        results = {} if final is None else {"final_pnl": final.pnl, **_made(final)}
+        results = {} if final is None else {"final_pnl": final.pnl, **leavings.made(final)}
         results["end_time"] = self._clock.now()
         async with self._database.write() as connection:
             ended = await self._move_in(connection, mine, trigger, changes | results)
@@ -205,6 +226,22 @@ class Journal:
             await store.update(connection, failed)
             await self._audit(connection, row, failed, FAIL)
         return True
+
+    async def close_leavings(
+        self, mine: Execution, final: Observation | None, *, why: str = ""
+    ) -> None:
+        """Keep what has come of closing what an ended execution held, if it is still this copy's.
+
+        Parameters
+        ----------
+        why : str
+            Why it could not be closed; empty text: it was.
+        """
+        by = By(actor=audit.ENGINE, at=self._clock.now())
+        async with self._database.write() as connection:
+            row = await store.get(connection, mine.execution_id)
+            if row is not None and row.epoch == mine.epoch and row.is_closing:
+                await leavings.close(connection, row, by, final=final, why=why)
 
     async def observe(self, observations: Iterable[Observation]) -> None:
         """Store what executions have come to by now."""
@@ -326,15 +363,4 @@ def _told(interruption: Interruption) -> dict[str, Any]:
         "seconds": (to_at - interruption.from_at).total_seconds(),
         "bars_missed": interruption.bars_missed,
         "cause": interruption.cause,
-    }
-
-
-def _made(seen: Observation) -> dict[str, Any]:
-    return {
-        "trade_count": seen.trade_count,
-        "fill_count": seen.fill_count,
-        "capital": seen.capital,
-        "pnl": seen.pnl,
-        "performance_metrics": seen.performance_metrics,
-        "notices": seen.notices,
     }

@@ -54,6 +54,7 @@ class Role(StrEnum):
     VALIDATION = "validation"
 
 
+REAL = frozenset({Role.STABLE, Role.CANDIDATE, Role.BASELINE})  # those that have capital
 ON_TRIAL = frozenset({Role.CANDIDATE, Role.BASELINE, Role.SHADOW})
 
 
@@ -68,11 +69,13 @@ class Closing(StrEnum):
     """How far the engine is with closing what an execution held when it ended."""
 
     ASKED = "asked"
-    CLOSED = "closed"  # it holds nothing any more, and what it was worth is cash
+    CALLED_IN = "called_in"  # by who moves the line's capital, and counts it there once it is free
+    CLOSED = "closed"  # what it tied is cash, and still to be given to the line
     STUCK = "stuck"  # there is no next price, or it could not be claimed; it may be asked again
     SETTLED = "settled"  # it has nothing of the line's any more
 
 
+_TO_CLOSE = frozenset({Closing.ASKED, Closing.CALLED_IN})
 _S, _T = ExecutionStatus, Trigger
 ARROWS: dict[tuple[ExecutionStatus, Trigger], ExecutionStatus] = {
     (_S.STARTING, _T.READY): _S.RUNNING,
@@ -197,8 +200,8 @@ class Execution:
     failure : str or None
         What its strategy did wrong, while the engine still closes what it holds.
     tied : Decimal or None
-        Of one that has ended: what of the line's capital it still has, all that it is worth as
-        long as it holds a position; None: it has not ended, or nobody could say.
+        Of one that has ended: what of the line's capital it still has, in a position or, once that
+        is closed, on its way back to the line; None: it has not ended.
     closing : Closing or None
         Of one that has ended: how far the engine is with closing what it holds, once asked to.
     """
@@ -244,7 +247,7 @@ class Execution:
     @property
     def is_closing(self) -> bool:
         """Whether it has ended, and the engine is to close what it holds."""
-        return self.status not in UNENDED and self.closing is Closing.ASKED
+        return self.status not in UNENDED and self.closing in _TO_CLOSE
 
     @property
     def is_settled(self) -> bool:
@@ -279,9 +282,6 @@ class Change:
         return {name: value for name, value in found.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
-    """One fenced change of who may open positions: before it some do, after it others.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
     """Signed lots that pass from one execution to another, at the price that both mark them at."""
@@ -319,6 +319,9 @@ class Adoption:
         return tuple((each.symbol, -each.lots) for each in self.legs if each.giver == name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """One fenced change of who may open positions: before it some do, after it others.
 
     Parameters
     ----------
@@ -334,13 +337,13 @@ class Adoption:
         Who gives parts with what is free, until it has its `capital_target`, before the taker
         serves, and the taker gets it. The `capital_target` of the one taker in `changes` is then
         what it would have if those had nothing left: what they still have is taken off it.
-    at_ns : int or None
-        The bar close after which the takers serve, once that is settled.
-    """
     adopts : bool
         The taker takes over what those hold who part with cash, at the marks, for nothing.
     adoption : Adoption or None
         What it takes over, once that is settled; until the ledgers have it, nobody goes on.
+    at_ns : int or None
+        The bar close after which the takers serve, once that is settled.
+    """
 
     key: str
     gives: tuple[str, ...] = ()
@@ -348,11 +351,11 @@ class Adoption:
     symbols: tuple[str, ...] | None = None
     changes: Mapping[str, Change] = field(default_factory=dict)
     hands_cash: bool = False
+    adopts: bool = False
+    adoption: Adoption | None = None
     at_ns: int | None = None
     done_at: datetime | None = None
 
-    adopts: bool = False
-    adoption: Adoption | None = None
     @property
     def execution_ids(self) -> tuple[str, ...]:
         """Every execution that it is about, each once."""

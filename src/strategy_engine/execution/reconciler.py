@@ -87,7 +87,8 @@ class Reconciler:
 
     def _is_due(self, row: Execution) -> bool:
         due_s = self._due_s.get(row.execution_id, 0.0)
-        return row.desired is Desired.STOP or self._tools.clock.monotonic_s() >= due_s
+        is_ending = row.desired is Desired.STOP and not row.is_closing
+        return is_ending or self._tools.clock.monotonic_s() >= due_s
 
     def _begin(self, group: asyncio.TaskGroup, row: Execution) -> None:
         runner = Runner(row.execution_id, self._tools, self._outages.get(row.execution_id))

@@ -29,6 +29,7 @@ from strategy_engine.execution.model import (
     Desired,
     Execution,
     Observation,
+    Role,
     Trigger,
 )
 from strategy_engine.execution.playing import End, Play
@@ -44,6 +45,8 @@ from strategy_engine.sandbox.model import ConfinementReport
 from strategy_engine.venue.model import Opened, StaleEpochError
 
 __all__ = ("NodeSettings", "Outcome", "Runner", "Tools")
+
+_NO_PRICE = "its feed gave no next price"
 
 _log = logs.get("execution")
 
@@ -94,6 +97,11 @@ class Runner:
     def desk(self) -> AnyDesk | None:
         """The venue and the numbers, once there are any."""
         return None if self._trader is None else self._trader.desk
+
+    @property
+    def keeping(self) -> Keeping:
+        """Its way into the ledger."""
+        return self._keeping
 
     @property
     def has_played(self) -> bool:
@@ -188,6 +196,9 @@ class Runner:
         if self._mine is None:
             return
         text = faults.explain(error, restarts=restarts)
+        if self._mine.is_closing:
+            await self._tools.journal.close_leavings(self._mine, None, why=faults.cause(error))
+            return
         if self._must_close(self._mine):
             await self._tools.journal.note_failure(self._mine, text)
             return
@@ -203,6 +214,7 @@ class Runner:
         trader = traders.trader_of(content, settings, self._tools.flags)
         if self.reins.wants(Desired.STOP):
             await self._open(mine, trader, histories.begin(series, mine.config, 0))
+            await self.reins.rest()  # what it is about to get or give, it gets or gives
             return await self._end(mine, trader, End.STOPPED)
         ticks = NO_TICKS
         if trader.takes_ticks:
@@ -210,6 +222,8 @@ class Runner:
         is_wanted = self.reins.is_wanted
         source = await preparing.source_of(mine, series, ticks, self._tools, is_wanted)
         try:
+            if mine.is_closing:
+                return await self._close_leavings(mine, trader, source)
             if mine.failure is None:
                 return await self._live(mine, trader, source, content.warm.value)
             return await self._close_alone(mine, trader, source, mine.failure)
@@ -312,6 +326,7 @@ class Runner:
             trader.desk.observe(is_final=True),
             end_reason=why,
             error=error,
+            tied=await self._tied(mine),
         )
         return Outcome.ENDED
 
@@ -328,19 +343,43 @@ class Runner:
         self, mine: Execution, trader: Trader, source: Source, failure: str
     ) -> Outcome:
         """Close at the next prices what a failed strategy holds, and end in error."""
-        if self._trader is None:
-            config = await preparing.gone_on(mine, source.config, self._tools)
-            await self._open(mine, trader, histories.begin(source.series, config, 0, source.ticks))
-        play = self._playing(mine, trader, is_alone=True)
+        play = await self._alone(mine, trader, source)
         if not self._is_ready and not await self._report_ready(mine, None, play):
             return Outcome.SUPERSEDED
-        tally = trader.desk.tally
-        end = await play.play(source.bars(tally.history, _resumes_after(tally)))
-        if end is End.DRAINED:
-            await self._keeping.flush()
+        if await self._play_alone(play, source) is End.DRAINED:
             return Outcome.HANDED_BACK
         await self._end_in_error(mine, failure, end_reason=FAILED)
         return Outcome.ENDED
+
+    async def _close_leavings(self, mine: Execution, trader: Trader, source: Source) -> Outcome:
+        """Close at the next prices what an ended execution holds; it stays ended as it was."""
+        play = await self._alone(mine, trader, source)
+        if await self._play_alone(play, source) is End.DRAINED:
+            return Outcome.HANDED_BACK
+        await self._close_books(trader.desk)
+        why = "" if trader.desk.is_flat else _NO_PRICE
+        final = trader.desk.observe(is_final=True)
+        await self._tools.journal.close_leavings(mine, final, why=why)
+        return Outcome.ENDED
+
+    async def _alone(self, mine: Execution, trader: Trader, source: Source) -> Play:
+        if self._trader is None:
+            config = await preparing.gone_on(mine, source.config, self._tools)
+            await self._open(mine, trader, histories.begin(source.series, config, 0, source.ticks))
+        return self._playing(mine, trader, is_alone=True)
+
+    async def _play_alone(self, play: Play, source: Source) -> End:
+        end = await play.play(source.bars(play.tally.history, _resumes_after(play.tally)))
+        if end is End.DRAINED:
+            await self._keeping.flush()
+        return end
+
+    async def _tied(self, mine: Execution) -> Decimal | None:
+        """Return what an execution that has ended ties in positions, by its ledger."""
+        if mine.role is Role.VALIDATION:
+            return None  # nobody's capital
+        kept = (await self._tools.records.accounts([mine.execution_id])).get(mine.execution_id)
+        return Decimal(0) if kept is None or kept.is_flat else kept.equity - kept.free
 
     async def _end_in_error(self, mine: Execution, error: str, *, end_reason: str) -> None:
         final = None
@@ -348,7 +387,12 @@ class Runner:
             final = self.desk.observe(is_final=True)
             await self._close_books(self.desk)
         await self._tools.journal.end(
-            mine, Trigger.BREAK, final, end_reason=end_reason, error=error
+            mine,
+            Trigger.BREAK,
+            final,
+            end_reason=end_reason,
+            error=error,
+            tied=await self._tied(mine),
         )
 
     async def _close_books(self, desk: AnyDesk) -> None:

@@ -9,14 +9,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
-from strategy_engine.core.errors import ConflictError, InvalidError, NotFoundError
-from strategy_engine.execution import interruptions, rules, store, switching, wishes
+from strategy_engine.core.errors import InvalidError, NotFoundError
+from strategy_engine.execution import (
+    interruptions,
+    leavings,
+    rules,
+    starting,
+    store,
+    switching,
+    wishes,
+)
 from strategy_engine.execution.model import (
     ACTIVE,
     REPLACED,
     UNENDED,
     Answered,
     Change,
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -27,6 +36,7 @@ from strategy_engine.execution.model import (
 from strategy_engine.infra.database import Database
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.settings import Settings
+from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.model import Status, Strategy, Trigger
 from strategy_engine.registry.service import Registry
@@ -112,11 +122,13 @@ class Executions:
             strategy = await registry_service.load(connection, strategy_id)
             is_running = strategy.status is Status.RUNNING
             if is_running and not is_beside:
-                existing = await _running(connection, strategy, role)
+                existing = await starting.running(connection, strategy, role)
                 if existing is not None:
                     return existing
             if role is Role.STABLE:
-                await _refuse_second_of_line(connection, strategy_id)
+                await starting.refuse_second_of_line(connection, strategy_id)
+                if key is None:
+                    execution = await starting.less_tied(connection, execution)
             if not is_running:
                 await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
             await wishes.begin(connection, execution, self._by(actor), action="start")
@@ -135,6 +147,56 @@ class Executions:
     async def resume(self, strategy_id: str, *, actor: str) -> Answered:
         """Let a paused version decide again."""
         return await self._command(strategy_id, Trigger.RESUME, Desired.RUN, actor=actor)
+
+    async def flatten(
+        self, execution_id: str, *, actor: str, how: Closing = Closing.ASKED
+    ) -> Execution:
+        """Close at the next prices what an execution holds; asked again, it is the same.
+
+        One that has not ended does then, and its version with its last one. One that has is taken
+        up again without its strategy, and ends as it had ended.
+
+        Parameters
+        ----------
+        how : Closing
+            `CALLED_IN`: who moves the line's capital counts what is freed by itself.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        async with self._database.write() as connection:
+            row = await _load(connection, execution_id)
+            if row.status in UNENDED:
+                asked = await self._end_flat(connection, row, self._by(actor, leavings.FLATTEN))
+            else:
+                asked = await leavings.ask(connection, row, self._by(actor), how=how)
+        self._poke()
+        return asked
+
+    async def call_in(self, execution_ids: Iterable[str], *, actor: str, why: str) -> None:
+        """Let what ended executions hold be closed, for whom moves the line's capital."""
+        by = self._by(actor, why)
+        async with self._database.write() as connection:
+            for each in await store.get_many(connection, execution_ids):
+                await leavings.ask(connection, each, by, how=Closing.CALLED_IN)
+        self._poke()
+
+    async def closed(self) -> Sequence[tuple[Execution, str]]:
+        """Return who has freed what it tied, and still has it, each with its line's name."""
+        async with self._database.read() as connection:
+            return await store.closed(connection)
+
+    async def settle(self, execution_id: str, *, actor: str) -> None:
+        """Give what an ended execution has freed to its line's stable one, if there is one."""
+        async with self._database.write() as connection:
+            row = await _load(connection, execution_id)
+            line = await store.unended_of_line(connection, row.strategy_id)
+            heir = next((each for each in line if leavings.is_heir(each)), None)
+            if row.closing is Closing.CLOSED and heir is not None:
+                await leavings.settle(connection, row, heir, self._by(actor))
+        self._poke()
 
     async def get(self, execution_id: str) -> Execution:
         """Return one execution, whatever its status.
@@ -302,6 +364,17 @@ class Executions:
         self._poke()
         return await self._answer([each.execution_id for each in found])
 
+    async def _end_flat(
+        self, connection: AsyncConnection, row: Execution, by: switching.By
+    ) -> Execution:
+        asked = await leavings.end_flat(connection, row, by)
+        strategy = await registry_service.load(connection, row.strategy_id)
+        if asked is None or (strategy.status, Trigger.STOP) not in registry_model.ARROWS:
+            return asked or row
+        if await leavings.is_last(connection, asked):
+            await self._registry.move_in(connection, row.strategy_id, Trigger.STOP, actor=by.actor)
+        return asked
+
     async def _answer(self, execution_ids: Sequence[str]) -> Answered:
         executions = await self._settled(execution_ids)
         waiting = [each.execution_id for each in executions if not each.is_settled]
@@ -368,29 +441,6 @@ class Executions:
 
     def _by(self, actor: str, why: str = "") -> switching.By:
         return switching.By(actor=actor, at=self._clock.now(), why=why)
-
-
-async def _running(connection: AsyncConnection, strategy: Strategy, role: Role) -> Execution | None:
-    found = await store.unended_of(connection, strategy.strategy_id)
-    if not found:
-        raise ConflictError(
-            f"{strategy.strategy_id} is running but has no execution; stop it, then start it again",
-            state=strategy.status.value,
-            accepted=[Trigger.STOP.value],
-        )
-    if role is Role.STABLE:
-        return found[0]
-    return next((each for each in found if each.role is role), None)
-
-
-async def _refuse_second_of_line(connection: AsyncConnection, strategy_id: str) -> None:
-    for other, version in await store.unended_in_line(connection, strategy_id):
-        raise ConflictError(
-            f"version {version} of this line is {other.status} ({other.execution_id}), and a line"
-            " trades one account; deploy this version to replace it, or stop that one first",
-            execution_id=other.execution_id,
-            strategy_id=other.strategy_id,
-        )
 
 
 async def _load(connection: AsyncConnection, execution_id: str) -> Execution:

@@ -67,6 +67,7 @@ TABLE = sa.Table(
 
 _MOST_NAMES = 500  # in one statement
 _UNENDED = [status.value for status in UNENDED]
+_TO_CLOSE = [Closing.ASKED.value, Closing.CALLED_IN.value]
 _WITH_CAPITAL = [each.value for each in (Role.STABLE, Role.CANDIDATE, Role.BASELINE)]
 _OBSERVE = sa.update(TABLE).where(
     TABLE.c.execution_id == sa.bindparam("b_execution_id"),
@@ -176,6 +177,52 @@ async def unended_in_line(
     return [(_execution(row), row.version) for row in rows]
 
 
+async def unended_of_line(connection: AsyncConnection, strategy_id: str) -> list[Execution]:
+    """Return what a version's line has at work with capital of it, oldest first."""
+    own = registry.TABLE.alias()
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .join(registry.TABLE, registry.TABLE.c.strategy_id == TABLE.c.strategy_id)
+        .join(own, own.c.strategy_name == registry.TABLE.c.strategy_name)
+        .where(
+            own.c.strategy_id == strategy_id,
+            TABLE.c.status.in_(_UNENDED),
+            TABLE.c.role.in_(_WITH_CAPITAL),
+        )
+        .order_by(TABLE.c.created_at, TABLE.c.execution_id)
+    )
+    return [_execution(row) for row in rows]
+
+
+async def tied_in_line(connection: AsyncConnection, strategy_id: str) -> list[Execution]:
+    """Return the ended executions of a version's line that still tie some of its capital."""
+    own = registry.TABLE.alias()
+    rows = await connection.execute(
+        sa.select(TABLE)
+        .join(registry.TABLE, registry.TABLE.c.strategy_id == TABLE.c.strategy_id)
+        .join(own, own.c.strategy_name == registry.TABLE.c.strategy_name)
+        .where(
+            own.c.strategy_id == strategy_id,
+            TABLE.c.status.not_in(_UNENDED),
+            TABLE.c.role.in_(_WITH_CAPITAL),
+            TABLE.c.tied.is_not(None),
+        )
+        .order_by(TABLE.c.created_at, TABLE.c.execution_id)
+    )
+    return [each for each in map(_execution, rows) if each.tied]
+
+
+async def closed(connection: AsyncConnection) -> list[tuple[Execution, str]]:
+    """Return who has what it tied in cash, to be given to the line, with the line's name."""
+    rows = await connection.execute(
+        sa.select(TABLE, registry.TABLE.c.strategy_name)
+        .join(registry.TABLE, registry.TABLE.c.strategy_id == TABLE.c.strategy_id)
+        .where(TABLE.c.closing == Closing.CLOSED.value)
+        .order_by(TABLE.c.created_at, TABLE.c.execution_id)
+    )
+    return [(_execution(row), row.strategy_name) for row in rows]
+
+
 async def ended_before(
     connection: AsyncConnection, execution_ids: Iterable[str], before: datetime
 ) -> list[str]:
@@ -197,7 +244,7 @@ async def unended_for(connection: AsyncConnection, node_id: str) -> list[Executi
     rows = await connection.execute(
         sa.select(TABLE)
         .where(
-            sa.or_(TABLE.c.status.in_(_UNENDED), TABLE.c.closing == Closing.ASKED.value),
+            sa.or_(TABLE.c.status.in_(_UNENDED), TABLE.c.closing.in_(_TO_CLOSE)),
             sa.or_(TABLE.c.node_id == node_id, TABLE.c.node_id.is_(None)),
         )
         .order_by(TABLE.c.created_at, TABLE.c.execution_id)
