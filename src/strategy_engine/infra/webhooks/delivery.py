@@ -5,30 +5,27 @@ between leaves a claim that runs out: the event is sent again, so it arrives at 
 """
 
 import asyncio
-import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from strategy_engine.core.clock import Clock
-from strategy_engine.core.errors import InvalidError
 from strategy_engine.infra import logs
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.outages import DatabaseAwayError
-from strategy_engine.infra.webhooks import rules, store
+from strategy_engine.infra.webhooks import posting, rules, store
 from strategy_engine.infra.webhooks.model import Attempt, Delivery, State, Webhook
+from strategy_engine.infra.webhooks.posting import TIMEOUT_S, Letter, Poster
 from strategy_engine.infra.webhooks.targets import Targets
 
 if TYPE_CHECKING:
     import httpx
 
 LOOK_S = 0.5
-TIMEOUT_S = 10.0
 CLAIM_S = 20.0
 REST_S = 5.0  # after a failure a webhook gets nothing else for so long
 MOST_AT_ONCE = 16
 TRIM_S = 60.0
-_LONGEST_ERROR = 300
 
 _log = logs.get("webhooks")
 
@@ -80,12 +77,8 @@ class Deliverer:
             await store.trim(connection, known, before=now - rules.KEPT, most=most)
 
     async def _serve(self, webhook_id: str) -> None:
-        # Here, because it costs a start longer than most of the engine's own modules.
-        import httpx  # noqa: PLC0415
-
         try:
-            # A proxy of the environment would look the name up for itself.
-            async with httpx.AsyncClient(trust_env=False, timeout=self.timeout_s) as client:
+            async with posting.client(self.timeout_s) as client:
                 while await self._send_next(client, webhook_id):
                     pass
         except Exception as error:  # noqa: BLE001 - the task's edge: one webhook stops no other
@@ -99,7 +92,14 @@ class Deliverer:
         webhook, delivery = await self._claim(webhook_id)
         if webhook is None or delivery is None:
             return False
-        attempt = await self._attempt(client, webhook, delivery)
+        poster = Poster(clock=self.clock, targets=self.targets, timeout_s=self.timeout_s)
+        letter = Letter(
+            url=webhook.url,
+            secret=webhook.secret,
+            event_id=delivery.event_id,
+            body=delivery.body,
+        )
+        attempt = await poster.post(client, letter)
         settled = self._settled(delivery, attempt)
         async with self.database.write() as connection:
             await store.settle(connection, settled)
@@ -126,52 +126,6 @@ class Deliverer:
                 return None, None
             until = now + timedelta(seconds=CLAIM_S)
             return webhook, await store.claim(connection, webhook_id, now, until)
-
-    async def _attempt(
-        self, client: "httpx.AsyncClient", webhook: Webhook, delivery: Delivery
-    ) -> Attempt:
-        began_s = time.perf_counter()
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                attempt = await self._post(client, webhook, delivery)
-        except TimeoutError:
-            attempt = Attempt(error=f"no answer within {self.timeout_s:g} s")
-        except InvalidError as error:
-            attempt = Attempt(error=str(error)[:_LONGEST_ERROR])
-        return replace(attempt, took_ms=(time.perf_counter() - began_s) * 1_000)
-
-    async def _post(
-        self, client: "httpx.AsyncClient", webhook: Webhook, delivery: Delivery
-    ) -> Attempt:
-        import httpx  # noqa: PLC0415 - as above
-
-        address = await self.targets.address(webhook.url)
-        try:
-            request = self._request(client, webhook, delivery, address)
-            answer = await client.send(request, stream=True, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Attempt(error=f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
-        await answer.aclose()  # what it says is not read: it may be endless
-        error_text = "" if answer.is_success else f"answered {answer.status_code}"
-        return Attempt(status_code=answer.status_code, error=error_text)
-
-    def _request(
-        self, client: "httpx.AsyncClient", webhook: Webhook, delivery: Delivery, address: str
-    ) -> "httpx.Request":
-        import httpx  # noqa: PLC0415 - as above
-
-        url = httpx.URL(webhook.url)
-        body = delivery.body.encode()
-        signed = rules.headers(
-            webhook.secret, delivery.event_id, int(self.clock.now().timestamp()), body
-        )
-        return client.build_request(
-            "POST",
-            url.copy_with(host=address),
-            content=body,
-            headers=signed | {"host": url.netloc.decode(), "user-agent": "strategy-engine"},
-            extensions={"sni_hostname": url.host},  # a certificate names no address
-        )
 
     def _settled(self, delivery: Delivery, attempt: Attempt) -> Delivery:
         now = self.clock.now()
