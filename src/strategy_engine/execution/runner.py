@@ -104,6 +104,16 @@ class Runner:
         return self._keeping
 
     @property
+    def row(self) -> Execution | None:
+        """Its row as it was claimed; None until then."""
+        return self._mine
+
+    @property
+    def play(self) -> Play | None:
+        """Its way from bar to bar, once its process is there."""
+        return self._play
+
+    @property
     def has_played(self) -> bool:
         """Whether it has come to a bar."""
         return self._play is not None and self._play.has_played
