@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.restraint import Restraint
 from strategy_engine.venue.kill import KillState
 
@@ -23,6 +24,17 @@ class Subject:
     line: str
     account: str
     is_real: bool = True
+
+
+def subject_of(mine: Execution, line: str) -> Subject:
+    """Return an execution by everything that a scope may name it by."""
+    return Subject(
+        execution_id=mine.execution_id,
+        strategy_id=mine.strategy_id,
+        line=line,
+        account=getattr(mine.config, "account", None) or line,
+        is_real=mine.role is not Role.VALIDATION,
+    )
 
 
 class Guard(Protocol):

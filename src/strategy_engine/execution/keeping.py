@@ -6,6 +6,7 @@ from dataclasses import replace
 from strategy_engine.execution.tally import Kept
 from strategy_engine.execution.transcript import Transcript
 from strategy_engine.venue.ledger import Ledger
+from strategy_engine.execution.traders import AnyDesk
 from strategy_engine.venue.model import BarProcessed, Entry, Flowed
 from strategy_engine.venue.service import Records
 
@@ -35,6 +36,12 @@ class Keeping:
 
     async def flush(self) -> None:
         """Wait until everything queued is on the disk."""
+    async def keep_owed(self, desk: AnyDesk) -> None:
+        """Wait until the disk has what was taken back between two bars."""
+        entry = desk.withdraw_entries(()) if desk.owes else None
+        if entry is not None:
+            await self.keep(entry)
+
         if self._last is not None:
             await self._last
 

@@ -58,7 +58,7 @@ class NativeDesk:
         self._news: bytes | None = None
         self._untold_nanos = 0  # that flowed since it was told last
         self._cuts = Cuts()
-        self._is_cutting = False  # and the ledger has not heard of it
+        self._is_owing = False
         self.lock = RLock()
 
     @alone
@@ -109,7 +109,7 @@ class NativeDesk:
     @property
     def owes(self) -> bool:
         """Whether the ledger has still to hear of what was taken back between two bars."""
-        return self.venue.tape.has_news or self._is_cutting
+        return self._is_owing
 
     @alone
     def take_back(self, *, only_entries: bool) -> tuple[str, ...]:
@@ -119,19 +119,22 @@ class NativeDesk:
             self.venue.cancel_entries(now_ns, STOPPED)
         else:
             self.venue.cancel_all(now_ns, STOPPED)
-        return tuple(sorted(before - self.venue.open_names))
+        gone = before - self.venue.open_names
+        self._is_owing = self._is_owing or bool(gone)
+        return tuple(sorted(gone))
 
     @alone
     def take_back_these(self, order_ids: Collection[str]) -> None:
         """Take back what still waits of some orders."""
         for name in sorted(self.venue.open_names.intersection(order_ids)):
             self.venue.cancel(name, max(0, self.tally.cursor[0]), STOPPED)
+            self._is_owing = True
 
     @alone
     def cut(self, deed_id: str, factor: Decimal) -> None:
         """Leave a share of every position, each at its next price; once for a deed."""
         held = [each for each in self.venue.terms if self.holds(each)]
-        self._is_cutting = self._cuts.begin(deed_id, factor, held) or self._is_cutting
+        self._is_owing = self._cuts.begin(deed_id, factor, held) or self._is_owing
 
     # -- what the strategy is told
 
@@ -287,7 +290,7 @@ class NativeDesk:
         if self.tally.cursor == BEFORE_ALL:
             return None
         self.venue.cancel_entries(self.tally.cursor[0], GIVEN_UP, symbols=symbols)
-        if not self.owes:
+        if not self.venue.tape.has_news and not self._is_owing:
             return None
         entry = self._entry(is_decided=not self.tally.is_mid_bar)
         self.tally.stay(entry.equity_nanos)
@@ -359,7 +362,7 @@ class NativeDesk:
     def _entry(self, *, is_decided: bool) -> BarProcessed:
         venue, news = self.venue, self._news
         taken: Taken = venue.tape.take()
-        self._news, self._is_cutting = None, False
+        self._news, self._is_owing = None, False
         return BarProcessed(
             **self.tally.stamp(taken.fills),
             is_decided=is_decided,

@@ -122,6 +122,7 @@ class Play:
 
     async def _obey(self) -> End | None:
         if self._reins.is_draining:
+        await self._keeping.keep_owed(self._desk)
             return End.DRAINED
         if self._reins.wants(Desired.STOP) or self._is_done:
             return End.STOPPED

@@ -64,7 +64,7 @@ class Reconciler:
                 runner.drain()
 
     async def _reconcile(self, group: asyncio.TaskGroup) -> None:
-        done = self._barrier.done
+        done, settled = self._barrier.done, self._tools.guard.settled()
         try:
             rows, asked = await self._tools.journal.wanted()
         except (SQLAlchemyError, DatabaseAwayError) as error:
@@ -83,6 +83,7 @@ class Reconciler:
                 runner.supersede(row.epoch)
             else:
                 runner.engage(row)
+                runner.leash.settle(settled)
         self._barrier.attend(group, asked)
 
     def _is_due(self, row: Execution) -> bool:

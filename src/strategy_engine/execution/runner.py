@@ -10,6 +10,7 @@ from strategy_engine.core.errors import EngineError
 from strategy_engine.execution import (
     engagement,
     faults,
+    guard,
     keeping,
     preparing,
     rules,
@@ -21,6 +22,7 @@ from strategy_engine.execution.conversation import Conversation, Process
 from strategy_engine.execution.history import History
 from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.keeping import Keeping
+from strategy_engine.execution.leash import Leash
 from strategy_engine.execution.model import (
     COMPLETED,
     FAILED,
@@ -73,6 +75,7 @@ class Runner:
     def __init__(self, execution_id: str, tools: Tools, outage: Outage | None = None) -> None:
         self.execution_id = execution_id
         self.reins = Reins()
+        self.leash = Leash(self.reins)
         self._tools = tools
         self._outage = outage
         self._mine: Execution | None = None
@@ -120,7 +123,7 @@ class Runner:
 
     def engage(self, row: Execution) -> None:
         """Hear what its row says; it is done between two bars."""
-        self.reins.engage(engagement.of(row))
+        self.leash.engage(engagement.of(row))
 
     def drain(self) -> None:
         """End between two bars, and leave the execution as it stands for who comes next."""
@@ -219,6 +222,7 @@ class Runner:
 
     async def _run(self, mine: Execution) -> Outcome:
         content = (await self._tools.registry.get(mine.strategy_id)).content
+        self.leash.subject = guard.subject_of(mine, content.strategy_name)
         settings = rules.settings_of(content, mine.config)
         series = await preparing.series_of(mine, settings, self._tools)
         trader = traders.trader_of(content, settings, self._tools.flags)
@@ -300,6 +304,8 @@ class Runner:
         if kept is not None:
             await asyncio.to_thread(trader.desk.restore, kept)
         self._trader = trader
+        self.leash.tie(trader, self._tools.guard)
+        await self._keeping.keep_owed(trader.desk)
 
     async def _report_ready(
         self, mine: Execution, report: ConfinementReport | None, play: Play
