@@ -53,7 +53,7 @@ def engine(start_on_postgresql: Callable[..., Any]) -> Any:
 test_an_execution_plays_its_history_and_ends = (
     execution.test_an_execution_plays_its_history_and_ends_as_completed
 )
-test_its_trades_are_those_that_its_decisions_make = (
+test_its_trades_are_those_that_its_decisions_make = pytest.mark.soak(
     execution.test_its_trades_are_those_that_its_decisions_make_without_a_node
 )
 test_every_change_of_state_leaves_an_audit_row = (
@@ -64,7 +64,9 @@ test_a_node_that_is_killed_ends_with_the_same_trades = (
 )
 test_a_second_copy_fences_the_first_one_off = execution.test_a_second_copy_fences_the_first_one_off
 test_metrics_are_kept_as_they_were = execution.test_metrics_are_kept_as_they_were
-test_several_instruments_are_one_account = execution.test_several_instruments_are_one_account
+test_several_instruments_are_one_account = pytest.mark.soak(
+    execution.test_several_instruments_are_one_account
+)
 
 test_a_failed_gate_sends_the_version_back = (
     deployments.test_a_failed_gate_sends_the_version_back_to_draft_with_its_report
@@ -75,7 +77,7 @@ test_an_approval_is_waited_for = (
 test_a_pipeline_survives_the_death_of_control = (
     deployments.test_a_pipeline_survives_the_death_of_control_and_no_stage_counts_twice
 )
-test_direct_hands_over = (
+test_direct_hands_over = pytest.mark.soak(
     deployments.test_direct_hands_the_lines_capital_and_its_place_in_the_feed_to_the_new_version
 )
 
