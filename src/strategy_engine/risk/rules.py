@@ -63,7 +63,7 @@ class Rule:
     def is_over(self, value: float, limit: float) -> bool:
         """Say whether a breach that lasts has ended."""
         eased = limit * RELIEF
-        return value > eased if self.is_floor else value < eased or not self.breaks(value, limit)
+        return value >= eased if self.is_floor else value <= eased
 
 
 RULES: tuple[Rule, ...] = (
