@@ -28,6 +28,8 @@ class Deed:
         Of a reduction: what is left of each position.
     flattens : bool
         Of an emergency stop: positions are closed at the next price too.
+    is_drill : bool
+        It is done to see that it works, to one execution: whoever did it may reset it.
     """
 
     deed_id: str
@@ -39,6 +41,7 @@ class Deed:
     at: datetime
     factor: Decimal | None = None
     flattens: bool = False
+    is_drill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,13 @@ class Done:
     cancelled : int
         Orders that waited and are confirmed to wait no more.
     open : tuple of str
-        Executions whose cancels are not confirmed yet.
+        Executions that are being prepared: what waits of theirs is taken back before a price.
+    holding : tuple of str
+        Executions that still have a position.
     took_s : float
         From being asked until all this was so.
+    is_journaled : bool
+        False: the disk did not take it, and only this process knows of it.
     """
 
     deed_id: str
@@ -62,3 +69,5 @@ class Done:
     cancelled: int
     open: tuple[str, ...]
     took_s: float
+    holding: tuple[str, ...] = ()
+    is_journaled: bool = True
