@@ -24,23 +24,16 @@ async def raised(
     *,
     at: datetime,
     begins: State = State.FIRING,
-    but: str | None = None,
 ) -> Alert:
-    """Begin an alert, or count the one that is open; people are told once, and if it gets worse.
-
-    Parameters
-    ----------
-    but : str, optional
-        The channel that is not told.
-    """
+    """Begin an alert, or count the one that is open; people are told once, and if it gets worse."""
     known = await store.open_one(connection, cause.key)
     if known is None:
-        return await _begin(connection, cause, at=at, begins=begins, but=but)
+        return await _begin(connection, cause, at=at, begins=begins)
     again = rules.counted(known, cause.severity, cause.message[:_LONGEST_MESSAGE], at)
     again = replace(again, details=dict(cause.details))
     is_worse = again.severity is not known.severity
     if is_worse or known.state is State.PENDING:
-        return await _fire(connection, again, known.state, at=at, but=but)
+        return await _fire(connection, again, known.state, at=at)
     await store.update(connection, again)
     return again
 
@@ -83,7 +76,7 @@ async def unmuted(connection: AsyncConnection, alert: Alert, *, at: datetime) ->
 
 
 async def _begin(
-    connection: AsyncConnection, cause: Cause, *, at: datetime, begins: State, but: str | None
+    connection: AsyncConnection, cause: Cause, *, at: datetime, begins: State
 ) -> Alert:
     expires_at = None if cause.lasts_s is None else at + timedelta(seconds=cause.lasts_s)
     alert = Alert(
@@ -106,7 +99,7 @@ async def _begin(
     await store.insert(connection, alert)
     if begins is State.PENDING:
         return alert
-    return await _fire(connection, alert, State.PENDING, at=at, but=but)
+    return await _fire(connection, alert, State.PENDING, at=at)
 
 
 async def _fire(
@@ -115,7 +108,6 @@ async def _fire(
     before: State,
     *,
     at: datetime,
-    but: str | None = None,
 ) -> Alert:
     # One that fires already has only become worse: its state is what the arrow leads to.
     is_worse = before is State.FIRING
@@ -126,7 +118,7 @@ async def _fire(
     await store.update(connection, after)
     await _audit(connection, after, _Arrow(trigger=Trigger.FIRE, before=before, at=at))
     if not is_muted:
-        await _tell(connection, after, Notice.FIRING, at=at, rule=rule, but=but)
+        await _tell(connection, after, Notice.FIRING, at=at, rule=rule)
     return after
 
 
@@ -137,11 +129,10 @@ async def _tell(
     *,
     at: datetime,
     rule: Rule | None = None,
-    but: str | None = None,
 ) -> None:
     rule = rule or await rulebook.get(connection, alert.rule_id)
-    if but is None and alert.rule_id == rules.UNDELIVERED:
-        but = alert.subject_id
+    # That a channel fails is told by the others.
+    but = alert.subject_id if alert.rule_id == rules.UNDELIVERED else None
     channels = await channel_store.active(connection)
     found = notices.rows(notices.receivers(channels, alert, rule, but=but), alert, notice, at=at)
     if found:
