@@ -131,7 +131,7 @@ class Deliverer:
                 why = "it takes alerts again"
                 await moves.moved(connection, failing, Trigger.RESOLVE, at=now, why=why)
         elif settled.state is Outcome.FAILED and settled.notice is not Notice.TEST:
-            await moves.raised(connection, _cause(channel, settled), at=now, but=channel.channel_id)
+            await moves.raised(connection, _cause(channel, settled), at=now)
 
 
 def outcome(delivery: Delivery, sent: Sent) -> Outcome:
