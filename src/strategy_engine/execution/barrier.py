@@ -6,8 +6,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from strategy_engine.core.errors import ConflictError
-from strategy_engine.execution import engagement
+from strategy_engine.execution import adopting, engagement
 from strategy_engine.execution.engagement import BEFORE_ALL_NS
+from strategy_engine.execution.handing import Handing
 from strategy_engine.execution.model import Execution, Switch
 from strategy_engine.execution.runner import Runner
 from strategy_engine.execution.switching import Asked
@@ -36,16 +37,22 @@ class Barrier:
         self._tools = tools
         self._runners = runners
         self._held: set[str] = set()
+        self._handing = Handing(tools)
         self._told: dict[str, str] = {}  # why a switch is not done, each said once
+        self._unsettled: dict[str, tuple[str, ...]] = {}  # the ledgers lack what rows say
         self.done = 0  # rows that were read before the last of them are old
 
     def holds(self, execution_id: str) -> bool:
         """Whether an execution that begins must not come to a bar yet."""
-        return execution_id in self._held
+        return execution_id in self._held or any(
+            execution_id in names for names in self._unsettled.values()
+        )
 
     def attend(self, group: asyncio.TaskGroup, asked: Iterable[Asked]) -> None:
         """Begin the switches whose executions no other holds."""
         for each in asked:
+        asked = list(asked)
+        self._hold_unsettled(asked)
             names = each.switch.execution_ids
             if self._held.isdisjoint(names):
                 self._held.update(names)
@@ -65,25 +72,86 @@ class Barrier:
             await self._look_again(asked.switch)
         finally:
             self._held.difference_update(asked.switch.execution_ids)
-            for runner in self._those_of(asked.switch):
-                runner.reins.release()
+            if asked.switch.key not in self._unsettled:
+                self._release(asked.switch.execution_ids)
 
     async def _switch(self, asked: Asked) -> None:
-        switch, journal = asked.switch, self._tools.journal
-        await journal.check_switch(switch)
-        for runner in self._those_of(switch):
-            runner.reins.hold()
-        rest = await self._stood(switch)
+        switch = asked.switch
+        if switch.adoption is None:
+            rows = await self._begin(asked)
+        else:
+            rows = await self._tools.journal.get_many(switch.execution_ids)
+        if switch.key in self._unsettled:
+            await self._settle(asked)
+        self._take_up(rows)
+
+    async def _begin(self, asked: Asked) -> list[Execution]:
+        switch = asked.switch
+        await self._tools.journal.check_switch(switch)
+        rest = await self._gathered(switch)
         for name in switch.gives:
             if name in rest:
                 await rest[name].withdraw_entries(switch.symbols)
-        for name, target in switch.parting.items():
-            if name in rest:
-                await rest[name].part_with_cash(target)
-        handed = engagement.handed(switch, await self._contributed(switch.parting))
+        return await self._write(asked, rest)
+
+    async def _gathered(self, switch: Switch) -> dict[str, Runner]:
+        """Hold everybody between two bars; of one close where positions go from one to another."""
+        for runner in self._those_of(switch):
+            runner.reins.hold()
+        limit_s = self._tools.settings.decision_timeout_s + _PATIENCE_S
+        async with asyncio.timeout(limit_s):
+            rest = await self._stood(switch)
+            await self._handing.gather(switch, rest)
+        return rest
+
+    async def _write(self, asked: Asked, rest: Mapping[str, Runner]) -> list[Execution]:
+        """Write the rows, with the cash parted with before; with positions it goes after."""
+        given = await self._contributed(asked.switch.parting)
+        switch = await self._handing.planned(asked.switch, rest, given)
+        if switch.adoption is None:
+            for name, target in switch.parting.items():
+                if name in rest:
+                    await rest[name].part_with_cash(target)
+            given = await self._contributed(switch.parting)
+        else:
+            self._unsettled[switch.key] = switch.execution_ids
+            given = adopting.given_after(switch.adoption, given)
+        handed = engagement.handed(switch, given)
         places = {name: await self._place(name, rest) for name in switch.execution_ids}
         epochs = {name: runner.epoch for name, runner in rest.items()}
-        self._take_up(await journal.switch(replace(asked, switch=handed), places, epochs))
+        rows = await self._tools.journal.switch(replace(asked, switch=handed), places, epochs)
+        self.done += 1
+        return rows
+
+    async def _settle(self, asked: Asked) -> None:
+        """Let the ledgers have what a row says, by the row: this may not be its first try."""
+        key = asked.switch.key
+        found = await self._tools.journal.find_switch(key)
+        if found is not None and found.done_at is None and found.adoption is not None:
+            limit_s = self._tools.settings.decision_timeout_s + _PATIENCE_S
+            async with asyncio.timeout(limit_s):
+                await self._handing.settle(replace(asked, switch=found), self._runners)
+        del self._unsettled[key]
+
+    def _hold_unsettled(self, asked: Iterable[Asked]) -> None:
+        """Hold those whose ledgers lack what rows say; let go of those that nothing is of by now.
+
+        What is just being done knows better than rows that were read before.
+        """
+        found = {
+            each.switch.key: each.switch.execution_ids
+            for each in asked
+            if each.switch.adoption is not None
+        }
+        for key, names in list(self._unsettled.items()):
+            if key not in found and self._held.isdisjoint(names):
+                del self._unsettled[key]
+                self._release(names)
+        self._unsettled |= found
+        for names in found.values():
+            for name in names:
+                if name in self._runners:
+                    self._runners[name].reins.hold()
 
     async def _stood(self, switch: Switch) -> dict[str, Runner]:
         """Wait until nobody comes to a bar; return those that only rest."""
@@ -120,12 +188,13 @@ class Barrier:
     async def _look_again(self, switch: Switch) -> None:
         """See whether a switch that failed is done all the same; nobody goes on who cannot know."""
         try:
-            is_done = await self._tools.journal.is_switched(switch.key)
+            found = await self._tools.journal.find_switch(switch.key)
             self._take_up(await self._tools.journal.get_many(switch.execution_ids))
         except Exception as error:  # noqa: BLE001 - whatever it is, what they know may be old
             self._let_begin_again(switch, error)
         else:
-            if not is_done:
+            if found is None or found.at_ns is None:
+                self._unsettled.pop(switch.key, None)
                 await self._give_back(switch)
 
     async def _give_back(self, switch: Switch) -> None:
@@ -141,6 +210,11 @@ class Barrier:
         _log.error("switch_unknown", switch=switch.key, why=repr(error))
         for runner in self._those_of(switch):
             runner.drain()
+    def _release(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._runners:
+                self._runners[name].reins.release()
+
 
     def _those_of(self, switch: Switch) -> Iterator[Runner]:
         for name in switch.execution_ids:

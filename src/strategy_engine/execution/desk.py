@@ -1,6 +1,6 @@
 """The desk of a signal strategy: its venue, and the ledger entry of every bar."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from threading import RLock
@@ -187,6 +187,22 @@ class Desk:
         return entry
 
     @alone
+    @alone
+    def cross(self, trades: Sequence[tuple[str, int]], tag: str) -> BarProcessed:
+        """Trade signed lots with another of the line at the marks, between two bars.
+
+        The strategy hears of these fills with its next bar.
+        """
+        placed, happened = self.venue.cross(trades, self.tally.place[0], tag)
+        series = self.tally.history.series
+        self._untold += [
+            (each.symbol, _told(each, series[each.symbol].terms)) for each in happened.fills
+        ]
+        self._happened = Happened(fills=happened.fills, cancelled=self._happened.cancelled)
+        entry = self._entry(is_decided=not self.tally.is_mid_bar, placed=placed)
+        self.tally.stay(entry.equity_nanos)
+        return entry
+
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.
 

@@ -72,9 +72,7 @@ class Journal:
         async with self._database.read() as connection:
             return await switching.get(connection, key)
 
-    async def settle_switch(
-        self, key: str, by: By, changes: Mapping[str, Change]
-    ) -> None:
+    async def settle_switch(self, key: str, by: By, changes: Mapping[str, Change]) -> None:
         """Keep that a switch is done whose positions are where they belong.
 
         Parameters

@@ -1,6 +1,7 @@
 """One execution's way into the ledger, what is waited for or only queued; and out of it again."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 
 from strategy_engine.execution.tally import Kept
@@ -46,6 +47,14 @@ class Keeping:
             await self._last
 
     def _with_turns(self, entry: Entry) -> Entry:
+    def take_part(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+        """Return entries of this execution as they are to be kept with others'."""
+        return tuple(self._with_turns(each) for each in entries)
+
+    def follow(self, kept: asyncio.Future[None]) -> None:
+        """Hear what it is in whose keeping the last entries of this execution are."""
+        self._last = kept
+
         if self.transcript is None or not isinstance(entry, BarProcessed | Flowed):
             return entry
         turns = self.transcript.take()

@@ -83,9 +83,10 @@ class Play:
         nudge.set()  # what was wanted while all this was prepared
         try:
             while True:
-                if nudge.is_set():
+                if nudge.is_set() or self._reins.is_held:
                     nudge.clear()
-                    await self._reins.rest()
+                    tally = self._desk.tally
+                    await self._reins.rest(tally.place, is_mid_bar=tally.is_mid_bar)
                     if (end := await self._obey()) is not None:
                         return end
                 self.idle_s = self.idle_s or self._tools.clock.monotonic_s()

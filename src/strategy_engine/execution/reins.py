@@ -5,6 +5,7 @@ from enum import Enum, auto
 
 from strategy_engine.execution.engagement import Engagement
 from strategy_engine.execution.model import Desired
+from strategy_engine.execution.ticks import NOWHERE, Place
 
 
 class Gait(Enum):
@@ -24,6 +25,7 @@ class Reins:
         self.is_draining = False
         self.nudge = asyncio.Event()
         self._is_held = False
+        self._until: Place = NOWHERE  # so far it goes all the same, while it is held
         self._gait = Gait.STANDS
         self._moved = asyncio.Event()  # set, and replaced, when its gait changes or it is let go
 
@@ -44,8 +46,15 @@ class Reins:
 
     def hold(self) -> None:
         """Come to no other bar, until `release`."""
-        self._is_held = True
+        if not self._is_held:
+            self._is_held, self._until = True, NOWHERE
         self.nudge.set()
+
+    def go_on_to(self, place: Place) -> None:
+        """Come to bars while it is held, but to none after a place that others have come to."""
+        self._until = place
+        if self._gait is Gait.RESTS:
+            self._turn(Gait.GOES)
 
     def release(self) -> None:
         """Go on."""
@@ -58,7 +67,18 @@ class Reins:
             await self._moved.wait()
         return self._gait is Gait.RESTS
 
+    async def rested(self) -> bool:
+        """Wait until a held execution has begun and rests, or is over; whether it rests."""
+        while self._gait in {Gait.STANDS, Gait.GOES}:
+            await self._moved.wait()
+        return self._gait is Gait.RESTS
+
     # -- asked by who plays
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it must look before each bar whether it may come to it."""
+        return self._is_held
 
     def is_wanted(self) -> bool:
         """Whether it is to go on at all."""
@@ -68,9 +88,9 @@ class Reins:
         """Whether this is what control wants of it."""
         return self.engagement is not None and self.engagement.desired is desired
 
-    async def rest(self) -> None:
-        """Be on the way, but stand as long as it is held."""
-        while self._is_held:
+    async def rest(self, place: Place = NOWHERE, *, is_mid_bar: bool = False) -> None:
+        """Be on the way, but stand as long as it is held, and has no way to go all the same."""
+        while self._is_held and not (place < self._until or (is_mid_bar and place == self._until)):
             self._turn(Gait.RESTS)
             await self._moved.wait()
         self._turn(Gait.GOES)

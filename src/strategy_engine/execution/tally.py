@@ -13,7 +13,7 @@ from strategy_engine.core.money import NANOS
 from strategy_engine.execution import rules
 from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
 from strategy_engine.execution.model import NO_METRICS, Observation
-from strategy_engine.execution.ticks import BAR, Place, place_of
+from strategy_engine.execution.ticks import BAR, NOWHERE, Place, place_of
 from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.model import Fill
 from strategy_engine.performance.model import RoundTrip
@@ -25,7 +25,6 @@ from strategy_engine.venue.service import EquityPoint, Trip
 _KEPT_TIMES = 8_192  # decisions whose times the median and the 99th percentile are taken of
 _MOST_NOTICES = 100
 _LONGEST_NOTICE = 500
-NOWHERE: Place = (-1, BAR, "", 0)
 _AFTER_ALL = "\U0010ffff"  # follows every symbol
 
 
@@ -279,6 +278,38 @@ class Tally:
             trip = fill.round_trip
             if trip is not None:
                 self._metrics.add_round_trip(
+    def _sums(self) -> sums.Sums:
+        given = self._given
+        return sums.Sums(
+            bar_no=self._bar_no,
+            measured_ns=self._measured_ns,
+            given=(given.at_ns, given.nanos, given.before_nanos),
+            live=self._metrics.dump(),
+        )
+
+    def _restore_metrics(self, kept: Kept) -> None:
+        """Go on from the sums that are kept; only what came after them is added up again."""
+        found = sums.decoded(kept.checkpoint.measured)
+        if found is not None:
+            self._measured_ns = found.measured_ns
+            at_ns, nanos, before_nanos = found.given
+            self._given = Given(at_ns=at_ns, nanos=nanos, before_nanos=before_nanos)
+            self._metrics.load(found.live)
+            self._sums_bar_no = found.bar_no
+        for _, points in itertools.groupby(kept.equity, key=lambda each: each.bar_index):
+            point = next(points)  # what follows it was known between two bars
+            if point.bar_index >= 0 and point.close_ns >= self._measured_ns:
+                self._measured_ns = point.close_ns
+                self._measure(
+                    money.to_nanos(point.equity),
+                    money.to_nanos(point.contributed),
+                    benchmark=point.benchmark,
+                )
+        for trip in kept.trips:
+            self._metrics.add_round_trip(
+                RoundTrip(entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=float(trip.pnl))
+            )
+
                     RoundTrip(
                         entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=trip.pnl_nanos / NANOS
                     )

@@ -18,6 +18,7 @@ type Place = tuple[int, int, str, int]
 type Ints = NDArray[np.int64]
 
 BAR, QUOTE, TRADE = range(3)
+NOWHERE: Place = (-1, BAR, "", 0)  # before all bars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

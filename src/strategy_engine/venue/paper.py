@@ -132,6 +132,16 @@ class PaperVenue:
             orders.append(crossing.order(self.account, symbol, lots, now_ns, order_id))
             fills.append(crossing.cross(self.account, orders[-1]))
         return Placed(orders=tuple(orders)), Happened(fills=tuple(fills))
+    @property
+    def may_take_over(self) -> bool:
+        """Whether it may have a position that another of the line gives, as far as limits go."""
+        if not self.is_running or self.risk_state is not RiskState.ACTIVE or self.seat.killed:
+            return False
+        return ceilings.used_up(self.limits, self.day_pnl_nanos, self._beside) is None
+
+    def _beside(self, limit: Limit) -> Beside:
+        return self.seat.beside(limit.scope, "", self.purse.day)
+
 
     def reduce(self, symbol: str, left: Decimal, now_ns: int) -> Placed:
         """Order out of a position but for a share of it, on the engine's own behalf."""

@@ -241,6 +241,15 @@ class Records:
         async with self._database.read() as connection:
             return await store.order_symbols(connection, execution_id)
 
+    async def has_order(self, order_id: str) -> bool:
+        """Say whether the ledger has heard of an order."""
+        table = store.ORDERS
+        async with self._database.read() as connection:
+            found = await connection.scalar(
+                sa.select(table.c.order_id).where(table.c.order_id == order_id)
+            )
+        return found is not None
+
     async def denial_counts(self, execution_id: str) -> dict[str, int]:
         """Return how many orders were refused, by code."""
         async with self._database.read() as connection:
