@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
+from strategy_engine.execution import sums
 from strategy_engine.execution.tally import Kept
+from strategy_engine.execution.traders import AnyDesk
 from strategy_engine.execution.transcript import Transcript
 from strategy_engine.venue.ledger import Ledger
-from strategy_engine.execution.traders import AnyDesk
 from strategy_engine.venue.model import BarProcessed, Entry, Flowed
 from strategy_engine.venue.service import Records
 
@@ -35,18 +36,17 @@ class Keeping:
         if self._ledger.waiting > _UNKEPT_BARS:
             await self._last
 
-    async def flush(self) -> None:
-        """Wait until everything queued is on the disk."""
     async def keep_owed(self, desk: AnyDesk) -> None:
         """Wait until the disk has what was taken back between two bars."""
         entry = desk.withdraw_entries(()) if desk.owes else None
         if entry is not None:
             await self.keep(entry)
 
+    async def flush(self) -> None:
+        """Wait until everything queued is on the disk."""
         if self._last is not None:
             await self._last
 
-    def _with_turns(self, entry: Entry) -> Entry:
     def take_part(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
         """Return entries of this execution as they are to be kept with others'."""
         return tuple(self._with_turns(each) for each in entries)
@@ -55,6 +55,7 @@ class Keeping:
         """Hear what it is in whose keeping the last entries of this execution are."""
         self._last = kept
 
+    def _with_turns(self, entry: Entry) -> Entry:
         if self.transcript is None or not isinstance(entry, BarProcessed | Flowed):
             return entry
         turns = self.transcript.take()
@@ -66,9 +67,12 @@ async def kept(records: Records, execution_id: str) -> Kept | None:
     checkpoint = await records.checkpoint(execution_id)
     if checkpoint is None or not checkpoint.entry_no:
         return None
+    found = sums.decoded(checkpoint.measured)
     return Kept(
         checkpoint=checkpoint,
-        equity=await records.equity(execution_id),
+        equity=await records.equity(
+            execution_id, start_ns=None if found is None else found.measured_ns
+        ),
         trips=await records.round_trips(execution_id),
         orders=await records.order_symbols(execution_id),
     )

@@ -75,6 +75,15 @@ class LiveMetrics:
             self._open = None
         return self._running.metrics()
 
+    def dump(self) -> dict[str, Any]:
+        """Return all but the round trips: what `load` goes on from, to the last digit."""
+        return {"running": self._running.dump(), "open": self._open}
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Go on where metrics with the same parameters were dumped; round trips come anew."""
+        self._running.load(dumped["running"])
+        self._open = None if dumped["open"] is None else tuple(dumped["open"])
+
     def _settle(self, instant: tuple[int, float, float, float]) -> None:
         close_ns, equity, benchmark, before_flows = instant
         self._running.add_bar(
