@@ -10,7 +10,7 @@ from typing import Any
 
 from strategy_engine.core import money
 from strategy_engine.core.money import NANOS
-from strategy_engine.execution import rules
+from strategy_engine.execution import rules, sums
 from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
 from strategy_engine.execution.model import NO_METRICS, Observation
 from strategy_engine.execution.ticks import BAR, NOWHERE, Place, place_of
@@ -23,6 +23,7 @@ from strategy_engine.venue.purse import Purse
 from strategy_engine.venue.service import EquityPoint, Trip
 
 _KEPT_TIMES = 8_192  # decisions whose times the median and the 99th percentile are taken of
+SUMS_EVERY = 1_000  # bars: so few are added up again by who goes on
 _MOST_NOTICES = 100
 _LONGEST_NOTICE = 500
 _AFTER_ALL = "\U0010ffff"  # follows every symbol
@@ -74,6 +75,7 @@ class Tally:
         self._entry_no = 0
         self._fill_count = 0
         self._bar_no = 0
+        self._sums_bar_no = 0
         self._measured_ns = -1
         self._given = Given(at_ns=-1, nanos=capital_nanos, before_nanos=capital_nanos)
         self._is_ahead = False
@@ -104,19 +106,7 @@ class Tally:
         self._come_to((at, kind, symbol, index))
         self.is_mid_bar = not checkpoint.is_decided
         self._restore_growth()
-        for _, points in itertools.groupby(kept.equity, key=lambda each: each.bar_index):
-            point = next(points)  # what follows it was known between two bars
-            if point.bar_index >= 0:
-                self._measured_ns = point.close_ns
-                self._measure(
-                    money.to_nanos(point.equity),
-                    money.to_nanos(point.contributed),
-                    benchmark=point.benchmark,
-                )
-        for trip in kept.trips:
-            self._metrics.add_round_trip(
-                RoundTrip(entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=float(trip.pnl))
-            )
+        self._restore_metrics(kept)
 
     @property
     def known(self) -> Cursor:
@@ -175,7 +165,12 @@ class Tally:
         close_ns, _, symbol, _ = self.place
         first = self._fill_count + 1
         self._count(fills)
+        measured = None
+        if self._bar_no % SUMS_EVERY == 0 and self._bar_no != self._sums_bar_no:
+            self._sums_bar_no = self._bar_no
+            measured = self._sums().encoded()
         return self.name() | {
+            "measured": measured,
             "symbol": symbol,
             "close_ns": close_ns,
             "bar_no": self._bar_no,
@@ -278,6 +273,11 @@ class Tally:
             trip = fill.round_trip
             if trip is not None:
                 self._metrics.add_round_trip(
+                    RoundTrip(
+                        entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=trip.pnl_nanos / NANOS
+                    )
+                )
+
     def _sums(self) -> sums.Sums:
         given = self._given
         return sums.Sums(
@@ -309,11 +309,6 @@ class Tally:
             self._metrics.add_round_trip(
                 RoundTrip(entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=float(trip.pnl))
             )
-
-                    RoundTrip(
-                        entry_ns=trip.entry_ns, exit_ns=trip.exit_ns, pnl=trip.pnl_nanos / NANOS
-                    )
-                )
 
     def _restore_growth(self) -> None:
         for symbol, first_open in self._opens.items():
