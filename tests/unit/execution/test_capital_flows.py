@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from strategy_engine.core import money
 from strategy_engine.execution import history as histories
+from strategy_engine.execution import sums, tally
 from strategy_engine.execution.desk import Desk
 from strategy_engine.execution.model import ExecutionConfig
 from strategy_engine.execution.native_desk import NativeDesk
@@ -222,6 +223,9 @@ def kept_of(entries: list[Entry]) -> Kept:
     drop = {"execution_id"}
     equity = [{k: v for k, v in each.items() if k not in drop} for each in batch.equity.values()]
     trips = [{k: v for k, v in each.items() if k not in drop} for each in batch.round_trips]
+    found = sums.decoded(batch.measured.get("exec_1"))
+    if found is not None:  # what is in the sums is not read again
+        equity = [each for each in equity if each["close_ns"] >= found.measured_ns]
     return Kept(
         checkpoint=Checkpoint(
             execution_id="exec_1",
@@ -236,6 +240,7 @@ def kept_of(entries: list[Entry]) -> Kept:
             bar_no=row.get("bar_no", 0),
             is_decided=row.get("is_decided", True),
             undelivered=undelivered,
+            measured=batch.measured.get("exec_1"),
         ),
         equity=[EquityPoint(**each) for each in equity],
         trips=[Trip(**each) for each in trips],
@@ -274,6 +279,25 @@ def cash_of(entries: Iterable[Entry]) -> int:
                 value = TERMS[fill.symbol].nanos(fill.price_ticks * fill.lots)
                 cash += (-value if fill.side is Side.BUY else value) - fill.fee_nanos
     return cash
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sums_every_few_bars() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tally, "SUMS_EVERY", 7)
+        yield
+
+
+@each_kind
+def test_the_sums_of_metrics_are_kept_every_so_many_bars(kind):
+    entries = [each for each in play(kind.begin(), {}) if isinstance(each, BarProcessed)]
+    kept = [each.bar_no for each in entries if each.measured is not None]
+    assert kept == list(range(7, entries[-1].bar_no + 1, 7))
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"something else"])
+def test_sums_of_another_kind_are_not_gone_on_from(kept):
+    assert sums.decoded(kept) is None
 
 
 @each_kind

@@ -129,6 +129,7 @@ def kept_of(entries: list[BarProcessed]) -> Kept:
         bar_no=last.bar_no,
         is_decided=last.is_decided,
         undelivered=plain[1],
+        measured=batch.measured.get("exec_1"),
     )
     drop = {"execution_id"}
     equity = [{k: v for k, v in row.items() if k not in drop} for row in batch.equity.values()]
