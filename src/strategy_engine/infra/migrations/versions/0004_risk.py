@@ -27,6 +27,7 @@ def _control() -> None:
     _leavings()
     _adoptions()
 
+    _kill_switch()
     _breaches()
     _references()
 
@@ -214,4 +215,39 @@ def _references() -> None:
         sa.Column("reset_no", sa.Integer(), nullable=False),
         sa.Column("updated_at", database.UtcDateTime(length=32), nullable=False),
         sa.PrimaryKeyConstraint("scope", "subject", name=op.f("pk_risk_references")),
+    )
+
+
+def _kill_switch() -> None:
+    op.create_table(
+        "emergency_stops",
+        sa.Column("stop_id", sa.String(40), nullable=False),
+        sa.Column("scope", sa.String(20), nullable=False),
+        sa.Column("subject", sa.String(100), nullable=False),
+        sa.Column("flattens", sa.Boolean(), nullable=False),
+        sa.Column("is_drill", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.String(200), nullable=False),
+        sa.Column("actor", sa.String(100), nullable=False),
+        sa.Column("at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("reset_at", database.UtcDateTime(length=32)),
+        sa.Column("reset_by", sa.String(100)),
+        sa.Column("reset_why", sa.String(200)),
+        sa.PrimaryKeyConstraint("stop_id", name=op.f("pk_emergency_stops")),
+    )
+    op.create_index(op.f("ix_emergency_stops_reset_at"), "emergency_stops", ["reset_at"])
+    op.create_table(
+        "risk_deeds",
+        sa.Column("deed_id", sa.String(40), nullable=False),
+        sa.Column("node_id", sa.String(60), nullable=False),
+        sa.Column("action", sa.String(20), nullable=False),
+        sa.Column("scope", sa.String(20), nullable=False),
+        sa.Column("subject", sa.String(100), nullable=False),
+        sa.Column("factor", database.ExactDecimal(length=64)),
+        sa.Column("flattens", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.String(200), nullable=False),
+        sa.Column("actor", sa.String(100), nullable=False),
+        sa.Column("at", database.UtcDateTime(length=32), nullable=False),
+        sa.Column("executions", sa.JSON(), nullable=False),
+        sa.Column("imported_at", database.UtcDateTime(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("deed_id", "node_id", name=op.f("pk_risk_deeds")),
     )
