@@ -11,11 +11,13 @@ from strategy_engine.performance import var
 from strategy_engine.risk.rules import Seen
 
 type Floats = NDArray[np.float64]
+type Flags = NDArray[np.bool_]
 type Daily = Mapping[int, float]  # returns by day
 
 FEWEST_DAYS = 30
 ALPHA = 0.05  # that a sound version is ever called outside its backtest's envelope
 TUNED_DAYS = 60.0  # at which the envelope is tightest
+_FLAT = 1e-18  # a variance below it is float noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +28,12 @@ class Share:
     ----------
     holdings : mapping
         The value of each position at its mark, signed, by instrument.
+    line : str
+        Versions of one line trade alike by design.
     """
 
     execution_id: str
+    line: str
     equity: float
     holdings: Mapping[str, float]
     daily: Daily
@@ -88,34 +93,50 @@ def together(shares: Sequence[Share]) -> Floats:
     )
 
 
-def correlation(shares: Sequence[Share], *, fewest: int = FEWEST_DAYS) -> Seen:
-    """Return the highest correlation of daily returns between two of several executions.
+def correlation(
+    shares: Sequence[Share], *, of: str | None = None, fewest: int = FEWEST_DAYS
+) -> Seen:
+    """Return the highest correlation of daily returns between executions of two lines.
 
     Of all pairs with enough days in common, in one product of matrices.
+
+    Parameters
+    ----------
+    of : str or None
+        Only pairs that this execution is one of.
     """
     values, has = _matrix(shares)
     counts = has @ has.T
     sums = values @ has.T  # of a row's returns on the days that it shares with a column
     squares = (values**2) @ has.T
-    products = values @ values.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        covariance = products - sums * sums.T / counts
+        covariance = values @ values.T - sums * sums.T / counts
         spread = squares - sums**2 / counts
-        flat = spread <= 1e-18 * counts
         found = covariance / np.sqrt(spread * spread.T)
-    found[flat | flat.T | (counts < fewest) | ~np.isfinite(found)] = -np.inf
-    np.fill_diagonal(found, -np.inf)
-    if found.size == 0 or not np.isfinite(found).any():
-        most = counts - np.diag(np.diag(counts)) if counts.size else counts
-        return Seen(value=None, n=int(most.max()) if most.size else 0)
-    first, second = divmod(int(np.argmax(found)), len(shares))
+    is_pair = _pairs(shares, of)
+    flat = spread <= _FLAT * counts
+    is_known = is_pair & (counts >= fewest) & ~flat & ~flat.T & np.isfinite(found)
+    if not is_known.any():
+        return Seen(value=None, n=int(counts[is_pair].max()) if is_pair.any() else 0)
+    best = int(np.argmax(np.where(is_known, found, -np.inf)))
+    first, second = divmod(best, len(shares))
     pair = shares[first].execution_id, shares[second].execution_id
+    days = int(counts[first, second])
     return Seen(
         value=max(-1.0, min(1.0, float(found[first, second]))),
-        n=int(counts[first, second]),
+        n=days,
         executions=pair,
-        told=f"{pair[0]} and {pair[1]}, {int(counts[first, second])} days",
+        told=f"{pair[0]} and {pair[1]}, {days} days",
     )
+
+
+def _pairs(shares: Sequence[Share], of: str | None) -> Flags:
+    lines = [each.line for each in shares]
+    is_pair = np.array([[one != other for other in lines] for one in lines], dtype=bool)
+    if of is not None and shares:
+        is_own = np.array([each.execution_id == of for each in shares])
+        is_pair &= is_own[:, None] | is_own
+    return is_pair
 
 
 def _matrix(shares: Sequence[Share]) -> tuple[Floats, Floats]:

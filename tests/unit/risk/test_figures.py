@@ -1,5 +1,7 @@
 """Exposure, tails and correlation of several executions, and a backtest's envelope."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from strategy_engine.risk.figures import Expected, Share
 
 
 def share(name: str, daily: dict[int, float] | None = None, **holdings: float) -> Share:
-    return Share(execution_id=name, equity=100.0, holdings=holdings, daily=daily or {})
+    return Share(execution_id=name, line=name, equity=100.0, holdings=holdings, daily=daily or {})
 
 
 def made(seed: int, days: range) -> dict[int, float]:
@@ -89,6 +91,24 @@ def test_the_highest_correlation_is_that_of_the_pairs_one_by_one(starts):
         return
     assert found.value == pytest.approx(max(value for value in pairs.values() if value is not None))
     assert pairs[found.executions] == pytest.approx(found.value)
+
+
+def test_versions_of_one_line_are_no_pair():
+    daily = made(1, range(50))
+    shares = [share("a", daily), share("b", daily), share("c", made(2, range(50)))]
+    alike = [replace(each, line="RSI") for each in shares[:2]]
+
+    assert figures.correlation(shares).executions == ("a", "b")
+    assert figures.correlation(alike).value is None
+    assert "c" in figures.correlation([*alike, shares[2]]).executions
+
+
+def test_of_one_execution_only_its_own_pairs_count():
+    daily = made(1, range(50))
+    shares = [share("a", daily), share("b", daily), share("c", made(2, range(50)))]
+
+    assert figures.correlation(shares, of="c").value < 0.9
+    assert figures.correlation(shares, of="b").value == pytest.approx(1.0)
 
 
 def test_flat_returns_and_too_few_days_correlate_with_nothing():
