@@ -15,6 +15,7 @@ from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError
 from strategy_engine.execution.bus import NodeBus
 from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.leash import Leash
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
 from strategy_engine.execution.transcript_upkeep import TranscriptUpkeep
@@ -25,6 +26,10 @@ from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.upkeep import Upkeep
 from strategy_engine.registry.service import Registry
+from strategy_engine.risk import door, logbook
+from strategy_engine.risk.hand import Hand
+from strategy_engine.risk.importing import Importer
+from strategy_engine.risk.logbook import Logbook
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.venue.ledger import Ledger
 from strategy_engine.venue.service import Records
@@ -68,9 +73,20 @@ class Node:
             wake=self._wake.set,
         )
         self._flags = LiveFlags(self._opened, self._clock)
+        self._hand = Hand(Logbook(data_dir / logbook.NAME), self._clock)
+        self._importer = Importer(
+            self._hand, self._opened, self._registry, self._clock, node_id=settings.node_id
+        )
         self._reconciler = Reconciler(
             self._tools(), wake=self._wake, snapshots=Snapshots(self._kept)
         )
+        self._hand.wake = self._importer.wake
+        self._hand.leashes = self._leashes
+        self._door = door.Door(self._hand, data_dir)
+
+    def _leashes(self) -> dict[str, Leash]:
+        """Return what may be held back of what runs here; whichever thread asks."""
+        return {name: each.leash for name, each in list(self._reconciler.runners.items())}
 
     async def run(self) -> int:
         """Run executions until SIGTERM, or until the lease is lost; return the exit status."""
@@ -79,6 +95,7 @@ class Node:
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(each) for each in self._beside()]
             holding = group.create_task(self._hold())
+            await _while_held(self._importer.first())
             await self._reconciler.run()
             for each in (holding, *beside):
                 each.cancel()
@@ -106,6 +123,7 @@ class Node:
             ),
             bars=self._bus.bars,
             flags=self._flags,
+            guard=self._hand,
         )
 
     def _beside(self) -> tuple[Coroutine[Any, Any, None], ...]:
@@ -117,6 +135,7 @@ class Node:
             _while_held(Upkeep(self._kept, self._clock).run()),
             _while_held(TranscriptUpkeep(self._opened, self._kept, self._clock).run()),
             _while_held(self._bus.run()),
+            _while_held(self._importer.run()),
             self._flags.run(),
         )
 
@@ -132,6 +151,7 @@ class Node:
         return True
 
     async def _aclose(self) -> None:
+        await asyncio.to_thread(self._door.close)
         await self._ledger.aclose()
         await self._zygotes.aclose()
         self._wake.close()

@@ -4,6 +4,7 @@ Every deed once: in the transaction that changes rows for it stands a row of the
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -44,7 +45,16 @@ class Importer:
 
     def wake(self) -> None:
         """Say that there is something to bring in, from any thread."""
-        self._loop.call_soon_threadsafe(self._due.set)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the next node brings it in
+            self._loop.call_soon_threadsafe(self._due.set)
+
+    async def first(self) -> None:
+        """Obey what others have stopped before anything plays, if the database tells it."""
+        try:
+            async with asyncio.timeout(REREAD_S):
+                await self.turn()
+        except (SQLAlchemyError, DatabaseAwayError, TimeoutError) as error:
+            _log.warning("risk_not_told", why=repr(error))
 
     async def run(self) -> None:
         """Bring in and obey, for ever."""
