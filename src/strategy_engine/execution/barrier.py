@@ -26,6 +26,7 @@ class Barrier:
     Before the transaction nothing has happened but that entries which waited are taken back, and
     cash that is handed over lies with nobody; after it everything has, whoever ends when: an
     execution that begins reads its row, and what a taker gets is worked out from the ledgers.
+    Positions go after it: it says which, and nobody goes on before the ledgers have them.
 
     Parameters
     ----------
@@ -36,10 +37,10 @@ class Barrier:
     def __init__(self, tools: Tools, runners: Mapping[str, Runner]) -> None:
         self._tools = tools
         self._runners = runners
-        self._held: set[str] = set()
         self._handing = Handing(tools)
-        self._told: dict[str, str] = {}  # why a switch is not done, each said once
+        self._held: set[str] = set()
         self._unsettled: dict[str, tuple[str, ...]] = {}  # the ledgers lack what rows say
+        self._told: dict[str, str] = {}  # why a switch is not done, each said once
         self.done = 0  # rows that were read before the last of them are old
 
     def holds(self, execution_id: str) -> bool:
@@ -50,9 +51,9 @@ class Barrier:
 
     def attend(self, group: asyncio.TaskGroup, asked: Iterable[Asked]) -> None:
         """Begin the switches whose executions no other holds."""
-        for each in asked:
         asked = list(asked)
         self._hold_unsettled(asked)
+        for each in asked:
             names = each.switch.execution_ids
             if self._held.isdisjoint(names):
                 self._held.update(names)
@@ -155,12 +156,10 @@ class Barrier:
 
     async def _stood(self, switch: Switch) -> dict[str, Runner]:
         """Wait until nobody comes to a bar; return those that only rest."""
-        limit_s = self._tools.settings.decision_timeout_s + _PATIENCE_S
         found = [
             (name, self._runners[name]) for name in switch.execution_ids if name in self._runners
         ]
-        async with asyncio.timeout(limit_s):
-            return {name: runner for name, runner in found if await runner.reins.stood()}
+        return {name: runner for name, runner in found if await runner.reins.stood()}
 
     async def _contributed(self, names: Collection[str]) -> dict[str, Decimal]:
         """Return what executions have been given, as their ledgers have it."""
@@ -210,11 +209,11 @@ class Barrier:
         _log.error("switch_unknown", switch=switch.key, why=repr(error))
         for runner in self._those_of(switch):
             runner.drain()
+
     def _release(self, names: Iterable[str]) -> None:
         for name in names:
             if name in self._runners:
                 self._runners[name].reins.release()
-
 
     def _those_of(self, switch: Switch) -> Iterator[Runner]:
         for name in switch.execution_ids:
