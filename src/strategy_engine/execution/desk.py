@@ -57,6 +57,7 @@ class Desk:
             (symbol, messages.Filled(**dict(zip(_FILLED, told, strict=True))))
             for symbol, *told in kept.checkpoint.undelivered
         ]
+        self.venue.publish(self.tally.place[0])
 
     @property
     def is_flat(self) -> bool:
@@ -187,7 +188,6 @@ class Desk:
         return entry
 
     @alone
-    @alone
     def cross(self, trades: Sequence[tuple[str, int]], tag: str) -> BarProcessed:
         """Trade signed lots with another of the line at the marks, between two bars.
 
@@ -203,6 +203,7 @@ class Desk:
         self.tally.stay(entry.equity_nanos)
         return entry
 
+    @alone
     def flow(self, target_nanos: int | None, at: datetime) -> Flowed | None:
         """Let capital enter or leave until what was contributed is the target; None: nothing moves.
 
@@ -212,6 +213,7 @@ class Desk:
         amount = self.tally.settle(self.venue.purse, target_nanos)
         if not amount:
             return None
+        self.venue.publish(self.tally.place[0])
         return Flowed(
             **self.tally.flow(amount, at),
             equity_nanos=self.venue.account.equity(),
@@ -224,6 +226,7 @@ class Desk:
     def close(self) -> Closed:
         """Take back every order that waits, and return the entry that ends the execution."""
         cancelled = self._happened.cancelled + self.venue.cancel()
+        self.venue.publish(self.tally.place[0])
         return Closed(**self.tally.end(), cancelled=cancelled, account=self.dump())
 
     def observe(self, *, is_final: bool = False) -> Observation:
@@ -240,6 +243,7 @@ class Desk:
     ) -> BarProcessed:
         venue, happened, reading = self.venue, self._happened, self._reading
         self._happened, self._reading, self._is_cutting = NOTHING_HAPPENED, None, False
+        venue.publish(self.tally.place[0])
         return BarProcessed(
             **self.tally.stamp(happened.fills),
             is_decided=is_decided,

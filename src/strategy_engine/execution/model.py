@@ -136,8 +136,15 @@ class ExecutionConfig:
 
     Parameters
     ----------
+    account : str or None
+        What its limits and stops are shared in; None: its line's own.
+    risk_limits : dict or None
+        What it is held to beside its version: they only tighten, unless `risk_override`.
     risk_override : bool
-        The version's `daily_loss_limit` does not stop entries. No other limit is lifted.
+        What `risk_limits` names replaces the version's; if it names nothing, the version's
+        `daily_loss_limit` does not stop entries. No other limit is lifted.
+    risk_override_reason : str or None
+        Why; without one, nobody may override anything.
     speed : float or None
         Bars a second of the replay; 0: as fast as it goes.
     start_ns, end_ns : int or None
@@ -152,6 +159,9 @@ class ExecutionConfig:
     position_size: float | None = None
     max_trades_per_day: int | None = None
     risk_override: bool = False
+    risk_override_reason: str | None = None
+    risk_limits: dict[str, Any] | None = None
+    account: str | None = None
     symbols: tuple[str, ...] | None = None
     timeframe: str | None = None
     feed: str = "replay"

@@ -76,6 +76,7 @@ class NativeDesk:
         self._untold_nanos = checkpoint.account.get("untold", 0)
         self._told_ns = self._known_ns
         self._is_restart = True
+        self.venue.publish(self.tally.place[0])
 
     @property
     def is_flat(self) -> bool:
@@ -267,6 +268,7 @@ class NativeDesk:
             is_quiet = is_quiet and not acted.asked and self._news is None
         if is_quiet and not isinstance(event, BarEvent) and not self.tally.is_mid_bar:
             self.tally.pass_by()
+            self.venue.publish(self.tally.place[0])
             return None
         entry = self._entry(is_decided=True)
         self.tally.leave(entry.equity_nanos)
@@ -307,6 +309,7 @@ class NativeDesk:
         if not amount:
             return None
         self._untold_nanos += amount
+        self.venue.publish(self.tally.place[0])
         numbered = self.tally.flow(amount, at)
         taken, news = self.venue.tape.take(), self._news
         self._news = None
@@ -326,6 +329,7 @@ class NativeDesk:
     def close(self) -> Closed:
         """Take back every order, and return the entry that ends the execution."""
         self.venue.cancel_all(max(0, self.tally.cursor[0]), ENDED)
+        self.venue.publish(self.tally.place[0])
         taken = self.venue.tape.take()
         return Closed(
             **self.tally.end(),
@@ -363,6 +367,7 @@ class NativeDesk:
         venue, news = self.venue, self._news
         taken: Taken = venue.tape.take()
         self._news, self._is_owing = None, False
+        venue.publish(self.tally.place[0])
         return BarProcessed(
             **self.tally.stamp(taken.fills),
             is_decided=is_decided,

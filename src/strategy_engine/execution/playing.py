@@ -7,7 +7,7 @@ from enum import Enum, auto
 from strategy_engine.core import money
 from strategy_engine.execution.engagement import Engagement
 from strategy_engine.execution.keeping import Keeping
-from strategy_engine.execution.model import Desired, Execution, Trigger
+from strategy_engine.execution.model import Desired, Execution, Role, Trigger
 from strategy_engine.execution.pace import Bars
 from strategy_engine.execution.reins import Reins
 from strategy_engine.execution.tally import Tally
@@ -122,8 +122,8 @@ class Play:
     # -- between two bars
 
     async def _obey(self) -> End | None:
-        if self._reins.is_draining:
         await self._keeping.keep_owed(self._desk)
+        if self._reins.is_draining:
             return End.DRAINED
         if self._reins.wants(Desired.STOP) or self._is_done:
             return End.STOPPED
@@ -137,6 +137,7 @@ class Play:
     async def _take_up(self, wanted: Engagement) -> None:
         gate, tally = self._trader.gate, self._desk.tally
         gate.risk_state, gate.serves = wanted.allows, wanted.serves
+        gate.seat.is_shadow = wanted.role is Role.SHADOW
         if self._keeping.transcript is not None:
             self._keeping.transcript.follow(wanted.role)
         symbols = wanted.past(tally.place[0], tally.history.series)

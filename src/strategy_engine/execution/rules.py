@@ -9,6 +9,7 @@ import msgspec
 
 from strategy_engine.core import money
 from strategy_engine.core.errors import EngineError, InvalidError
+from strategy_engine.execution import limiting
 from strategy_engine.execution.model import Execution, ExecutionConfig, Role
 from strategy_engine.market.model import Instrument
 from strategy_engine.matching import settings as matching
@@ -16,7 +17,6 @@ from strategy_engine.matching.model import BUY, HOLD, PPB, SELL, Action, Decisio
 from strategy_engine.matching.ticket import Instruction
 from strategy_engine.registry.model import Content
 from strategy_engine.sandbox.protocol import messages
-from strategy_engine.venue.model import Limits
 
 REPLAY, BUS = "replay", "bus"
 FEEDS = (REPLAY, BUS)
@@ -48,15 +48,10 @@ def settings_of(content: Content, config: ExecutionConfig) -> matching.Settings:
     _check_choice("mode", config.mode, MODES)
     _check_speed(config.speed)
     _check_range(config)
-    if not isinstance(config.risk_override, bool):
-        raise InvalidError(
-            f"risk_override is {config.risk_override!r}; it must be true or false",
-            field="risk_override",
-            value=config.risk_override,
-        )
+    limiting.check(config)
     return matching.settings(
         content.parameters,
-        content.risk_limits,
+        limiting.sizing(content, config),
         config.overrides(),
         is_native=content.is_native,
     )
@@ -87,16 +82,6 @@ def not_set_up(feed: str, feeds: Collection[str]) -> InvalidError:
         field="feed",
         value=feed,
         accepted=sorted(feeds),
-    )
-
-
-def limits_of(settings: matching.Settings, config: ExecutionConfig) -> Limits:
-    """Return what the gate holds an execution to."""
-    return Limits(
-        symbols=frozenset(settings.symbols),
-        fee_ppm=settings.rules.fee_ppm,
-        max_position_nanos=settings.rules.max_position_nanos,
-        daily_loss_limit_nanos=None if config.risk_override else settings.daily_loss_limit_nanos,
     )
 
 

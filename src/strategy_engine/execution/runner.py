@@ -169,9 +169,12 @@ class Runner:
     async def run(self) -> Outcome:
         """Claim the execution and run it to its end, or until it is drained."""
         try:
-            return await self._claim_and_run()
+            outcome = await self._claim_and_run()
         finally:
             self.reins.end()
+        if outcome in {Outcome.ENDED, Outcome.SUPERSEDED}:
+            self._tools.oversight.leave(self.execution_id)
+        return outcome
 
     async def _claim_and_run(self) -> Outcome:
         self._mine = await self._tools.journal.claim(self.execution_id, self._outage)
@@ -217,6 +220,7 @@ class Runner:
             return
         _log.error("execution_failed", execution=self.execution_id, why=str(error))
         await self._end_in_error(self._mine, text, end_reason=faults.end_reason(error))
+        self._tools.oversight.leave(self.execution_id)
 
     # -- from claim to end
 
@@ -225,7 +229,7 @@ class Runner:
         self.leash.subject = guard.subject_of(mine, content.strategy_name)
         settings = rules.settings_of(content, mine.config)
         series = await preparing.series_of(mine, settings, self._tools)
-        trader = traders.trader_of(content, settings, self._tools.flags)
+        trader = traders.trader_of(content, settings, self._tools.flags, self._tools.oversight)
         if self.reins.wants(Desired.STOP):
             await self._open(mine, trader, histories.begin(series, mine.config, 0))
             await self.reins.rest()  # what it is about to get or give, it gets or gives
@@ -290,6 +294,7 @@ class Runner:
         trader.sit_down(mine, past)
         if (wanted := self.reins.engagement) is not None:
             trader.gate.risk_state, trader.gate.serves = wanted.allows, wanted.serves
+            trader.gate.seat.is_shadow = wanted.role is Role.SHADOW
         trader.desk.tally.notice(mine.notices)
         opened = Opened(
             execution_id=mine.execution_id,

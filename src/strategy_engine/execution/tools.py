@@ -13,6 +13,7 @@ from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.service import Registry
 from strategy_engine.sandbox.model import ChildLimits
 from strategy_engine.venue.ledger import Ledger
+from strategy_engine.venue.oversight import Oversight
 from strategy_engine.venue.service import Records
 
 
@@ -42,3 +43,8 @@ class Tools:
     flags: LiveFlags | None = None
     guard: Guard = field(default_factory=NoGuard)
     watch: Watch = field(default_factory=NoWatch)
+    oversight: Oversight = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let the gates ask of what risk has shut."""
+        object.__setattr__(self, "oversight", Oversight(self.guard.kill))

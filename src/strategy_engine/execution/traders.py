@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from strategy_engine.execution import rules, shown
+from strategy_engine.execution import limiting, rules, shown
 from strategy_engine.execution.conversation import Conversation
 from strategy_engine.execution.desk import Desk
 from strategy_engine.execution.history import Cursor, History, Series
@@ -20,6 +20,7 @@ from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
 from strategy_engine.venue.model import BarProcessed, Closed, Flowed, RiskState, Tenure
 from strategy_engine.venue.native import NativeVenue
+from strategy_engine.venue.oversight import Oversight, Seat
 from strategy_engine.venue.paper import PaperVenue
 
 
@@ -30,6 +31,7 @@ class Gate(Protocol):
     highest_epoch: int
     risk_state: RiskState
     serves: Tenure
+    seat: Seat
 
 
 class AnyDesk(Protocol):
@@ -155,10 +157,15 @@ class SignalTrader:
     """A strategy that answers every bar with a decision; orders are the engine's to make."""
 
     def __init__(
-        self, content: Content, settings: Settings, flags: LiveFlags | None = None
+        self,
+        content: Content,
+        settings: Settings,
+        flags: LiveFlags | None = None,
+        oversight: Oversight | None = None,
     ) -> None:
         self._content = content
         self._settings = settings
+        self._oversight = oversight
         self._flags = flags
         self._talk: Conversation | None = None
         self._desk: Desk | None = None
@@ -197,8 +204,8 @@ class SignalTrader:
             capital_nanos=settings.capital_nanos,
             terms=[each.terms for each in past.series.values()],
             how=settings.rules,
-            limits=rules.limits_of(settings, mine.config),
             epoch=mine.epoch,
+            seat=seat_of(mine, self._content, self._oversight),
         )
         flags = shown.flags_of(mine, self._content, self._flags)
         self._desk = Desk(venue, past, settings.capital_nanos, flags)
@@ -244,9 +251,12 @@ class SignalTrader:
 class NativeTrader:
     """A NautilusTrader strategy: its orders go to our gate, its fills come from our ledger."""
 
-    def __init__(self, content: Content, settings: Settings) -> None:
+    def __init__(
+        self, content: Content, settings: Settings, oversight: Oversight | None = None
+    ) -> None:
         self._content = content
         self._settings = settings
+        self._oversight = oversight
         self._talk: Conversation | None = None
         self._desk: NativeDesk | None = None
 
@@ -282,8 +292,8 @@ class NativeTrader:
             terms=[each.terms for each in past.series.values()],
             how=settings.rules,
             conditions=settings.conditions,
-            limits=rules.limits_of(settings, mine.config),
             epoch=mine.epoch,
+            seat=seat_of(mine, self._content, self._oversight),
         )
         self._desk = NativeDesk(venue, past, settings.capital_nanos)
 
@@ -333,11 +343,27 @@ class NativeTrader:
         desk.stopping((await self._talk.stop_native()).asked)
 
 
-def trader_of(content: Content, settings: Settings, flags: LiveFlags | None = None) -> Trader:
-    """Return who trades a version: the one place where its kernel is asked for."""
+def trader_of(
+    content: Content,
+    settings: Settings,
+    flags: LiveFlags | None = None,
+    oversight: Oversight | None = None,
+) -> Trader:
+    """Return who trades a version: the one place where its kernel is asked for.
+
+    Without an oversight it trades beside nobody, under its own limits.
+    """
     if content.is_native:
-        return NativeTrader(content, settings)
-    return SignalTrader(content, settings, flags)
+        return NativeTrader(content, settings, oversight)
+    return SignalTrader(content, settings, flags, oversight)
+
+
+def seat_of(mine: Execution, content: Content, oversight: Oversight | None) -> Seat:
+    """Return an execution's place among the others of its node; a validation run has none."""
+    own = limiting.own_sets(content, mine.config, mine.strategy_id, mine.execution_id)
+    if oversight is None or not limiting.is_real(mine):
+        return Seat(own)
+    return oversight.seat(limiting.who(mine, content), own)
 
 
 def _bar(event: MarketEvent) -> BarEvent:

@@ -1,9 +1,50 @@
 """What the gate is asked: an order, and everything that decides whether it may go."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from strategy_engine.matching.model import Order, Terms
-from strategy_engine.venue.model import ALWAYS, Limits, RiskState, Tenure
+from strategy_engine.venue.aggregates import Beside
+from strategy_engine.venue.limits import Limits, Scope
+from strategy_engine.venue.model import ALWAYS, RiskState, Tenure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What else an order meets: the execution's own account, and what stands beside it.
+
+    Parameters
+    ----------
+    equity_nanos, elsewhere_nanos : int
+        The execution's equity, and its exposure in other instruments.
+    against_nanos : int
+        The most that it may hold on the other side of the order's instrument.
+    orders : int
+        That it has sent within the last minute of the feed's clock.
+    mark_ticks : int
+        The last price.
+    prices : tuple of int
+        Those that the order names, ticks, distances counted from the last price.
+    beside : mapping
+        What the others of its line, its account and the node come to.
+    rival : str or None
+        An execution of another version of its line that the order would trade against.
+    killed : str or None
+        Why nothing may go at all.
+    """
+
+    equity_nanos: int = 0
+    elsewhere_nanos: int = 0
+    against_nanos: int = 0
+    orders: int = 0
+    mark_ticks: int = 0
+    prices: tuple[int, ...] = ()
+    beside: Mapping[Scope, Beside] = field(default_factory=dict)
+    rival: str | None = None
+    killed: str | None = None
+
+
+NOTHING_AROUND = Around()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +61,8 @@ class GateRequest:
         Change of equity since the feed's day began.
     highest_epoch : int
         The newest epoch of this execution that the node has heard of.
+    symbols : collection of str
+        The instruments that the execution trades.
     serves : Tenure
         The bar closes whose decisions may open something.
     """
@@ -27,6 +70,8 @@ class GateRequest:
     order: Order
     terms: Terms
     limits: Limits
+    symbols: Collection[str]
+    fee_ppm: int
     is_running: bool
     risk_state: RiskState
     epoch: int
@@ -36,6 +81,7 @@ class GateRequest:
     free_nanos: int
     day_pnl_nanos: int
     serves: Tenure = ALWAYS
+    around: Around = NOTHING_AROUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

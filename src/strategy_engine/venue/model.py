@@ -78,6 +78,15 @@ class DenialCode(StrEnum):
     DUPLICATE_ORDER_ID = "duplicate_order_id"
     INVALID_ORDER_ID = "invalid_order_id"
     TOO_MANY_ORDERS = "too_many_orders"
+    KILLED = "killed"
+    MAX_ORDER_QUANTITY = "max_order_quantity"
+    MAX_ORDER_NOTIONAL = "max_order_notional"
+    MAX_ORDERS_PER_MINUTE = "max_orders_per_minute"
+    MAX_CANCELS_PER_MINUTE = "max_cancels_per_minute"
+    PRICE_COLLAR = "price_collar"
+    MAX_LEVERAGE = "max_leverage"
+    TRADING_HOURS = "trading_hours"
+    SELF_MATCH = "self_match"
 
 
 class OrderStatus(StrEnum):
@@ -96,19 +105,6 @@ class OrderStatus(StrEnum):
     EXPIRED = "expired"
     DENIED = "denied"
     REJECTED = "rejected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What an execution may never go beyond. Money in billionths of the account currency.
-
-    `daily_loss_limit_nanos` is negative: the day's P&L at which entries stop.
-    """
-
-    symbols: frozenset[str]
-    fee_ppm: int
-    max_position_nanos: int | None = None
-    daily_loss_limit_nanos: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 Nothing here decides a price: `matching` does, by the same `Exchange` as in a backtest.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,7 @@ from strategy_engine.matching.orderbook import OrderBook
 from strategy_engine.matching.ticket import (
     Cancel,
     Cancelled,
+    CancelRejected,
     Instruction,
     Modify,
     ModifyRejected,
@@ -31,10 +32,15 @@ from strategy_engine.matching.ticket import (
     OrderType,
     Ticket,
 )
-from strategy_engine.venue import changes, leaving, rules
-from strategy_engine.venue.gate import GateRequest, TicketRequest
-from strategy_engine.venue.model import ALWAYS, Limits, RiskState
+from strategy_engine.venue import ceilings, changes, leaving, matches, native_orders, rules
+from strategy_engine.venue.aggregates import Beside, Standing
+from strategy_engine.venue.gate import Around, GateRequest, TicketRequest
+from strategy_engine.venue.limits import Limit, Limits
+from strategy_engine.venue.model import ALWAYS, RiskState
+from strategy_engine.venue.native_orders import OpenOrders
+from strategy_engine.venue.oversight import Seat
 from strategy_engine.venue.purse import Purse
+from strategy_engine.venue.rates import Rate
 from strategy_engine.venue.tape import Tape
 
 DAILY_LOSS = "the day's loss limit is used up"
@@ -72,6 +78,8 @@ class NativeVenue:
     ----------
     epoch : int
         Which copy of the execution this is; `highest_epoch` is raised when it hears of a newer.
+    seat : Seat or None
+        Its place among the others of its node; None: it is alone, and nothing limits it.
     """
 
     def __init__(  # noqa: PLR0913 - what a venue is made of, each a thing of its own
@@ -82,12 +90,13 @@ class NativeVenue:
         terms: Iterable[Terms],
         how: Rules,
         conditions: Conditions,
-        limits: Limits,
         epoch: int,
+        seat: Seat | None = None,
     ) -> None:
         self.execution_id = execution_id
         self.terms: Mapping[str, Terms] = {each.symbol: each for each in terms}
-        self.limits = limits
+        self.seat = seat or Seat()
+        self.orders, self.cancels = Rate(), Rate()
         self.epoch = epoch
         self.highest_epoch = epoch
         self.is_running = True
@@ -95,7 +104,8 @@ class NativeVenue:
         self.serves = ALWAYS
         self.tape = Tape(execution_id)
         self._exchange = Exchange(capital_nanos, self.terms.values(), how, conditions)
-        self._most_entries = how.max_trades_per_day
+        self._open = OpenOrders(self._exchange)
+        self._how = how
         self.purse = Purse(self._exchange.book.funds)
 
     @property
@@ -112,6 +122,11 @@ class NativeVenue:
     def day_pnl_nanos(self) -> int:
         """Return the change of equity since the feed's day began, what flowed apart."""
         return self.purse.day_pnl_nanos
+
+    @property
+    def limits(self) -> Limits:
+        """Return what it is held to by now."""
+        return self.seat.limits
 
     # -- the market
 
@@ -157,7 +172,7 @@ class NativeVenue:
                 case Modify():
                     self._modify(instruction, at_ns)
                 case Cancel():
-                    self._exchange.ask([(at_ns, instruction)])
+                    self._take_back(instruction, at_ns)
 
     def cancel(self, name: str, now_ns: int, why: str) -> None:
         """Take an order back at once, between two prices."""
@@ -172,7 +187,7 @@ class NativeVenue:
         self, now_ns: int, why: str, *, symbols: Container[str] | None = None
     ) -> None:
         """Take back every order that could open a position, or those of some; exits go on."""
-        self._cancel_entries(tuple(self._open_orders()), now_ns, why, symbols)
+        self._cancel_entries(tuple(self._open.each()), now_ns, why, symbols)
 
     def cancel_all(self, now_ns: int, why: str, *, symbols: Container[str] | None = None) -> None:
         """Take back every order, or those of some instruments; forget what was asked of them."""
@@ -186,7 +201,7 @@ class NativeVenue:
     @property
     def open_names(self) -> frozenset[str]:
         """Return the orders that have not ended, by name."""
-        return frozenset(each.client_order_id for each, _ in self._open_orders())
+        return frozenset(each.client_order_id for each, _ in self._open.each())
 
     def flatten(self, symbol: str, now_ns: int, left: Decimal = Decimal(0)) -> None:
         """Order out of a position, or all but a share of it, on the engine's own behalf."""
@@ -206,6 +221,20 @@ class NativeVenue:
         self._hear(self.book.submit(order, now_ns))
 
     # -- what is kept and told of it
+
+    def publish(self, now_ns: int) -> None:
+        """Let it count, with what it holds and has on order by now, where its node sums that."""
+        if self.seat.is_alone:
+            return
+        standing = Standing(
+            equity_nanos=self.book.equity(),
+            day=self.purse.day,
+            pnl_nanos=self.day_pnl_nanos,
+            orders=self.orders.at(now_ns),
+            cancels=self.cancels.at(now_ns),
+            sides=self._open.sides(),
+        )
+        self.seat.put(standing, self._open.waiting())
 
     def view(self) -> View:
         """Return what a strategy knows that has heard of everything but refusals."""
@@ -235,8 +264,9 @@ class NativeVenue:
             "book": book,
             "waiting": self._exchange.dump_waiting(),
             "tape": self.tape.dump(),
+            "rates": [self.orders.dump(), self.cancels.dump()],
         } | self.purse.dump(
-            entries=sum(self._may_open(each, leaves) for each, leaves in self._open_orders()),
+            entries=sum(self._open.may_open(each, leaves) for each, leaves in self._open.each()),
             slippage_ppm=self.book.funds.rules.slippage_ppm,
         )
 
@@ -253,6 +283,9 @@ class NativeVenue:
         self._exchange.load_waiting(state["waiting"])
         self.purse.load(state)
         self.tape.load(state["tape"], symbols)
+        sent, taken_back = state.get("rates", ([], []))
+        self.orders.load(sent)
+        self.cancels.load(taken_back)
 
     # -- the gate
 
@@ -261,8 +294,9 @@ class NativeVenue:
         self.purse.come_to(now_ns)
         if self.risk_state is not RiskState.ACTIVE:
             self.cancel_entries(now_ns, f"the execution is {self.risk_state}")
-        limit = self.limits.daily_loss_limit_nanos
-        if limit is not None and self.day_pnl_nanos <= limit:
+        if (why := self.seat.killed) is not None:
+            self._cancel_killed(now_ns, why)
+        if ceilings.used_up(self.limits, self.day_pnl_nanos, self._beside) is not None:
             self.cancel_entries(now_ns, DAILY_LOSS)
         self._end_tenures(now_ns)
 
@@ -282,9 +316,15 @@ class NativeVenue:
     ) -> None:
         for order, leaves in orders:
             is_meant = symbols is None or order.symbol in symbols
-            is_entry = is_meant and self._may_open(order, leaves)
-            if is_entry and self._find(order.client_order_id) is not None:
+            is_entry = is_meant and self._open.may_open(order, leaves)
+            if is_entry and self._open.find(order.client_order_id) is not None:
                 self.cancel(order.client_order_id, now_ns, why)
+
+    def _cancel_killed(self, now_ns: int, why: str) -> None:
+        for order, _ in tuple(self._open.each()):
+            name = order.client_order_id
+            if not name.startswith(rules.ENGINES_OWN) and self._open.find(name) is not None:
+                self.cancel(name, now_ns, f"an emergency stop is in force: {why}")
 
     def _ask(self, order: Ticket, now_ns: int, *, is_restart: bool) -> None:
         self.tape.count(order.client_order_id)
@@ -296,44 +336,53 @@ class NativeVenue:
         elif is_restart:
             self.tape.refuse_again(order, now_ns, opens=opens)
         else:
+            self.orders.note(now_ns)
             self.tape.place(order, now_ns, opens=opens)
             self._exchange.ask([(now_ns, order)])
 
     def _modify(self, change: Modify, now_ns: int) -> None:
-        found = self._find(change.client_order_id)
+        name = change.client_order_id
+        found = self._open.find(name)
         denial = None
         if found is not None:  # of what does not work the book says so
-            asked = self._request(
-                rules.changed(*found, change, self._filled(change.client_order_id)), now_ns
-            )
-            denial = rules.judge_change(asked)
+            changed = rules.changed(*found, change, self._open.filled(name))
+            denial = rules.judge_change(self._request(changed, now_ns))
         if denial is None:
+            self.orders.note(now_ns)
             self._exchange.ask([(now_ns, change)])
             return
         self.tape.denials += 1
-        refusal = ModifyRejected(
-            client_order_id=change.client_order_id,
-            ts_ns=now_ns,
-            code=denial.code,
-            message=denial.message,
-        )
-        self._hear([refusal])
+        code, message = denial.code, denial.message
+        self._hear([ModifyRejected(client_order_id=name, ts_ns=now_ns, code=code, message=message)])
+
+    def _take_back(self, asked: Cancel, now_ns: int) -> None:
+        denial = ceilings.judge_cancel(self.limits, self.cancels.at(now_ns), self._beside)
+        if denial is None:
+            self.cancels.note(now_ns)
+            self._exchange.ask([(now_ns, asked)])
+            return
+        self.tape.denials += 1
+        name, code, message = asked.client_order_id, denial.code, denial.message
+        self._hear([CancelRejected(client_order_id=name, ts_ns=now_ns, code=code, message=message)])
 
     def _request(self, order: Ticket, now_ns: int) -> TicketRequest:
         position = self.book.positions.get(order.symbol)
         held, mark = (0, 0) if position is None else (position.lots, position.mark)
-        beside = self._beside(order)
+        beside = self._open.beside(order)
+        opens = rules.may_open(order, held, beside)
         request = GateRequest(
             order=Order(
                 symbol=order.symbol,
                 side=order.side,
                 lots=order.lots,
-                opens=rules.may_open(order, held, beside),
+                opens=opens,
                 decided_ns=now_ns,
                 order_id=order.client_order_id,
             ),
             terms=self.terms.get(order.symbol) or next(iter(self.terms.values())),
             limits=self.limits,
+            symbols=self.terms.keys(),
+            fee_ppm=self._how.fee_ppm,
             is_running=self.is_running,
             risk_state=self.risk_state,
             epoch=self.epoch,
@@ -343,48 +392,42 @@ class NativeVenue:
             free_nanos=0,  # money is the venue's to judge
             day_pnl_nanos=self.day_pnl_nanos,
             serves=self.serves,
+            around=self._around(order, mark, now_ns) if opens else Around(killed=self.seat.killed),
         )
         return TicketRequest(
             request=request,
             is_known=order.client_order_id in self.tape.symbols,
-            working=sum(1 for _ in self._open_orders()),
+            working=sum(1 for _ in self._open.each()),
             entries_left=self._entries_left(order, held, now_ns),
         )
 
     def _entries_left(self, order: Ticket, held: int, now_ns: int) -> int | None:
-        if self._most_entries is None or held * _sign(order) > 0:  # adding is no new entry
+        most = self._how.max_trades_per_day
+        if most is None or held * _sign(order) > 0:  # adding is no new entry
             return None
-        might = sum(self._may_open(each, leaves) for each, leaves in self._open_orders())
-        return self._most_entries - self.tape.entries_of(now_ns // DAY_NS) - might
+        might = sum(self._open.may_open(each, leaves) for each, leaves in self._open.each())
+        return most - self.tape.entries_of(now_ns // DAY_NS) - might
 
-    def _beside(self, order: Ticket) -> int:
-        return sum(
-            leaves
-            for each, leaves in self._open_orders()
-            if (each.symbol, each.side) == (order.symbol, order.side)
-            and not each.reduce_only
-            and each.client_order_id not in (order.client_order_id, *order.linked_ids)
+    def _around(self, order: Ticket, mark_ticks: int, now_ns: int) -> Around:
+        seat, symbol, price = self.seat, order.symbol, native_orders.price_of(order)
+        rival = None
+        if not matches.is_asleep(order):
+            rival = seat.match(symbol, order.side, price, now_ns)
+        return Around(
+            **seat.exposure(symbol, order.side, self.book.equity, self._open.sides),
+            orders=self.orders.at(now_ns),
+            mark_ticks=mark_ticks,
+            prices=native_orders.prices_of(order, mark_ticks),
+            beside=seat.all_beside(symbol, self.purse.day),
+            rival=rival,
+            killed=seat.killed,
         )
 
-    def _may_open(self, order: Ticket, leaves: int) -> bool:
-        return rules.may_open(replace(order, lots=leaves), self.book.positions[order.symbol].lots)
-
-    def _open_orders(self) -> Iterator[tuple[Ticket, int]]:
-        for working in self.book.working:
-            yield working.ticket, working.leaves
-        for _, each in self._exchange.waiting:
-            if isinstance(each, Ticket):
-                yield each, each.lots
-
-    def _find(self, name: str) -> tuple[Ticket, int] | None:
-        orders = self._open_orders()
-        return next((each for each in orders if each[0].client_order_id == name), None)
+    def _beside(self, limit: Limit) -> Beside:
+        return self.seat.beside(limit.scope, "", self.purse.day)
 
     def _is_of(self, asked: Instruction, symbols: Container[str] | None) -> bool:
         return symbols is None or self.tape.symbols.get(asked.client_order_id) in symbols
-
-    def _filled(self, name: str) -> int:
-        return next((each.filled for each in self.book.working if each.order_id == name), 0)
 
     def _hear(self, events: Iterable[OrderEvent]) -> None:
         self.tape.hear(events)

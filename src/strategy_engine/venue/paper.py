@@ -23,17 +23,21 @@ from strategy_engine.matching.model import (
     Side,
     Terms,
 )
-from strategy_engine.venue import leaving, rules
-from strategy_engine.venue.gate import GateRequest
+from strategy_engine.venue import ceilings, leaving, rules
+from strategy_engine.venue.aggregates import Beside, Sides, Standing
+from strategy_engine.venue.gate import Around, GateRequest
+from strategy_engine.venue.limits import Limit, Limits
+from strategy_engine.venue.matches import Waiting
 from strategy_engine.venue.model import (
     ALWAYS,
     Denied,
     Happened,
-    Limits,
     Placed,
     RiskState,
 )
+from strategy_engine.venue.oversight import Seat
 from strategy_engine.venue.purse import Purse
+from strategy_engine.venue.rates import Rate
 
 NOTHING_HAPPENED = Happened()
 NOTHING_PLACED = Placed()
@@ -46,6 +50,8 @@ class PaperVenue:
     ----------
     epoch : int
         Which copy of the execution this is; `highest_epoch` is raised when it hears of a newer.
+    seat : Seat or None
+        Its place among the others of its node; None: it is alone, and nothing limits it.
     """
 
     def __init__(
@@ -55,19 +61,26 @@ class PaperVenue:
         capital_nanos: int,
         terms: Iterable[Terms],
         how: Rules,
-        limits: Limits,
         epoch: int,
+        seat: Seat | None = None,
     ) -> None:
         self.execution_id = execution_id
         self.terms: Mapping[str, Terms] = {each.symbol: each for each in terms}
         self.account = Account(capital_nanos, self.terms.values(), how)
-        self.limits = limits
+        self.seat = seat or Seat()
+        self.orders = Rate()
         self.epoch = epoch
         self.highest_epoch = epoch
         self.is_running = True
         self.risk_state = RiskState.ACTIVE
         self.serves = ALWAYS
         self.purse = Purse(self.account)
+        self._bar_ns: dict[str, int] = {}  # how long the last bar of an instrument was
+
+    @property
+    def limits(self) -> Limits:
+        """Return what it is held to by now."""
+        return self.seat.limits
 
     @property
     def day_pnl_nanos(self) -> int:
@@ -87,7 +100,11 @@ class PaperVenue:
             Open, high, low and close, ticks.
         """
         self.purse.come_to(times[0])
-        waiting = self.account.books[symbol].pending
+        self._bar_ns[symbol] = times[1] - times[0]
+        book = self.account.books[symbol]
+        waiting = book.pending
+        if waiting and self.seat.killed is not None:
+            book.pending = [each for each in waiting if each.cause is Cause.HANDOVER]
         fills = self.account.on_bar(symbol, times, ticks)
         if not waiting and not fills:
             return NOTHING_HAPPENED
@@ -115,6 +132,16 @@ class PaperVenue:
         """Order out of a position, on the engine's own behalf."""
         return self._place(self.account.flatten(symbol, now_ns, Cause.HANDOVER))
 
+    @property
+    def may_take_over(self) -> bool:
+        """Whether it may have a position that another of the line gives, as far as limits go."""
+        if not self.is_running or self.risk_state is not RiskState.ACTIVE or self.seat.killed:
+            return False
+        return ceilings.used_up(self.limits, self.day_pnl_nanos, self._beside) is None
+
+    def _beside(self, limit: Limit) -> Beside:
+        return self.seat.beside(limit.scope, "", self.purse.day)
+
     def cross(
         self, trades: Iterable[tuple[str, int]], now_ns: int, tag: str
     ) -> tuple[Placed, Happened]:
@@ -132,16 +159,6 @@ class PaperVenue:
             orders.append(crossing.order(self.account, symbol, lots, now_ns, order_id))
             fills.append(crossing.cross(self.account, orders[-1]))
         return Placed(orders=tuple(orders)), Happened(fills=tuple(fills))
-    @property
-    def may_take_over(self) -> bool:
-        """Whether it may have a position that another of the line gives, as far as limits go."""
-        if not self.is_running or self.risk_state is not RiskState.ACTIVE or self.seat.killed:
-            return False
-        return ceilings.used_up(self.limits, self.day_pnl_nanos, self._beside) is None
-
-    def _beside(self, limit: Limit) -> Beside:
-        return self.seat.beside(limit.scope, "", self.purse.day)
-
 
     def reduce(self, symbol: str, left: Decimal, now_ns: int) -> Placed:
         """Order out of a position but for a share of it, on the engine's own behalf."""
@@ -173,10 +190,24 @@ class PaperVenue:
             book.pending = keep
         return tuple(gone)
 
+    def publish(self, now_ns: int) -> None:
+        """Let it count, with what it holds and has on order by now, where its node sums that."""
+        if self.seat.is_alone:
+            return
+        standing = Standing(
+            equity_nanos=self.account.equity(),
+            day=self.purse.day,
+            pnl_nanos=self.day_pnl_nanos,
+            orders=self.orders.at(now_ns),
+            sides=self._sides(),
+        )
+        self.seat.put(standing, self._waiting())
+
     def dump(self) -> dict[str, Any]:
         """Return everything that changes, as plain values."""
         waiting = (order for book in self.account.books.values() for order in book.pending)
-        return accounts.dump(self.account) | self.purse.dump(
+        kept = accounts.dump(self.account) | {"rates": [self.orders.dump()]}
+        return kept | self.purse.dump(
             entries=sum(order.opens for order in waiting),
             slippage_ppm=self.account.rules.slippage_ppm,
         )
@@ -185,6 +216,8 @@ class PaperVenue:
         """Put what `dump` returned into a venue of the same instruments and rules."""
         accounts.load(self.account, dict(state))
         self.purse.load(state)
+        for sent in state.get("rates", ())[:1]:
+            self.orders.load(sent)
 
     def _place(self, orders: Iterable[Order]) -> Placed:
         accepted: list[Order] = []
@@ -194,6 +227,8 @@ class PaperVenue:
             denial = rules.judge(self._request(named, accepted))
             if denial is None:
                 accepted.append(named)
+                if named.cause is not Cause.HANDOVER:
+                    self.orders.note(named.decided_ns)
             else:
                 denied.append(Denied(order=named, denial=denial))
         self.account.submit(accepted)
@@ -206,11 +241,13 @@ class PaperVenue:
             if each.symbol == order.symbol:  # it will have closed before this one opens
                 lots += each.lots if each.side is Side.BUY else -each.lots
                 value = book.terms.nanos(each.lots * book.mark)
-                free += value - matching.fee(value, self.limits.fee_ppm)
+                free += value - matching.fee(value, self.account.rules.fee_ppm)
         return GateRequest(
             order=order,
             terms=book.terms,
             limits=self.limits,
+            symbols=self.terms.keys(),
+            fee_ppm=self.account.rules.fee_ppm,
             is_running=self.is_running,
             risk_state=self.risk_state,
             epoch=self.epoch,
@@ -220,7 +257,44 @@ class PaperVenue:
             free_nanos=matching.spendable(free, self.account.reserve_nanos),
             day_pnl_nanos=self.day_pnl_nanos,
             serves=self.serves,
+            around=self._around(order) if order.opens else Around(killed=self.seat.killed),
         )
+
+    def _around(self, order: Order) -> Around:
+        seat, symbol = self.seat, order.symbol
+        return Around(
+            **seat.exposure(symbol, order.side, self.account.equity, self._sides),
+            orders=self.orders.at(order.decided_ns),
+            mark_ticks=self.account.books[symbol].mark,
+            beside=seat.all_beside(symbol, self.purse.day),
+            rival=seat.match(symbol, order.side, None, order.decided_ns),
+            killed=seat.killed,
+        )
+
+    def _sides(self) -> Mapping[str, Sides]:
+        found: dict[str, Sides] = {}
+        for symbol, book in self.account.books.items():
+            if book.lots or book.pending:
+                bought = sum(each.lots for each in book.pending if each.side is Side.BUY)
+                sold = sum(each.lots for each in book.pending if each.side is Side.SELL)
+                nanos, mark = book.terms.nanos, book.mark
+                found[symbol] = Sides(
+                    nanos(max(0, book.lots + bought) * mark), nanos(max(0, sold - book.lots) * mark)
+                )
+        return found
+
+    def _waiting(self) -> Mapping[str, tuple[Waiting, ...]]:
+        return {
+            symbol: tuple(self._waits(each) for each in book.pending)
+            for symbol, book in self.account.books.items()
+            if book.pending
+        }
+
+    def _waits(self, order: Order) -> Waiting:
+        """Return an order as others may meet it: until the next bar of its instrument."""
+        bar_ns = self._bar_ns.get(order.symbol)
+        until_ns = -1 if bar_ns is None else order.decided_ns + bar_ns
+        return Waiting(order.side, None, order.decided_ns, until_ns)
 
     def _order_id(self, order: Order, number: int) -> str:
         which = number if order.cause is Cause.SIGNAL else order.cause

@@ -53,6 +53,11 @@ class Purse:
         self._day_start_nanos = money.cash
 
     @property
+    def day(self) -> int:
+        """Return the feed's day, counted from 1970; -1 before the first."""
+        return self._day
+
+    @property
     def day_pnl_nanos(self) -> int:
         """Return the change of equity since the feed's day began, what flowed apart."""
         return self._money.equity() - self._day_start_nanos

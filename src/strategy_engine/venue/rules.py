@@ -8,6 +8,7 @@ from strategy_engine.core import money
 from strategy_engine.matching import rules as matching
 from strategy_engine.matching.model import Cause, Side
 from strategy_engine.matching.ticket import Modify, Ticket
+from strategy_engine.venue import ceilings
 from strategy_engine.venue.gate import GateRequest, TicketRequest
 from strategy_engine.venue.model import (
     Denial,
@@ -82,9 +83,9 @@ def _is_current(request: GateRequest) -> Verdict:
 
 def _is_listed(request: GateRequest) -> Verdict:
     symbol = request.order.symbol
-    if symbol in request.limits.symbols:
+    if symbol in request.symbols:
         return None
-    listed = ", ".join(sorted(request.limits.symbols))
+    listed = ", ".join(sorted(request.symbols))
     return _deny(
         DenialCode.SYMBOL_NOT_ALLOWED, f"{symbol} is not traded by this execution; it has: {listed}"
     )
@@ -97,36 +98,11 @@ def _is_something(request: GateRequest) -> Verdict:
     return _deny(DenialCode.TOO_FEW_LOTS, f"the order is for {lots} lots; the least is 1")
 
 
-def _fits_position(request: GateRequest) -> Verdict:
-    order, limit = request.order, request.limits.max_position_nanos
-    if not order.opens or limit is None:
-        return None
-    signed = order.lots if order.side is Side.BUY else -order.lots
-    notional = request.terms.nanos(abs(request.lots_before + signed) * request.mark_ticks)
-    if notional <= limit:
-        return None
-    return _deny(
-        DenialCode.MAX_POSITION_SIZE,
-        f"the position would be {_amount(notional)}; max_position_size is {_amount(limit)}",
-    )
-
-
-def _has_loss_left(request: GateRequest) -> Verdict:
-    limit = request.limits.daily_loss_limit_nanos
-    if not request.order.opens or limit is None or request.day_pnl_nanos > limit:
-        return None
-    return _deny(
-        DenialCode.DAILY_LOSS_LIMIT,
-        f"the day's P&L is {_amount(request.day_pnl_nanos)}; daily_loss_limit is {_amount(limit)},"
-        " so nothing is opened until the feed's next day",
-    )
-
-
 def _has_cash(request: GateRequest) -> Verdict:
     if not request.order.opens:
         return None
     lot = request.terms.nanos(request.mark_ticks)
-    cost = lot + matching.fee(lot, request.limits.fee_ppm)
+    cost = lot + matching.fee(lot, request.fee_ppm)
     if cost <= request.free_nanos:
         return None  # what is beyond the cash is cut when it fills, as in a backtest
     return _deny(
@@ -136,14 +112,14 @@ def _has_cash(request: GateRequest) -> Verdict:
 
 
 CHECKS: tuple[Callable[[GateRequest], Verdict], ...] = (
+    ceilings.is_not_killed,
     _is_running,
     _is_its_turn,
     _may_open_at_all,
     _is_current,
     _is_listed,
     _is_something,
-    _fits_position,
-    _has_loss_left,
+    *ceilings.CHECKS,
     _has_cash,
 )
 
@@ -255,17 +231,19 @@ def _of_any(check: Callable[[GateRequest], Verdict]) -> Callable[[TicketRequest]
     return lambda asked: check(asked.request)
 
 
+_CEILINGS = tuple(_of_any(each) for each in ceilings.CHECKS)
 CHANGE_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
+    _of_any(ceilings.is_not_killed),
     _of_any(_is_running),
     _of_any(_is_its_turn),
     _of_any(_may_open_at_all),
     _of_any(_is_current),
-    _of_any(_fits_position),
-    _of_any(_has_loss_left),
+    *_CEILINGS,
 )
 TICKET_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _has_a_name,
     _has_a_name_of_its_own,
+    _of_any(ceilings.is_not_killed),
     _of_any(_is_running),
     _of_any(_is_its_turn),
     _of_any(_may_open_at_all),
@@ -273,9 +251,8 @@ TICKET_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _of_any(_is_listed),
     _of_any(_is_something),
     _is_one_of_few,
-    _of_any(_fits_position),
+    *_CEILINGS,
     _has_entries_left,
-    _of_any(_has_loss_left),
 )
 
 

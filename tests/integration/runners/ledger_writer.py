@@ -9,7 +9,7 @@ from strategy_engine.core.clock import SystemClock
 from strategy_engine.infra.database import Database
 from strategy_engine.matching.model import BUY, HOLD, SELL, Decision, Rules, Terms
 from strategy_engine.venue.ledger import Ledger
-from strategy_engine.venue.model import BarProcessed, Limits, Opened
+from strategy_engine.venue.model import BarProcessed, Opened
 from strategy_engine.venue.paper import PaperVenue
 from strategy_engine.venue.service import Records
 
@@ -22,10 +22,7 @@ HOUR_NS = 3_600 * money.NANOS
 
 def new_venue(epoch: int) -> PaperVenue:
     how = Rules(allow_short=True, position_size_ppb=300_000_000)
-    limits = Limits(symbols=frozenset({SYMBOL}), fee_ppm=how.fee_ppm)
-    return PaperVenue(
-        EXECUTION, capital_nanos=CAPITAL_NANOS, terms=[TERMS], how=how, limits=limits, epoch=epoch
-    )
+    return PaperVenue(EXECUTION, capital_nanos=CAPITAL_NANOS, terms=[TERMS], how=how, epoch=epoch)
 
 
 def bar(number: int) -> tuple[tuple[int, int], tuple[int, int, int, int], Decision]:

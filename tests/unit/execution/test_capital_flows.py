@@ -25,7 +25,7 @@ from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.model import BUY, HOLD, SELL, Conditions, Rules, Side
 from strategy_engine.matching.ticket import OrderType, Ticket
 from strategy_engine.sandbox.protocol import messages
-from strategy_engine.venue.model import BarProcessed, Checkpoint, Entry, Flowed, Head, Limits
+from strategy_engine.venue.model import BarProcessed, Checkpoint, Entry, Flowed, Head
 from strategy_engine.venue.native import NativeVenue
 from strategy_engine.venue.paper import PaperVenue
 from strategy_engine.venue.rows import Batch, collect
@@ -92,7 +92,6 @@ class Signals:
             capital_nanos=CAPITAL_NANOS,
             terms=TERMS.values(),
             how=how,
-            limits=Limits(symbols=frozenset(SYMBOLS), fee_ppm=how.fee_ppm),
             epoch=1,
         )
         self.desk = Desk(venue, HISTORY, CAPITAL_NANOS)
@@ -122,7 +121,6 @@ class Natives:
             terms=TERMS.values(),
             how=how,
             conditions=Conditions(leverage_ppm=leverage_ppm),
-            limits=Limits(symbols=frozenset(SYMBOLS), fee_ppm=how.fee_ppm),
             epoch=1,
         )
         self.desk = NativeDesk(venue, HISTORY, CAPITAL_NANOS)

@@ -17,7 +17,7 @@ from strategy_engine.market.feeds import BarEvent
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.model import BUY, HOLD, SELL, Action, Cause, Decision, Fill, Rules
 from strategy_engine.sandbox.protocol import messages
-from strategy_engine.venue.model import BarProcessed, Checkpoint, Limits, OrderStatus
+from strategy_engine.venue.model import BarProcessed, Checkpoint, OrderStatus
 from strategy_engine.venue.paper import PaperVenue
 from strategy_engine.venue.rows import Batch, collect
 from strategy_engine.venue.service import EquityPoint, Trip
@@ -47,7 +47,6 @@ def desk(kept: Kept | None = None) -> Desk:
         capital_nanos=CAPITAL_NANOS,
         terms=[each.terms for each in HISTORY.series.values()],
         how=how,
-        limits=Limits(symbols=frozenset(SYMBOLS), fee_ppm=how.fee_ppm),
         epoch=1,
     )
     made = Desk(venue, HISTORY, CAPITAL_NANOS)

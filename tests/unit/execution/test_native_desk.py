@@ -42,7 +42,8 @@ from strategy_engine.matching.ticket import (
     Updated,
 )
 from strategy_engine.sandbox.protocol import messages
-from strategy_engine.venue.model import BarProcessed, Checkpoint, Head, Limits, OrderStatus
+from strategy_engine.venue import oversight
+from strategy_engine.venue.model import BarProcessed, Checkpoint, Head, OrderStatus
 from strategy_engine.venue.native import NativeVenue
 from strategy_engine.venue.rows import Batch, collect
 from strategy_engine.venue.service import EquityPoint, Trip
@@ -65,15 +66,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def desk(kept: Kept | None = None, past: histories.History = HISTORY, **limits: Any) -> NativeDesk:
     how = Rules(allow_short=True)
-    given_limits = {"symbols": frozenset(SYMBOLS), "fee_ppm": how.fee_ppm} | limits
     venue = NativeVenue(
         "exec_1",
         capital_nanos=CAPITAL_NANOS,
         terms=[each.terms for each in HISTORY.series.values()],
         how=how,
         conditions=Conditions(max_volume_share_ppm=SHARE_PPM),
-        limits=Limits(**given_limits),
         epoch=1,
+        seat=oversight.alone(**limits),
     )
     made = NativeDesk(venue, past, CAPITAL_NANOS)
     if kept is not None:
@@ -335,7 +335,7 @@ def kept_of(entries: list[BarProcessed]) -> Kept:
     )
 
 
-LIMITED = {"max_position_nanos": money.to_nanos(30_000)}
+LIMITED = {"max_position_size": 30_000}
 WHOLE_DESK = desk(**LIMITED)
 WHOLE = list(play(WHOLE_DESK))
 

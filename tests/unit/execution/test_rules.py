@@ -93,14 +93,13 @@ def test_an_executions_config_wins_over_the_versions_parameters():
 
 def test_an_override_lifts_the_daily_loss_limit_and_nothing_else():
     version = content(risk_limits={"daily_loss_limit": -100, "max_position_size": 1_000})
-    settings = rules.settings_of(version, ExecutionConfig())
 
-    held = rules.limits_of(settings, ExecutionConfig())
-    lifted = rules.limits_of(settings, ExecutionConfig(risk_override=True))
+    held = rules.settings_of(version, ExecutionConfig())
+    lifted = rules.settings_of(version, ExecutionConfig(risk_override=True))
 
     assert held.daily_loss_limit_nanos == -100 * 10**9
     assert lifted.daily_loss_limit_nanos is None
-    assert lifted.max_position_nanos == held.max_position_nanos == 1_000 * 10**9
+    assert lifted.rules.max_position_nanos == held.rules.max_position_nanos == 1_000 * 10**9
 
 
 @pytest.mark.parametrize(

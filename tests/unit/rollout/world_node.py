@@ -16,7 +16,7 @@ from strategy_engine.execution.model import Desired, Execution, Role
 from strategy_engine.market.model import Bars, Calendar, Instrument, Timeframe
 from strategy_engine.matching import rules as matching
 from strategy_engine.matching.model import BUY, HOLD, SELL, Action, Decision, Rules, Side, Terms
-from strategy_engine.venue.model import Limits
+from strategy_engine.venue import oversight
 from strategy_engine.venue.paper import PaperVenue
 from strategy_engine.venue.returns import Instant
 
@@ -136,17 +136,15 @@ class Trading:
     """One execution at its venue. What it is now is what its ledger has, whoever dies."""
 
     def __init__(self, row: Execution, script: Script, where: Market) -> None:
-        how, limit = HOW, money.to_nanos(10) if script.is_refused else None
+        how, limits = HOW, {"max_position_size": 10} if script.is_refused else {}
         capital_nanos = money.to_nanos(row.capital)
         self.venue = PaperVenue(
             row.execution_id,
             capital_nanos=capital_nanos,
             terms=TERMS.values(),
             how=how,
-            limits=Limits(
-                symbols=frozenset(SYMBOLS), fee_ppm=how.fee_ppm, max_position_nanos=limit
-            ),
             epoch=1,
+            seat=oversight.alone(**limits),
         )
         self.script, self._market = script, where
         self.opened_nanos = self.contributed_nanos = capital_nanos

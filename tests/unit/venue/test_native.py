@@ -25,11 +25,10 @@ from strategy_engine.matching.ticket import (
     Ticket,
     TimeInForce,
 )
-from strategy_engine.venue import rules
+from strategy_engine.venue import oversight, rules
 from strategy_engine.venue.model import (
     NEVER,
     DenialCode,
-    Limits,
     OrderStatus,
     RiskState,
     Span,
@@ -66,8 +65,8 @@ def venue(how: dict[str, Any] | None = None, **limits: Any) -> NativeVenue:
         terms=[TERMS],
         how=made,
         conditions=Conditions(),
-        limits=Limits(**{"symbols": frozenset({SYMBOL}), "fee_ppm": made.fee_ppm} | limits),
         epoch=1,
+        seat=oversight.alone(**limits),
     )
     bar(found, 0)
     found.tape.take()
@@ -154,7 +153,7 @@ GATES = [
     ("nothing", {}, nothing, {"lots": 0}, DenialCode.TOO_FEW_LOTS),
     (
         "too large",
-        {"max_position_nanos": money.to_nanos(1_000)},
+        {"max_position_size": 1_000},
         nothing,
         {},
         DenialCode.MAX_POSITION_SIZE,
@@ -165,7 +164,7 @@ GATES = [
     ("the engine's", {}, nothing, {"name": "handover-1"}, DenialCode.INVALID_ORDER_ID),
     (
         "loss",
-        {"daily_loss_limit_nanos": 0},
+        {"daily_loss_limit": 0},
         nothing,
         {},
         DenialCode.DAILY_LOSS_LIMIT,
@@ -200,9 +199,7 @@ def test_every_rule_refuses_every_type_and_says_so_to_ledger_and_strategy(
 def test_what_only_reduces_passes_the_limits_of_size_and_loss(kind: OrderType) -> None:
     how = venue()
     bought(how)
-    how.limits = Limits(
-        symbols=frozenset({SYMBOL}), fee_ppm=0, max_position_nanos=1, daily_loss_limit_nanos=0
-    )
+    how.seat = oversight.alone(max_position_size=0, daily_loss_limit=0)
     reducing(how)
     ask(how, order(kind=kind, side=Side.SELL), order("O-2", kind, side=Side.SELL, reduce_only=True))
     assert refused(how) == []
@@ -222,7 +219,7 @@ def test_a_name_that_was_given_once_is_refused_for_ever() -> None:
 
 
 def test_the_position_limit_counts_what_works_and_what_waits_but_not_what_is_linked() -> None:
-    how = venue(None, max_position_nanos=money.to_nanos(2_300))  # 2,090 lots at 1.10
+    how = venue(None, max_position_size=2_300)  # 2,090 lots at 1.10
     ask(how, order("O-1"))
     bar(how, 1)
     ask(how, order("O-2", OrderType.LIMIT, limit_ticks=100_000), hour=2)
@@ -261,7 +258,7 @@ def test_the_days_entries_are_counted_with_the_orders_that_could_become_one() ->
 
 
 def test_a_day_without_loss_left_opens_nothing_and_takes_back_what_would() -> None:
-    how = venue(None, daily_loss_limit_nanos=money.to_nanos(-10))
+    how = venue(None, daily_loss_limit=-10)
     ask(how, order("O-1"), order("O-2", OrderType.LIMIT, limit_ticks=105_000))
     bar(how, 1)
     ask(how, order("O-3", OrderType.STOP_MARKET, side=Side.SELL, trigger_ticks=100_000), hour=2)
@@ -274,7 +271,7 @@ def test_a_day_without_loss_left_opens_nothing_and_takes_back_what_would() -> No
 
 
 def test_a_change_that_would_open_too_much_is_refused_and_the_order_stands() -> None:
-    how = venue(None, max_position_nanos=money.to_nanos(1_200))
+    how = venue(None, max_position_size=1_200)
     ask(how, order("O-1", OrderType.LIMIT, limit_ticks=100_000))
     bar(how, 1)
     how.tape.tell()
@@ -430,8 +427,8 @@ steps = st.lists(
     st.tuples(st.integers(-900, 900), st.lists(instructions(), max_size=3)), min_size=1, max_size=30
 )
 LIMITED = {
-    "max_position_nanos": money.to_nanos(60_000),
-    "daily_loss_limit_nanos": money.to_nanos(-2_000),
+    "max_position_size": 60_000,
+    "daily_loss_limit": -2_000,
 }
 
 
@@ -527,7 +524,7 @@ def _played(how: NativeVenue, moves: Any) -> list[tuple[int, list[Any]]]:
 
 
 def test_the_feeds_day_begins_with_the_first_bar_that_opens_in_it() -> None:
-    how = venue(None, daily_loss_limit_nanos=money.to_nanos(-10))
+    how = venue(None, daily_loss_limit=-10)
     bought(how)
     bar(how, 2, (110_000, 110_000, 108_000, 108_000))
     ask(how, order("O-2"), hour=3)

@@ -18,7 +18,8 @@ from strategy_engine.matching.model import (
     Rules,
     Terms,
 )
-from strategy_engine.venue.model import DenialCode, Limits, RiskState
+from strategy_engine.venue import oversight
+from strategy_engine.venue.model import DenialCode, RiskState
 from strategy_engine.venue.paper import NOTHING_HAPPENED, NOTHING_PLACED, PaperVenue
 
 SYMBOL = "EUR/USD.SIM"
@@ -34,8 +35,8 @@ def venue(rules: dict[str, Any] | None = None, **limits: Any) -> PaperVenue:
         capital_nanos=money.to_nanos(100_000),
         terms=[TERMS],
         how=how,
-        limits=Limits(**{"symbols": frozenset({SYMBOL}), "fee_ppm": how.fee_ppm} | limits),
         epoch=1,
+        seat=oversight.alone(**limits),
     )
 
 
@@ -102,7 +103,7 @@ def test_nothing_is_made_of_a_quiet_bar_and_a_hold():
 def test_a_reversal_is_two_orders_and_the_second_is_judged_as_if_the_first_had_filled():
     paper = venue(
         {"allow_short": True, "position_size_ppb": 900_000_000},
-        max_position_nanos=money.to_nanos(95_000),
+        max_position_size=95_000,
     )
     bought(paper)
 
@@ -139,7 +140,7 @@ def test_a_target_that_was_refused_is_asked_for_again():
 def test_the_days_loss_stops_entries_until_the_feeds_next_day():
     paper = venue(
         {"position_size_ppb": 900_000_000, "stop_loss_ppb": None},
-        daily_loss_limit_nanos=money.to_nanos(-1_000),
+        daily_loss_limit=-1_000,
     )
     bought(paper)
     paper.on_bar(SYMBOL, bar(2), (108_000, 108_000, 108_000, 108_000))
@@ -157,7 +158,7 @@ def test_the_days_loss_stops_entries_until_the_feeds_next_day():
 def test_a_loss_over_night_counts_for_the_day_that_it_opens():
     paper = venue(
         {"position_size_ppb": 900_000_000, "stop_loss_ppb": None},
-        daily_loss_limit_nanos=money.to_nanos(-1_000),
+        daily_loss_limit=-1_000,
     )
     bought(paper)
 

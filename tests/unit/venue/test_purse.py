@@ -7,7 +7,7 @@ from strategy_engine.core import money
 from strategy_engine.matching.account import Account
 from strategy_engine.matching.model import BUY, DAY_NS, SELL, Rules, Terms
 from strategy_engine.venue import purse
-from strategy_engine.venue.model import DenialCode, Limits
+from strategy_engine.venue.model import DenialCode
 from strategy_engine.venue.paper import PaperVenue
 from strategy_engine.venue.purse import Purse, Split
 
@@ -45,10 +45,7 @@ def test_however_often_cash_moves_the_days_profit_stays_as_it_was(flows):
 
 def venue(**how: object) -> PaperVenue:
     rules = Rules(**{"position_size_ppb": 500_000_000, "allow_short": True} | how)
-    limits = Limits(symbols=frozenset({TERMS.symbol}), fee_ppm=rules.fee_ppm)
-    made = PaperVenue(
-        "exec_1", capital_nanos=CAPITAL_NANOS, terms=[TERMS], how=rules, limits=limits, epoch=1
-    )
+    made = PaperVenue("exec_1", capital_nanos=CAPITAL_NANOS, terms=[TERMS], how=rules, epoch=1)
     made.on_bar(TERMS.symbol, (0, HOUR_NS), (100_000, 100_000, 100_000, 100_000))
     return made
 

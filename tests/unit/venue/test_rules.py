@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from strategy_engine.core import money
 from strategy_engine.matching.model import Cause, Order, Side, Terms
-from strategy_engine.venue import rules
+from strategy_engine.venue import limits, rules
 from strategy_engine.venue.gate import GateRequest
+from strategy_engine.venue.limits import Scope
 from strategy_engine.venue.model import (
     NEVER,
     DenialCode,
-    Limits,
     RiskState,
     Span,
     Tenure,
@@ -27,18 +27,19 @@ ENTRY: dict[str, Any] = {
     "decided_ns": 0,
 }
 LIMITS: dict[str, Any] = {
-    "symbols": frozenset({"EUR/USD.SIM"}),
-    "fee_ppm": 100,
-    "max_position_nanos": money.to_nanos(10_000),
-    "daily_loss_limit_nanos": money.to_nanos(-1_000),
+    "max_position_size": 10_000,
+    "daily_loss_limit": -1_000,
 }
+LINE = limits.tightest({(Scope.LINE, "RSI"): limits.parse(LIMITS)})
 
 
 def request(order: dict[str, Any] | None = None, **changes: Any) -> GateRequest:
     given: dict[str, Any] = {
         "order": Order(**ENTRY | (order or {})),
         "terms": EURUSD,
-        "limits": Limits(**LIMITS),
+        "limits": LINE,
+        "symbols": {"EUR/USD.SIM"},
+        "fee_ppm": 100,
         "is_running": True,
         "risk_state": RiskState.ACTIVE,
         "epoch": 1,
@@ -86,12 +87,12 @@ def test_an_order_within_every_limit_may_go():
         (
             request({"lots": 9_091}),
             DenialCode.MAX_POSITION_SIZE,
-            r"10,000\.10; max_position_size is 10,000\.00",
+            r"10,000\.10; max_position_size of line RSI is 10,000\.00",
         ),
         (
             request(day_pnl_nanos=money.to_nanos("-1000")),
             DenialCode.DAILY_LOSS_LIMIT,
-            r"-1,000\.00; daily_loss_limit is -1,000\.00",
+            r"-1,000\.00; daily_loss_limit of line RSI is -1,000\.00",
         ),
         (
             request(free_nanos=money.to_nanos("1.1")),
@@ -209,11 +210,12 @@ def test_no_entry_that_passes_makes_a_position_beyond_its_limit(held, lots, side
 
     after = abs(held + (lots if side is Side.BUY else -lots))
 
-    is_beyond = EURUSD.nanos(after * asked.mark_ticks) > LIMITS["max_position_nanos"]
+    is_beyond = EURUSD.nanos(after * asked.mark_ticks) > money.to_nanos(10_000)
     assert (code_of(asked) is DenialCode.MAX_POSITION_SIZE) == is_beyond
 
 
 def test_without_declared_limits_neither_size_nor_loss_is_judged():
-    bare = Limits(symbols=frozenset({"EUR/USD.SIM"}), fee_ppm=0)
-
-    assert rules.judge(request({"lots": 10**9}, limits=bare, day_pnl_nanos=-(10**18))) is None
+    assert (
+        rules.judge(request({"lots": 10**9}, limits=limits.NO_LIMITS, day_pnl_nanos=-(10**18)))
+        is None
+    )
