@@ -24,6 +24,20 @@ BUILT_IN = (
         is_built_in=True,
     ),
     Rule(
+        rule_id="restarts_exhausted",
+        name="A strategy's process ended too often to be started again",
+        severity=Severity.CRITICAL,
+        match=Match(topic="strategy.error", fields={"error": "*it was started again*"}),
+        is_built_in=True,
+    ),
+    Rule(
+        rule_id="execution_lost",
+        name="An execution could not be kept running",
+        severity=Severity.CRITICAL,
+        match=Match(topic="strategy.execution.stopped", fields={"end_reason": "lost"}),
+        is_built_in=True,
+    ),
+    Rule(
         rule_id="rollout_undone",
         name="A rollout was taken back",
         severity=Severity.WARNING,

@@ -49,4 +49,7 @@ def _made(row: sa.Row[Any]) -> Rule:
 
 
 def _set(rule: Rule, row: sa.Row[Any] | None) -> Rule:
-    return rule if row is None else replace(_made(row), is_built_in=True)
+    if row is None:
+        return rule
+    condition = {"threshold": rule.threshold, "match": rule.match}
+    return replace(_made(row), is_built_in=True, **condition)

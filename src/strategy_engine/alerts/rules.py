@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any
 
 from strategy_engine.alerts.model import Alert, Severity, State, Trigger
@@ -67,7 +68,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Events on a topic or below it, whose fields have these values."""
+    """Events on a topic or below it, whose fields have these values; in a text `*` is any text."""
 
     topic: str
     fields: Mapping[str, str | float | bool | None] = field(default_factory=dict)
@@ -179,4 +180,6 @@ def _field(told: Mapping[str, Any], name: str) -> Any:
 def _same(found: Any, wanted: Any) -> bool:
     if isinstance(found, bool) or isinstance(wanted, bool):
         return found is wanted
+    if isinstance(found, str) and isinstance(wanted, str):
+        return fnmatchcase(found, wanted.replace("[", "[[]").replace("?", "[?]"))
     return bool(found == wanted)

@@ -94,6 +94,16 @@ async def expired(connection: AsyncConnection, now: datetime) -> list[Alert]:
     return [_alert(row) for row in rows]
 
 
+async def muted(connection: AsyncConnection) -> list[Alert]:
+    """Return alerts that fire though nobody was told."""
+    rows = await connection.execute(
+        sa.select(TABLE).where(
+            _A.open_key.is_not(None), _A.is_muted, _A.state == State.FIRING.value
+        )
+    )
+    return [_alert(row) for row in rows]
+
+
 async def page(
     connection: AsyncConnection,
     *,

@@ -15,6 +15,7 @@ from strategy_engine.alerts.rules import (
     Rule,
     Scope,
     Threshold,
+    is_below,
 )
 from strategy_engine.core.errors import InvalidError
 
@@ -120,6 +121,8 @@ def _match(given: Mapping[str, Any]) -> Match:
     topic = str(given.get("topic") or "")
     if not _TOPIC.fullmatch(topic) or len(topic) > LONGEST_TEXT:
         raise _wrong("event.topic", topic, "a topic of GET /events, such as strategy.error")
+    if is_below(topic, "alert"):
+        raise _wrong("event.topic", topic, "a topic that is not of alerts: it would raise itself")
     fields = given.get("fields") or {}
     if len(fields) > MOST_FIELDS:
         raise _wrong("event.fields", len(fields), f"at most {MOST_FIELDS} fields")

@@ -1,6 +1,6 @@
 """The metrics of a live execution as it goes, and their snapshots."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -135,6 +135,11 @@ class Snapshots:
         """Return the last `limit` snapshots in [start, end), oldest first."""
         async with self._database.read() as connection:
             return await store.latest(connection, execution_id, start=start, end=end, limit=limit)
+
+    async def newest(self, execution_ids: Collection[str], *, start: datetime) -> list[Snapshot]:
+        """Return the last snapshot of each execution that has one since a time."""
+        async with self._database.read() as connection:
+            return await store.newest(connection, execution_ids, start=start)
 
     def choose(self, asked: Span, *, now: datetime) -> Resolution:
         """Return the finest resolution that still has a whole span, in as few points as asked."""

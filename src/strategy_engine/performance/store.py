@@ -91,6 +91,19 @@ async def latest(
     return [_snapshot(row) for row in list(found)[::-1]]
 
 
+async def newest(
+    connection: AsyncConnection, execution_ids: Collection[str], *, start: datetime
+) -> list[Snapshot]:
+    """Return the last snapshot of each execution that has one since a time."""
+    last = (
+        sa.select(sa.func.max(TABLE.c.metrics_id))
+        .where(TABLE.c.execution_id.in_(execution_ids), TABLE.c.at >= start)
+        .group_by(TABLE.c.execution_id)
+    )
+    found = await connection.execute(sa.select(TABLE).where(TABLE.c.metrics_id.in_(last)))
+    return [_snapshot(row) for row in found]
+
+
 async def pending(connection: AsyncConnection, *, limit: int) -> list[Pending]:
     """Return snapshots that no bucket has, and keep others from taking them.
 
