@@ -1,6 +1,9 @@
 """Keys: made, listed, revoked, and turned into who asks."""
 
+import asyncio
+import contextlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -126,13 +129,42 @@ class Keys:
         UnauthorizedError
             If keys are in use, and this is none of them.
         """
-        active = await self._active()
+        return self._identified(given, await self._active())
+
+    async def identify_at_once(self, given: str | None) -> Principal:
+        """Return who asks by the keys that were known last; the database is asked if none are his.
+
+        For what must be done while the database is away: a key that was revoked a moment ago, or
+        while it is away, still opens this.
+
+        Raises
+        ------
+        UnauthorizedError
+            If keys are in use, and this is none of them.
+        """
+        is_engines = given is not None and self._is_engine_key(given)
+        if is_engines or self._known_at is not None:
+            with contextlib.suppress(UnauthorizedError):
+                return self._identified(given, self._known)
+        return await self.identify(given)
+
+    async def watch(self) -> None:
+        """Know the keys by heart, for ever, so that some doors need no database."""
+        while True:
+            with contextlib.suppress(DatabaseAwayError):
+                await self._active()
+            await asyncio.sleep(REMEMBERED_S)
+
+    def _is_engine_key(self, given: str) -> bool:
+        return self._engine_key is not None and hmac.compare_digest(
+            given.encode(), self._engine_key
+        )
+
+    def _identified(self, given: str | None, active: Mapping[str, Key]) -> Principal:
         if self._engine_key is None and not active:
             return LOCAL
         if given is not None:
-            if self._engine_key is not None and hmac.compare_digest(
-                given.encode(), self._engine_key
-            ):
+            if self._is_engine_key(given):
                 return ENGINE_KEY
             token = tokens.parse(given)
             key = None if token is None else active.get(token.key_id)

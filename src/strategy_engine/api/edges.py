@@ -84,7 +84,10 @@ class Porter:
         try:
             if scope["path"] in permissions.OPEN:
                 return None if await keys.are_in_use() else _foreign(headers)
-            principal = await keys.identify(_token(headers))
+            identify = keys.identify
+            if scope["path"] in permissions.AT_ONCE:
+                identify = keys.identify_at_once
+            principal = await identify(_token(headers))
         except EngineError as error:
             return error.kind, str(error), error.facts
         scope.setdefault("state", {})["principal"] = principal

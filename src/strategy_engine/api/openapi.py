@@ -25,6 +25,7 @@ TAGS = [
     {"name": "executions", "description": "Versions at work: start, watch, stop."},
     {"name": "lines", "description": "All versions of one name: members, books, capital."},
     {"name": "experiments", "description": "Two versions side by side, to tell them apart."},
+    {"name": "risk", "description": "What must stop, and what has stopped."},
     {"name": "flags", "description": "Feature flags that strategies read for each decision."},
     {"name": "keys", "description": "Who may: keys with roles, made and revoked."},
     {"name": "market", "description": "Instruments, their bars, quotes and trades."},

@@ -3,6 +3,7 @@
 from strategy_engine.access.model import Permission
 
 OPEN = frozenset({"/health", "/metrics"})
+AT_ONCE = frozenset({"/risk/emergency-stop"})  # by the keys that are known: no database is asked
 NEEDED: dict[str, Permission] = {
     "POST /strategies": Permission.WRITE_STRATEGIES,
     "PUT /strategies/{strategy_id}": Permission.WRITE_STRATEGIES,
@@ -27,6 +28,8 @@ NEEDED: dict[str, Permission] = {
     "POST /instruments/{symbol}/bars": Permission.WRITE_STRATEGIES,
     "POST /instruments/{symbol}/quotes": Permission.WRITE_STRATEGIES,
     "POST /instruments/{symbol}/trades": Permission.WRITE_STRATEGIES,
+    "POST /risk/emergency-stop": Permission.TRADE,
+    "POST /risk/emergency-stops/{stop_id}/reset": Permission.OVERRIDE_RISK,
     "POST /flags": Permission.WRITE_STRATEGIES,  # a part of the code that reads them
     "PUT /flags/{key}": Permission.WRITE_STRATEGIES,
     "DELETE /flags/{key}": Permission.WRITE_STRATEGIES,

@@ -24,6 +24,7 @@ STATUS = {
     "method-not-allowed": 405,
     "conflict": 409,
     "illegal-transition": 409,
+    "emergency-stopped": 409,
     "too-large": 413,
     "invalid": 422,
     "strategy-died": 422,  # what the caller registered is what failed, not the engine

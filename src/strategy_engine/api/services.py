@@ -13,6 +13,7 @@ from strategy_engine.access.service import Made
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
+from strategy_engine.execution.stops import Stop
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.infra.webhooks.service import Webhooks
@@ -23,6 +24,7 @@ from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
+from strategy_engine.risk.stopping import Reset, Stopped, Wish
 from strategy_engine.rollout.allocation.service import Allocations
 from strategy_engine.rollout.effects import Acted
 from strategy_engine.rollout.events import BEGINNING, Cursor, History
@@ -207,6 +209,10 @@ class Keys(Protocol):
         """Return who asks with this text."""
         ...
 
+    async def identify_at_once(self, given: str | None) -> Principal:
+        """Return who asks with this text, by the keys that are known without the database."""
+        ...
+
     async def are_in_use(self) -> bool:
         """Say whether a request needs a key."""
         ...
@@ -221,6 +227,22 @@ class Keys(Protocol):
 
     async def list(self) -> list[Key]:
         """Return every key there ever was, without secrets."""
+        ...
+
+
+class Stopping(Protocol):
+    """Emergency stops."""
+
+    async def stop(self, wish: Wish, *, actor: str) -> Stopped:
+        """Stop all in a scope, without waiting for a database."""
+        ...
+
+    async def page(self, *, limit: int, offset: int) -> tuple[Sequence[Stop], int]:
+        """Return stops, the newest first, and how many there ever were."""
+        ...
+
+    async def reset(self, stop_id: str, *, by: Principal, why: str) -> Reset:
+        """Let what was stopped start and trade again."""
         ...
 
 
@@ -388,5 +410,6 @@ class Services:
     lines: Lines
     experiments: Experiments
     allocations: Allocations
+    stopping: Stopping
     clock: Clock
     bus: BusSettings = field(default_factory=BusSettings)

@@ -43,6 +43,7 @@ from strategy_engine.pipeline.service import Pipeline, Timeouts
 from strategy_engine.pipeline.stages import Tools
 from strategy_engine.registry.model import Content
 from strategy_engine.registry.service import Registry
+from strategy_engine.risk.stopping import Stopping
 from strategy_engine.rollout import fresh
 from strategy_engine.rollout.acting import Acting
 from strategy_engine.rollout.acts import Acts
@@ -167,11 +168,12 @@ class Control:
         self._comparisons = self._make_comparisons(RecordedBars(ledger))
         self._flags = Flags(self._database, self._clock)
         self._alerts = Alerts(database=self._database, clock=self._clock)
+        self._keys = Keys(self._database, self._clock, engine_key=settings.api_key)
         pipeline = self._make_pipeline()
         self.rollouts, self._workflows = self._make_rollouts(pipeline)
         self.services = Services(
             webhooks=Webhooks(database=self._database, clock=self._clock, targets=self._targets),
-            keys=Keys(self._database, self._clock, engine_key=settings.api_key),
+            keys=self._keys,
             flags=self._flags,
             registry=self._registry,
             rollouts=self.rollouts,
@@ -194,6 +196,7 @@ class Control:
             lines=self._sharing.lines,
             experiments=self._sharing.experiments,
             allocations=self._sharing.allocations,
+            stopping=Stopping(self._database, settings.data_dir, self._clock),
             clock=self._clock,
             bus=settings.bus,
         )
@@ -314,12 +317,14 @@ class Control:
         await asyncio.wait({launching}, timeout=LAUNCH_S)
         warming = asyncio.create_task(self._warm())
         ringing = asyncio.create_task(self._bell.run())
+        knowing = asyncio.create_task(self._keys.watch())
         telling = asyncio.create_task(self._relay().run())
         tending = asyncio.create_task(self._tending.run())
         balancing = asyncio.create_task(self._sharing.balance.run())
         sending = asyncio.create_task(self._deliverer().run())
         _log.info("control serves")
         yield
+        knowing.cancel()
         telling.cancel()
         sending.cancel()
         tending.cancel()

@@ -60,6 +60,17 @@ def status(data_dir: Path) -> dict[str, Any]:
     return _ask(data_dir, {"ask": door.STATUS})
 
 
+def reread(data_dir: Path) -> dict[str, Any]:
+    """Have the node look for rows that are new, and return what it says of its stops.
+
+    Raises
+    ------
+    UnavailableError
+        If it does not answer.
+    """
+    return _ask(data_dir, {"ask": door.REREAD})
+
+
 def _asked(data_dir: Path, deed: Deed, patience_s: float) -> Done | None:
     deadline_s = time.monotonic() + patience_s
     while True:

@@ -20,7 +20,7 @@ from strategy_engine.risk.hand import Hand
 NAME = "node-risk.sock"
 PATIENCE_S = 5.0  # with who asks and does not go on
 LONGEST_LINE = 1 << 20
-ACT, STATUS = "act", "status"
+ACT, STATUS, REREAD = "act", "status", "reread"
 _MODE = 0o600
 _BACKLOG = 64
 
@@ -47,6 +47,7 @@ class Door:
         self._asked: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             ACT: self._act,
             STATUS: self._status,
+            REREAD: self._reread,
         }
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with short_path(data_dir) as path:
@@ -97,6 +98,10 @@ class Door:
 
     def _act(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"done": deeds.plain_done(self._hand.act(deeds.parse(asked["deed"])))}
+
+    def _reread(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._hand.wake()
+        return self._status(asked)
 
     def _status(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         del asked

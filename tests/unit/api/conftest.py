@@ -42,6 +42,7 @@ from strategy_engine.pipeline import model as pipeline
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
+from strategy_engine.risk.stopping import Stopping
 from strategy_engine.rollout import effects, events, verbs
 from strategy_engine.rollout import model as rollout
 from strategy_engine.rollout.effects import Acted, Holder
@@ -484,6 +485,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             lines=shared.lines,
             experiments=shared.experiments,
             allocations=shared.allocations,
+            stopping=Stopping(store, tmp_path, clock),
             snapshots=Snapshots(),
             catalogue=catalogue,
             telemetry=Telemetry(),
