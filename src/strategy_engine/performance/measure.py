@@ -69,7 +69,7 @@ def measure(  # noqa: PLR0913 - a history is these columns; a class of them woul
         benchmark=_benchmark(benchmark_price, ends=ends, start=benchmark_start),
         days=ends.size,
         capital=capital,
-        round_trips=round_trips,
+        trades=trades_of(*_columns(round_trips)),
         periods=periods,
         risk_free=risk_free,
     )
@@ -91,8 +91,31 @@ def measure_bars(  # noqa: PLR0913 - as in measure
 
     Everything else is as in `measure`; `day_count` counts the UTC days in which a bar closed.
     """
+    return measure_sums(
+        _without_flows(equity, flow, capital=capital),
+        ts_ns=ts_ns,
+        capital=capital,
+        trades=trades_of(*_columns(round_trips)),
+        benchmark_price=benchmark_price,
+        periods_per_year=periods_per_year,
+        benchmark_start=benchmark_start,
+        risk_free=risk_free,
+    )
+
+
+def measure_sums(  # noqa: PLR0913 - as in measure
+    equity: Floats,
+    *,
+    ts_ns: Ints,
+    capital: float,
+    trades: model.Trades,
+    benchmark_price: Floats | None,
+    periods_per_year: float,
+    benchmark_start: float | None = None,
+    risk_free: float = 0.0,
+) -> model.Metrics:
+    """Measure as `measure_bars` does a history whose round trips are summed up already."""
     _check(equity, ts_ns=ts_ns, capital=capital, benchmark=benchmark_price, start=benchmark_start)
-    equity = _without_flows(equity, flow, capital=capital)
     every = np.arange(equity.size)
     ends = formulas.day_ends((ts_ns - 1) // formulas.NANOS_PER_DAY)
     return _measure(
@@ -103,7 +126,7 @@ def measure_bars(  # noqa: PLR0913 - as in measure
         benchmark=_benchmark(benchmark_price, ends=every, start=benchmark_start),
         days=ends.size,
         capital=capital,
-        round_trips=round_trips,
+        trades=trades,
         periods=periods_per_year,
         risk_free=risk_free,
     )
@@ -208,7 +231,7 @@ def _measure(  # noqa: PLR0913 - the common end of both forms
     benchmark: Floats | None,
     days: int,
     capital: float,
-    round_trips: Sequence[model.RoundTrip],
+    trades: model.Trades,
     periods: float,
     risk_free: float,
 ) -> model.Metrics:
@@ -225,7 +248,7 @@ def _measure(  # noqa: PLR0913 - the common end of both forms
         excess=formulas.moments(excess),
         downside=formulas.downside(excess),
         daily=np.sort(daily).tolist(),
-        trades=_trades(round_trips),
+        trades=trades,
         active=None if market is None else formulas.moments(returns - market),
         line=None if market is None else regression.regress(excess, market - risk_free / periods),
     )
@@ -251,16 +274,21 @@ def _benchmark(
     return formulas.simple_returns(price[ends], start=first)
 
 
-def _trades(round_trips: Sequence[model.RoundTrip]) -> model.Trades:
+def _columns(round_trips: Sequence[model.RoundTrip]) -> tuple[Ints, Ints, Floats]:
     n = len(round_trips)
-    pnl = np.fromiter((trip.pnl for trip in round_trips), dtype=np.float64, count=n)
     entry = np.fromiter((trip.entry_ns for trip in round_trips), dtype=np.int64, count=n)
     leave = np.fromiter((trip.exit_ns for trip in round_trips), dtype=np.int64, count=n)
+    pnl = np.fromiter((trip.pnl for trip in round_trips), dtype=np.float64, count=n)
+    return entry, leave, pnl
+
+
+def trades_of(entry: Ints, leave: Ints, pnl: Floats) -> model.Trades:
+    """Return the sums over round trips, which are given by columns in any order."""
     return model.Trades(
         wins=int(np.count_nonzero(pnl > 0.0)),
         gross_profit=float(pnl[pnl > 0.0].sum()),
         gross_loss=float(-pnl[pnl < 0.0].sum()),
-        held_ns=sum(trip.exit_ns - trip.entry_ns for trip in round_trips),
+        held_ns=int((leave - entry).sum()),
         covered_ns=formulas.covered_ns(entry, leave),
         pnl=formulas.moments(pnl),
     )

@@ -33,6 +33,7 @@ class LiveMetrics:
             capital=capital, periods_per_year=periods_per_year, benchmark_start=1.0
         )
         self._open: tuple[int, float, float, float] | None = None
+        self._found: model.Metrics | None = None  # while nothing has been added to it
         self._last_exit_ns = 0
         self.trade_count = 0
 
@@ -61,19 +62,22 @@ class LiveMetrics:
         late_ns = max(0, self._last_exit_ns - trip.exit_ns)
         moved = replace(trip, entry_ns=trip.entry_ns + late_ns, exit_ns=trip.exit_ns + late_ns)
         self._last_exit_ns = moved.exit_ns
+        self._found = None
         self._running.add_round_trip(moved)
         self.trade_count += 1
 
     def metrics(self) -> model.Metrics:
         """Return the metrics up to the last instant that is complete."""
-        return self._running.metrics()
+        if self._found is None:
+            self._found = self._running.metrics()
+        return self._found
 
     def final_metrics(self) -> model.Metrics:
         """Return the metrics of the whole; nothing may be added to the last instant after it."""
         if self._open is not None:
             self._settle(self._open)
             self._open = None
-        return self._running.metrics()
+        return self.metrics()
 
     def dump(self) -> dict[str, Any]:
         """Return all but the round trips: what `load` goes on from, to the last digit."""
@@ -83,9 +87,11 @@ class LiveMetrics:
         """Go on where metrics with the same parameters were dumped; round trips come anew."""
         self._running.load(dumped["running"])
         self._open = None if dumped["open"] is None else tuple(dumped["open"])
+        self._found = None
 
     def _settle(self, instant: tuple[int, float, float, float]) -> None:
         close_ns, equity, benchmark, before_flows = instant
+        self._found = None
         self._running.add_bar(
             equity, ts_ns=close_ns, benchmark_price=benchmark, before_flows=before_flows
         )
