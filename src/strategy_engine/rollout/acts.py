@@ -8,6 +8,7 @@ from decimal import Decimal
 from strategy_engine.execution.model import (
     UNENDED,
     Change,
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -78,8 +79,11 @@ class Acts:
             )
 
     async def give_on(self, deployment: Deployment, account: Account, to: Iterable[str]) -> None:
-        """Let members have what lies in the pool."""
-        found = capital.move(account, dict.fromkeys(to, ALL))
+        """Let members have what lies in the pool; several share it as they had it before."""
+        takers = list(to)
+        had = {name: deployment.progress.had.get(name, capital.NANO) for name in takers}
+        goals = dict.fromkeys(takers, ALL) if len(takers) == 1 else capital.shared(account, had)
+        found = capital.move(account, goals)
         await self._target(stakes.to_ask(account, found.targets), deployment.pipeline_id)
 
     async def switch(
@@ -140,6 +144,16 @@ class Acts:
         asked = switches.back(key, account, gives, takes, looked_at)
         await self._executions.switch(asked, actor=audit.ENGINE, why=deployment.pipeline_id)
         return await self._is_soon_done(key)
+
+    async def call_in(self, deployment: Deployment, members: Iterable[Member]) -> None:
+        """Let the engine close what those hold that have ended: it is the line's."""
+        names = [
+            each.execution.execution_id
+            for each in members
+            if each.execution.closing is not Closing.CALLED_IN
+        ]
+        if names:
+            await self._executions.call_in(names, actor=audit.ENGINE, why=deployment.pipeline_id)
 
     async def end(self, deployment: Deployment, members: Iterable[Member]) -> None:
         """Stop executions that hold nothing any more."""

@@ -53,11 +53,14 @@ class Account:
         Its members', each once.
     ended_pnl : Decimal
         Profit of the members that have ended since; what they were worth is in the pool.
+    tied : tuple of Stake
+        Members that have ended and still hold something: what they are worth is not in the pool.
     """
 
     capital: Decimal
     stakes: tuple[Stake, ...]
     ended_pnl: Decimal = _ZERO
+    tied: tuple[Stake, ...] = ()
 
     @property
     def contributed(self) -> Decimal:
@@ -67,12 +70,18 @@ class Account:
     @property
     def pool(self) -> Decimal:
         """Return the cash that no member has. It is below zero only if someone gave too much."""
-        return total((self.capital, self.ended_pnl, -self.contributed))
+        tied = total(each.contributed for each in self.tied)
+        return total((self.capital, self.ended_pnl, -self.contributed, -tied))
 
     @property
     def worth(self) -> Decimal:
         """Return the line's capital now: its members' equity and the pool."""
-        return total((self.pool, *(each.equity for each in self.stakes)))
+        return total((self.pool, *(each.equity for each in (*self.stakes, *self.tied))))
+
+    @property
+    def is_overdrawn(self) -> bool:
+        """Whether its members have been given more than there was."""
+        return self.pool < -NANO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +209,35 @@ def move(account: Account, goal: Mapping[str, Decimal]) -> Move:
         for each in account.stakes
     )
     return Move(targets=targets, waiting=waiting, spare=spare, is_done=is_done and not targets)
+
+
+def shared(account: Account, had: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return the contributed capital that shares the pool among members as they had it before.
+
+    Each gets in proportion to what it lacks of what it had; what is beyond, in the same
+    proportion. Asked again while that flows, it answers the same.
+
+    Parameters
+    ----------
+    had : mapping
+        What those that are to share had been given before they gave it up, by execution.
+    """
+    mine = [each for each in account.stakes if each.execution_id in had]
+    has = {each.execution_id: total((each.contributed, each.promised)) for each in mine}
+    pool = max(_ZERO, total((account.pool, *(-each.promised for each in mine))))
+    lacks = {name: max(_ZERO, total((had[name], -has[name]))) for name in has}
+    parts = next((each for each in (lacks, had) if total(each[name] for name in has) > 0), None)
+    whole = total(parts[name] for name in has) if parts else Decimal(len(has))
+    goals, left = dict[str, Decimal](), pool
+    for number, name in enumerate(has, start=1):
+        given = left
+        if number < len(has):
+            with localcontext(prec=_ENOUGH_DIGITS):
+                part = (parts[name] if parts else Decimal(1)) / whole
+            given = share(pool, part)
+        left = total((left, -given))
+        goals[name] = total((has[name], given))
+    return goals
 
 
 def _taken_back(account: Account, goal: Mapping[str, Decimal]) -> Decimal:

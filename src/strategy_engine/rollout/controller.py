@@ -175,8 +175,8 @@ class Controller:
     async def _prepare(self, deployment: Deployment, plan: Sequence[Step], scene: Scene) -> bool:
         progress = deployment.progress
         if not progress.capital:
-            given = capital.total(each.contributed for each in scene.stables)
-            await self._note(deployment, capital=given)
+            had = {each.execution.execution_id: each.contributed for each in scene.stables}
+            await self._note(deployment, capital=capital.total(had.values()), had=had)
             return False
         wants_baseline = stakes.has_baseline(plan) and not progress.baseline
         if progress.candidate and not wants_baseline:
@@ -205,6 +205,7 @@ class Controller:
         return stakes.is_capital_in_place(progress.goals, scene.members, account)
 
     async def _hand_over(self, deployment: Deployment, step: Step, scene: Scene) -> bool:
+        await self._acts.call_in(deployment, scene.leavings)  # nothing runs that could run it off
         if step.weight < FULL:
             return await self._weigh(deployment, step, scene)
         account = stakes.account_of(deployment, scene.members.values())
@@ -235,6 +236,8 @@ class Controller:
 
     async def _finish(self, deployment: Deployment) -> None:
         scene = await self.look(deployment)
+        if not await self._has_all(deployment, scene):
+            return
         warm = plans.keep_warm(deployment.options)
         keeps_warm = bool(warm.seconds) and bool(scene.alive)
         bars = scene.candidate.bars if scene.candidate else 0
@@ -249,6 +252,20 @@ class Controller:
             message=f"{scenes.told_capital(scene)}, {bars} bars decided",
         )
         await self._observer.forget(deployment.progress.candidate)
+
+    async def _has_all(self, deployment: Deployment, scene: Scene) -> bool:
+        """Close what somebody held who ended meanwhile, and hand that on too."""
+        if scene.leavings:
+            await self._acts.call_in(deployment, scene.leavings)
+            names = ", ".join(each.execution.execution_id for each in scene.leavings)
+            await self._note(deployment, message=f"what {names} held when it ended is being closed")
+            return False
+        account = stakes.account_of(deployment, scene.members.values())
+        taker = scene.candidate
+        if account.pool <= 0 or taker is None or taker.failure:
+            return True
+        await self._acts.give_on(deployment, account, [deployment.progress.candidate])
+        return False
 
     # -- what is saved
 

@@ -8,7 +8,14 @@ from decimal import Decimal
 import numpy as np
 
 from strategy_engine.core.errors import NotFoundError
-from strategy_engine.execution.model import UNENDED, Execution, ExecutionStatus, Role
+from strategy_engine.execution.model import (
+    REAL,
+    UNENDED,
+    Closing,
+    Execution,
+    ExecutionStatus,
+    Role,
+)
 from strategy_engine.execution.service import Executions
 from strategy_engine.market import calendars
 from strategy_engine.market.model import DAY_NS, Calendar
@@ -20,7 +27,8 @@ from strategy_engine.venue.accounts import AccountNow
 from strategy_engine.venue.books import Tally
 from strategy_engine.venue.service import Records
 
-REAL = frozenset({Role.STABLE, Role.CANDIDATE, Role.BASELINE})
+__all__ = ("REAL", "Line", "Lines", "Member")
+
 _AT_WORK = REAL | {Role.SHADOW}
 _PAGE = 500
 _RECENT = 5_000  # bars that say how an instrument moves
@@ -68,13 +76,22 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line at one look. `executions` are all that it ever had, validation apart."""
+    """A line at one look.
+
+    Parameters
+    ----------
+    executions : tuple of Execution
+        All that it ever had, validation apart.
+    tied : tuple of Member
+        Those that had capital and have ended, and still hold something.
+    """
 
     strategy_name: str
     versions: tuple[Strategy, ...]
     executions: tuple[Execution, ...]
     members: tuple[Member, ...]
     shadows: tuple[Member, ...]
+    tied: tuple[Member, ...] = ()
 
     def execution(self, execution_id: str) -> Execution | None:
         """Return one of its executions."""
@@ -99,15 +116,33 @@ class Line:
         concerned : collection of str
             Who had it, and who has been started since, ended ones too.
         """
+        tied = {each.execution_id for each in self.tied}
         return capital.Account(
             capital=contributed,
             stakes=tuple(each.stake for each in self.members if each.execution_id in concerned),
-            ended_pnl=ended_pnl(self.executions, concerned),
+            ended_pnl=ended_pnl(self.executions, set(concerned) - tied),
+            tied=tuple(each.stake for each in self.tied if each.execution_id in concerned),
+        )
+
+    def leavings(self, concerned: Collection[str]) -> tuple[Member, ...]:
+        """Return those of them that have ended and hold what the engine can close."""
+        return tuple(
+            each
+            for each in self.tied
+            if each.execution_id in concerned and each.execution.closing is not Closing.STUCK
+        )
+
+    def called_in(self, concerned: Collection[str]) -> tuple[str, ...]:
+        """Return those of them that are still to be told so."""
+        return tuple(
+            each.execution_id
+            for each in self.leavings(concerned)
+            if each.execution.closing is not Closing.CALLED_IN
         )
 
 
 def ended_pnl(executions: Iterable[Execution], concerned: Collection[str]) -> Decimal:
-    """Return the profit of those that have ended; a shadow never had any."""
+    """Return the profit of those that have ended with nothing; a shadow never had any."""
     return capital.total(
         each.pnl if each.final_pnl is None else each.final_pnl
         for each in executions
@@ -157,22 +192,30 @@ class Lines:
         found = [each for name in numbers for each in await self._all_of(name)]
         found.sort(key=lambda each: (each.created_at, each.execution_id))
         alive = [each for each in found if each.status in UNENDED and each.role in _AT_WORK]
-        accounts: Accounts = await self._records.accounts([each.execution_id for each in alive])
-        known = [
-            Member(
-                execution=each,
-                version=numbers[each.strategy_id],
-                account=accounts.get(each.execution_id),
-            )
-            for each in alive
-        ]
+        tied = await self._tied(found)
+        accounts: Accounts = await self._records.accounts(
+            [each.execution_id for each in (*alive, *tied)]
+        )
+
+        def member(row: Execution) -> Member:
+            account = accounts.get(row.execution_id)
+            return Member(execution=row, version=numbers[row.strategy_id], account=account)
+
+        known = [member(each) for each in alive]
         return Line(
             strategy_name=strategy_name,
             versions=tuple(versions),
             executions=tuple(found),
             members=tuple(each for each in known if each.execution.role in REAL),
             shadows=tuple(each for each in known if each.execution.role is Role.SHADOW),
+            tied=tuple(member(each) for each in tied),
         )
+
+    async def _tied(self, executions: Sequence[Execution]) -> list[Execution]:
+        """Return who has ended and holds something, or is not yet known to hold nothing."""
+        ended = [each for each in executions if each.status not in UNENDED and each.role in REAL]
+        held = await self._records.holdings([each.execution_id for each in ended])
+        return [each for each in ended if each.is_closing or held.get(each.execution_id)]
 
     async def names(self) -> list[str]:
         """Return every line's name, in order."""

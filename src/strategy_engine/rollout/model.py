@@ -55,7 +55,7 @@ class Handover(StrEnum):
 
     RUN_OFF = "run_off"
     FLATTEN = "flatten"
-    ADOPT = "adopt"  # the contract names it: the new version takes them over at their marks
+    ADOPT = "adopt"  # the new version takes them over at their marks
 
 
 ARROWS: dict[tuple[State, Trigger], State] = {
@@ -164,6 +164,8 @@ class Progress:
         Their executions; empty until they are started.
     capital : Decimal
         What the line's executions had been given when the rollout began.
+    had : dict
+        What each of them had been given then.
     goals : dict
         The capital that the step gives each execution, once it has worked it out.
     held_by, held_why : str
@@ -195,6 +197,7 @@ class Progress:
     candidate: str = ""
     baseline: str = ""
     capital: Decimal = Decimal(0)
+    had: dict[str, Decimal] = field(default_factory=dict)
     goals: dict[str, Decimal] = field(default_factory=dict)
     held_by: str = ""
     held_why: str = ""

@@ -49,6 +49,11 @@ class Scene:
         )
 
     @property
+    def leavings(self) -> tuple[Member, ...]:
+        """Those of them whose positions the engine closes."""
+        return stakes.leavings(self.members.values())
+
+    @property
     def givers(self) -> tuple[Member, ...]:
         """Those that are to hold nothing in the end."""
         baseline = self.baseline
@@ -89,16 +94,17 @@ def needed(deployment: Deployment, plan: Sequence[Step], scene: Scene) -> tuple[
 
 def is_let_go(step: Step, scene: Scene) -> bool:
     """Say whether those before hold nothing any more of what a step is about."""
-    about = frozenset(step.symbols)
-    return not any(each.held & about if about else each.held for each in scene.givers)
+    about, holding = frozenset(step.symbols), (*scene.givers, *scene.leavings)
+    return not any(each.held & about if about else each.held for each in holding)
 
 
 def told_capital(scene: Scene) -> str:
-    """Return what the candidate has of the line's capital, and who else has the rest for ever."""
+    """Return what the candidate has of the line's capital, and what could not be closed."""
     told = "running with the line's capital"
     for each in scene.tied:
         told += (
             f", but for {each.equity:f} that {each.execution.execution_id} keeps: it ended while it"
-            f" held {', '.join(sorted(each.held))}"
+            " held what could not be closed, of"
+            f" {', '.join(sorted(each.held))}"
         )
     return told

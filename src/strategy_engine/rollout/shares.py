@@ -1,6 +1,6 @@
 """What experiments and allocations ask of executions: shadows to start, capital to move."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -71,6 +71,11 @@ class Shares:
         for name, change in changes.items():
             if change.role is not None or change.desired is not None:
                 await self._observer.forget(name)
+
+    async def call_in(self, execution_ids: Sequence[str], why: str) -> None:
+        """Let what ended executions hold be closed; none is nothing."""
+        if execution_ids:
+            await self._executions.call_in(execution_ids, actor=audit.ENGINE, why=why)
 
     async def retire(self, strategy_id: str, why: str) -> None:
         """Let a version be stopped that nothing runs of any more."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from strategy_engine.core import ids
-from strategy_engine.execution.model import UNENDED, Role
+from strategy_engine.execution.model import UNENDED, Closing, Role
 from strategy_engine.rollout import capital
 from strategy_engine.rollout.capital import SWEEP, Account, Stake
 from strategy_engine.rollout.lines import REAL
@@ -76,6 +76,17 @@ def _goal(member: Member, weight: Decimal, worth: Decimal) -> Decimal:
     if weight <= 0:
         return SWEEP
     return capital.total((member.contributed, capital.share(worth, weight), -member.equity))
+
+
+def leavings(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Return those that have ended and hold what the engine can close."""
+    return tuple(
+        each
+        for each in members
+        if (each.held or each.execution.is_closing)
+        and not _is_there(each)
+        and each.execution.closing is not Closing.STUCK
+    )
 
 
 def first_weight(steps: Sequence[Step]) -> Decimal:

@@ -41,12 +41,14 @@ class Undoing:
         account = stakes.account_of(deployment, members.values())
         if new and not await self._acts.fence(deployment, new, stables, account):
             return  # who has ended is fenced too: the line may still be its
+        left = stakes.leavings(members.values())
+        await self._acts.call_in(deployment, left)
         back = [each.execution.execution_id for each in stables if _is_back(each)]
         if back:
             await self._acts.give_on(deployment, account, back)
         if undo.restored_at is None and _is_restored(account, alive, back, members):
             undo = await self._restored(deployment, undo)
-        if undo.restored_at is not None and not any(each.held for each in alive):
+        if undo.restored_at is not None and not any(each.held for each in (*alive, *left)):
             await self._close(deployment, account, alive, stables)
 
     async def _close(

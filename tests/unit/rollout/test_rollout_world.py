@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from strategy_engine.execution.interruptions import Interruption
-from strategy_engine.execution.model import Change, Desired
+from strategy_engine.execution.model import Change, Closing, Desired
 from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.rollout import controller as controllers
 from strategy_engine.rollout.model import DeploymentType, Options, Outcome, State
@@ -479,3 +479,66 @@ async def test_a_fault_of_the_engines_own_leaves_no_rollout_without_a_hand(world
     monkeypatch.setattr(world.controller, "turn", turn)
     assert await world.controller.run(deployment.pipeline_id) == State.FAILED
     assert len(turns) == 2
+
+
+async def stopped_while_holding(world, name):
+    """Let a person stop the version of an execution at an instant at which it holds something."""
+    while world.tradings[name].is_flat:
+        await world.round()
+    await world.stop_version(world.rows[name].strategy_id)
+    await world.hear(name)
+    assert not world.tradings[name].is_flat
+
+
+async def test_what_a_stopped_candidate_holds_is_closed_and_its_cash_goes_back(world):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY, min_time="60s"))
+    while (await world.journal.get(deployment.pipeline_id)).current_stage != "weight_40":
+        await world.round()
+    candidate = (await world.journal.get(deployment.pipeline_id)).progress.candidate
+    await stopped_while_holding(world, candidate)
+    await to_the_end(world)
+
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert ending(ended) == rolled_back("failed")
+    assert world.rows[candidate].closing is Closing.SETTLED
+    await check_the_end(world, ended)
+
+
+@pytest.mark.parametrize("stage", ["shadow", "hand_over"])
+async def test_what_the_version_before_held_when_it_was_stopped_goes_to_the_new_one(world, stage):
+    before = await world.start_stable(Script(period=40, hold=36))
+    deployment = await world.deploy(SCRIPTS["same"], options(CANARY, handover_deadline_s=600.0))
+    while (await world.journal.get(deployment.pipeline_id)).current_stage != stage:
+        await world.round()
+    await stopped_while_holding(world, before.execution_id)
+    if stage == "shadow":
+        for _ in range(10):
+            await world.round()
+        assert world.rows[before.execution_id].closing is None  # until the new one has the line
+        assert await world.say(deployment.pipeline_id, Verb.PROMOTE_FULL)
+    await to_the_end(world)
+
+    ended = await world.journal.get(deployment.pipeline_id)
+    assert ending(ended) == PROMOTED
+    assert "but for" not in ended.message
+    assert world.rows[before.execution_id].closing is Closing.SETTLED
+    await check_the_end(world, ended)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_was_held_is_closed_once_whenever_control_dies(world, when):
+    before = await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(BLUE_GREEN, min_time="60s"))
+    while not any(each.done_at for each in world.executions.switches.values()):
+        await world.round()
+    world.dies = DiesAtEverything(when)
+    world.turned = world.dies.survived.clear
+    candidate = (await world.journal.get(deployment.pipeline_id)).progress.candidate
+    await stopped_while_holding(world, candidate)
+    await to_the_end(world)
+
+    assert world.deaths > 3
+    assert world.rows[candidate].closing is Closing.SETTLED
+    assert [each.execution_id for each in world.stables] == [before.execution_id]
+    await check_the_end(world, await world.journal.get(deployment.pipeline_id))

@@ -29,6 +29,7 @@ from strategy_engine.execution.model import (
     FAILED,
     UNENDED,
     Change,
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -255,7 +256,7 @@ class World(Books):
     async def node_turn(self) -> None:
         """Do the switches that wait, hear every row, and obey between two bars."""
         self.do_switches()
-        for row in self.alive:
+        for row in self.looked_after:
             await self.hear(row.execution_id)
         self.check()
         await self.check_books(await self.rolling())
@@ -263,6 +264,11 @@ class World(Books):
     async def hear(self, name: str) -> None:
         """Let one execution hear its row, and obey."""
         row, trading = self.rows[name], self.tradings[name]
+        if row.is_closing:
+            trading.silent_bars, trading.is_alone = 0, True
+            trading.heard = engagement.of(row)
+            self._obey_closing(name)
+            return
         if row.status not in UNENDED or trading.is_busy:
             return
         if row.status is ExecutionStatus.STARTING:
@@ -274,6 +280,9 @@ class World(Books):
     async def bar(self, name: str) -> None:
         """Let one execution come to its next bar, under what it heard last."""
         trading = self.tradings[name]
+        if self.rows[name].is_closing:
+            self._bar_closing(name)
+            return
         if self.rows[name].status is not ExecutionStatus.RUNNING:
             return
         if not trading.is_busy and not await self._obey(name):
@@ -298,6 +307,24 @@ class World(Books):
         if not goes_on:
             await self._end_as_asked(name)
         return goes_on
+
+    def _bar_closing(self, name: str) -> None:
+        trading = self.tradings[name]
+        if trading.is_alone and self._obey_closing(name):
+            trading.bar()
+            self._obey_closing(name)
+        self.check()
+
+    def _obey_closing(self, name: str) -> bool:
+        """Let the engine close what an ended one holds; whether something is left."""
+        if self.tradings[name].obey():
+            return True
+        self._observe(name)
+        row = self.rows[name]
+        self.executions.put(
+            replace(row, closing=Closing.SETTLED, tied=money.to_decimal(0), final_pnl=row.pnl)
+        )
+        return False
 
     def do_switches(self) -> None:
         """Hold who a switch is about between two bars, and do it in one transaction."""
@@ -406,7 +433,7 @@ class World(Books):
     async def round(self, names: Sequence[str] | None = None) -> None:
         """Let a second pass in which everybody does something once."""
         self.clock.advance(1.0)
-        for row in list(self.alive):
+        for row in self.looked_after:
             if names is None or row.execution_id in names:
                 for _ in SYMBOLS:
                     await self.bar(row.execution_id)

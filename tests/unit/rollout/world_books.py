@@ -43,6 +43,11 @@ class Books:
         return [each for each in self.rows.values() if each.status in UNENDED]
 
     @property
+    def looked_after(self) -> list[Execution]:
+        """Those that the node plays: what has ended and is being closed, too."""
+        return [each for each in self.rows.values() if each.status in UNENDED or each.is_closing]
+
+    @property
     def stables(self) -> list[Execution]:
         return [each for each in self.alive if each.role is Role.STABLE]
 
@@ -52,6 +57,8 @@ class Books:
         """Keep the bank: the cash of the line that no execution has."""
         equity = self.tradings[row.execution_id].venue.account.equity()
         was_real, is_real = before is not None and _has_money(before), _has_money(row)
+        if before is not None and before.role in REAL and before.is_closing:
+            was_real, is_real = True, row.is_closing  # what it held is locked until it is closed
         trading = self.tradings[row.execution_id]
         if not trading.is_flat:
             is_real = is_real or (was_real and row.status not in UNENDED)  # what it holds is locked

@@ -15,6 +15,7 @@ from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import (
     UNENDED,
     Change,
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -192,6 +193,14 @@ class FakeExecutions:
         for name, change in changes.items():
             self.want(name, change)
         self._tick("after instruct")
+
+    async def call_in(self, execution_ids, *, actor: str, why: str) -> None:
+        self._tick("before call_in")
+        for name in execution_ids:
+            row = self._known(name)
+            if row.status not in UNENDED and row.closing is not Closing.SETTLED:
+                self.put(replace(row, closing=Closing.CALLED_IN))
+        self._tick("after call_in")
 
     async def switch(self, asked: Switch, *, actor: str, why: str) -> None:
         self._tick("before switch")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from strategy_engine.execution.model import Change, Desired, Execution, ExecutionStatus, Role
-from strategy_engine.rollout import capital, shares
+from strategy_engine.rollout import capital, heirs, shares
 from strategy_engine.rollout.allocation.model import Allocation, State
 from strategy_engine.rollout.lines import Line, Member
 from strategy_engine.venue.model import RiskState
@@ -13,9 +13,19 @@ from strategy_engine.venue.model import RiskState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """What is to be asked now; `is_done`: everybody has what is wanted."""
+    """What is to be asked now; `is_done`: everybody has what is wanted.
+
+    Parameters
+    ----------
+    calls_in : tuple of str
+        Executions that have ended, and hold what is to be closed.
+    goal : mapping or None
+        What members are to come to from now on; None: as it is kept.
+    """
 
     changes: Mapping[str, Change] = field(default_factory=dict)
+    calls_in: tuple[str, ...] = ()
+    goal: Mapping[str, Decimal] | None = None
     is_done: bool
     message: str = ""
 
@@ -84,7 +94,9 @@ def asking(allocation: Allocation, line: Line, unready: Mapping[str, str]) -> As
     unready : mapping
         Why a shadow may have no capital yet, by execution.
     """
-    account = line.account(allocation.capital, allocation.executions.values())
+    concerned = [*allocation.executions.values()]
+    account = line.account(allocation.capital, concerned)
+    tied, calls_in = line.leavings(concerned), line.called_in(concerned)
     goal = _rest_back(account, line) if allocation.state is State.ENDING else allocation.goal
     move = capital.move(account, goal)
     changes = {name: Change(capital_target=target) for name, target in move.targets.items()}
@@ -92,7 +104,10 @@ def asking(allocation: Allocation, line: Line, unready: Mapping[str, str]) -> As
     if allocation.state is State.ENDING:
         left = {each.execution_id: Change(desired=Desired.DRAIN) for each in waiting}
         news = {n: c for n, c in left.items() if _execution(line, n).desired is not Desired.DRAIN}
-        return Asking(changes=changes | news, is_done=move.is_done and not left)
+        is_done = move.is_done and not left and not tied
+        asked = Asking(changes=changes | news, calls_in=calls_in, is_done=is_done)
+        has_heir = bool(_heirs(account, line))
+        return asked if has_heir or not is_done else _inherited(allocation, line, account)
     ready = {
         each.execution_id: each.contributed for each in waiting if each.execution_id not in unready
     }
@@ -100,9 +115,17 @@ def asking(allocation: Allocation, line: Line, unready: Mapping[str, str]) -> As
     changes |= {name: Change(role=Role.CANDIDATE) for name in entering}
     return Asking(
         changes=changes,
-        is_done=move.is_done and not waiting,
+        calls_in=calls_in,
+        is_done=move.is_done and not waiting and not tied,
         message=_awaited(move, waiting, unready, entering),
     )
+
+
+def _inherited(allocation: Allocation, line: Line, account: capital.Account) -> Asking:
+    """Return how the line's stable version gets what none of those that shared is left to take."""
+    concerned = [*allocation.executions.values()]
+    found = heirs.inherit(line, allocation.goal, concerned, account.pool)
+    return Asking(changes=found.changes, goal=found.goal, is_done=found.is_done, message=found.told)
 
 
 def _execution(line: Line, execution_id: str) -> Execution:
@@ -122,9 +145,18 @@ def shadows(allocation: Allocation, line: Line) -> list[Member]:
     return [each for each in line.shadows if each.execution_id in weighted]
 
 
+def _heirs(account: capital.Account, line: Line) -> list[Member]:
+    names = {each.execution_id for each in account.stakes}
+    return [
+        each
+        for each in line.members
+        if each.execution_id in names and not shares.trouble(each.execution)
+    ]
+
+
 def _rest_back(account: capital.Account, line: Line) -> dict[str, Decimal]:
     """Return who gets what lies in cash: the stable version, or who has most."""
-    mine = [each for each in line.members if not shares.trouble(each.execution)]
+    mine = _heirs(account, line)
     goal = {each.execution_id: each.contributed for each in account.stakes}
     if not mine:
         return goal

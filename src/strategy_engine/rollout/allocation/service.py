@@ -164,8 +164,11 @@ class Allocations:
         unready = await self._shares.unready(shadows) if is_active else {}
         asking = moves.asking(allocation, line, unready)
         await self._shares.instruct(asking.changes, allocation.allocation_id)
+        await self._shares.call_in(asking.calls_in, allocation.allocation_id)
         if allocation.state is State.ENDING and asking.is_done:
-            await self._close(allocation, line)
+            await self._close(allocation, line, asking.message)
+        elif asking.goal is not None and asking.goal != allocation.goal:
+            await self._note(allocation, goal=asking.goal)
         elif is_active and asking.message:
             await self._note(allocation, message=asking.message)
 
@@ -296,7 +299,7 @@ class Allocations:
             return max(0, each.account.close_ns - span_ns)
         return 0
 
-    async def _close(self, allocation: Allocation, line: Line) -> None:
+    async def _close(self, allocation: Allocation, line: Line, told: str) -> None:
         for each in line.versions:
             if each.content.version in allocation.executions:
                 await self._shares.retire(each.strategy_id, allocation.allocation_id)
@@ -305,7 +308,9 @@ class Allocations:
         def closed(known: Allocation) -> Allocation | None:
             if known.state is not State.ENDING:
                 return None
-            return replace(known.on(Trigger.CLOSE), ended_at=now, updated_at=now)
+            message = f"{known.message}; {told}" if told else known.message
+            closed = known.on(Trigger.CLOSE)
+            return replace(closed, ended_at=now, updated_at=now, message=message)
 
         await self._revise(allocation.allocation_id, closed, audit.ENGINE, "close")
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.execution.model import Change, Desired, Execution, Role, Switch
-from strategy_engine.rollout import analysis, capital, shares
+from strategy_engine.rollout import analysis, capital, heirs, shares
 from strategy_engine.rollout.analysis import Difference
 from strategy_engine.rollout.experiments.model import (
     Arm,
@@ -51,9 +51,19 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What is to be done now: what to ask of executions, and how the experiment moves on."""
+    """What is to be done now: what to ask of executions, and how the experiment moves on.
+
+    Parameters
+    ----------
+    calls_in : tuple of str
+        Executions that have ended, and hold what is to be closed.
+    goal : mapping or None
+        What members are to come to from now on; None: as it is kept.
+    """
 
     changes: Mapping[str, Change] = field(default_factory=dict)
+    calls_in: tuple[str, ...] = ()
+    goal: Mapping[str, Decimal] | None = None
     asks_fence: bool = False
     handed: tuple[str, ...] = ()
     trigger: Trigger | None = None
@@ -269,11 +279,30 @@ def _giving_back(experiment: Experiment, line: Line) -> Step:
         if target is not None or serves is not None:
             changes[member.execution_id] = Change(capital_target=target, serves=serves)
     news = {name: each for name, each in changes.items() if _is_news(line, name, each)}
-    if leaving or news or not move.is_done:
-        told = ", ".join(each.version for each in leaving)
-        message = f"version {told} closes what it holds" if leaving else "capital is given back"
-        return Step(changes=news, handed=experiment.handed, message=message)
-    return Step(handed=experiment.handed, trigger=Trigger.CLOSE)
+    tied = line.leavings(experiment.execution_ids)
+    if leaving or news or tied or not move.is_done:
+        told = ", ".join(each.version for each in (*leaving, *tied))
+        message = f"version {told} closes what it holds" if told else "capital is given back"
+        calls_in = line.called_in(experiment.execution_ids)
+        return Step(changes=news, calls_in=calls_in, handed=experiment.handed, message=message)
+    return _closed(experiment) if staying else _inherited(experiment, line, account.pool)
+
+
+def _inherited(experiment: Experiment, line: Line, pool: Decimal) -> Step:
+    """Return how the line's stable version gets what neither of the two is left to take."""
+    found = heirs.inherit(line, experiment.goal, experiment.execution_ids, pool)
+    if found.is_done:
+        return _closed(experiment, found.told)
+    return Step(
+        changes=found.changes,
+        goal=found.goal,
+        handed=experiment.handed,
+        message="what is left goes to the line's stable version",
+    )
+
+
+def _closed(experiment: Experiment, told: str = "") -> Step:
+    return Step(handed=experiment.handed, trigger=Trigger.CLOSE, message=told)
 
 
 def _alive(line: Line, arm: Arm) -> Member | None:

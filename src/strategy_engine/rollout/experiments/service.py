@@ -168,6 +168,7 @@ class Experiments:
                 _fence(experiment), actor=audit.ENGINE, why=experiment.experiment_id
             )
         await self._shares.instruct(step.changes, experiment.experiment_id)
+        await self._shares.call_in(step.calls_in, experiment.experiment_id)
         if step.trigger is Trigger.CLOSE:
             for arm in experiment.arms:
                 if arm.is_own:
@@ -261,8 +262,10 @@ class Experiments:
 
     async def _save(self, experiment: Experiment, step: Step, line: Line) -> None:
         if step.trigger is None:
-            if (step.handed, step.message) != (experiment.handed, experiment.message):
-                await self._note(experiment, handed=step.handed, message=step.message)
+            goal = experiment.goal if step.goal is None else step.goal
+            known = (experiment.handed, experiment.message, experiment.goal)
+            if (step.handed, step.message, goal) != known:
+                await self._note(experiment, handed=step.handed, message=step.message, goal=goal)
             return
         result = None
         if step.trigger is Trigger.END and experiment.start_ns is not None:
@@ -283,6 +286,7 @@ class Experiments:
                     )
                 case Trigger.CLOSE:
                     told = known.result.message if known.result else known.message
+                    told = f"{told}; {step.message}" if step.message else told
                     return replace(known.on(Trigger.CLOSE), ended_at=now, message=told)
                 case _:
                     outcome = step.outcome or Outcome.ABORTED
