@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from strategy_engine.execution import limiting
 from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.restraint import Restraint
 from strategy_engine.venue.kill import KillState
@@ -32,7 +33,7 @@ def subject_of(mine: Execution, line: str) -> Subject:
         execution_id=mine.execution_id,
         strategy_id=mine.strategy_id,
         line=line,
-        account=getattr(mine.config, "account", None) or line,
+        account=limiting.account_of(mine.config, line),
         is_real=mine.role is not Role.VALIDATION,
     )
 

@@ -34,6 +34,7 @@ from strategy_engine.execution.model import (
     Switch,
 )
 from strategy_engine.infra.database import Database
+from strategy_engine.execution.stops import Stop
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry import model as registry_model
@@ -104,7 +105,7 @@ class Executions:
         IllegalTransitionError
             If the version is in a state that cannot start.
         ConflictError
-            If another version of the line is at work.
+            If another version of the line is at work, or an emergency stop is in force.
         InvalidError
             If the config, an instrument or a timeframe makes no sense; nothing is written.
         UnavailableError
@@ -121,6 +122,7 @@ class Executions:
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
             is_running = strategy.status is Status.RUNNING
+            await starting.refuse_stopped(connection, strategy, config)
             if is_running and not is_beside:
                 existing = await starting.running(connection, strategy, role)
                 if existing is not None:
@@ -293,6 +295,12 @@ class Executions:
         self._poke()
 
     async def switched(self, key: str) -> Switch | None:
+    async def stopped(self, strategy_id: str, execution_ids: Iterable[str]) -> Stop | None:
+        """Return an emergency stop in force of a version's line, or of one of its executions."""
+        async with self._database.read() as connection:
+            found = await store.get_many(connection, execution_ids)
+            return await starting.stopped(connection, strategy_id, found)
+
         """Return a switch as it stands: done once it has `done_at`; None if none was asked for."""
         async with self._database.read() as connection:
             return await switching.get(connection, key)
@@ -358,6 +366,8 @@ class Executions:
     ) -> Answered:
         async with self._database.write() as connection:
             await self._registry.move_in(connection, strategy_id, trigger, actor=actor)
+            if trigger is Trigger.RESUME:
+                await starting.refuse_to_resume(connection, strategy_id)
             found = await store.unended_of(connection, strategy_id)
             for each in found:
                 await wishes.change(connection, each, Change(desired=desired), self._by(actor))

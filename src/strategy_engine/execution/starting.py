@@ -1,13 +1,16 @@
 """What has to hold of a line for a version of it to be started, and what it then opens with."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core.errors import ConflictError
-from strategy_engine.execution import store
-from strategy_engine.execution.model import Execution, Role
+from strategy_engine.execution import limiting, stops, store
+from strategy_engine.execution.model import Execution, ExecutionConfig, Role
+from strategy_engine.execution.stops import Stop
+from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.model import Strategy, Trigger
 
 _CENT = Decimal("0.01")
@@ -48,6 +51,50 @@ async def refuse_second_of_line(connection: AsyncConnection, strategy_id: str) -
             execution_id=other.execution_id,
             strategy_id=other.strategy_id,
         )
+
+
+async def refuse_stopped(
+    connection: AsyncConnection, strategy: Strategy, config: ExecutionConfig
+) -> None:
+    """Refuse to start a version that an emergency stop is about.
+
+    Raises
+    ------
+    StoppedError
+        It says who stopped it, why, and how it is reset.
+    """
+    line = strategy.content.strategy_name
+    await stops.refuse(connection, line=line, account=limiting.account_of(config, line))
+
+
+async def refuse_to_resume(connection: AsyncConnection, strategy_id: str) -> None:
+    """Refuse to let a version go on that an emergency stop is about.
+
+    Raises
+    ------
+    StoppedError
+        It says who stopped it, why, and how it is reset.
+    """
+    found = await stopped(connection, strategy_id, await store.unended_of(connection, strategy_id))
+    if found is not None:
+        raise stops.refusal(found)
+
+
+async def stopped(
+    connection: AsyncConnection, strategy_id: str, executions: Iterable[Execution]
+) -> Stop | None:
+    """Return an emergency stop in force of a version's line, or of one of some executions."""
+    in_force = await stops.in_force(connection)
+    if not in_force:
+        return None
+    strategy = await registry_service.load(connection, strategy_id)
+    line = strategy.content.strategy_name
+    named = [(each.execution_id, limiting.account_of(each.config, line)) for each in executions]
+    for execution_id, account in [*named, ("", line)]:
+        found = stops.find(in_force, line=line, account=account, execution_id=execution_id)
+        if found is not None:
+            return found
+    return None
 
 
 async def less_tied(connection: AsyncConnection, wanted: Execution) -> Execution:

@@ -151,14 +151,19 @@ async def refuse(
     """
     found = find(await in_force(connection), line=line, account=account, execution_id=execution_id)
     if found is not None:
-        raise StoppedError(
-            str(found),
-            stop_id=found.stop_id,
-            scope=found.scope.value,
-            subject=found.subject,
-            actor=found.actor,
-            reason=found.reason,
-        )
+        raise refusal(found)
+
+
+def refusal(found: Stop) -> StoppedError:
+    """Return the error of what is refused because of a stop."""
+    return StoppedError(
+        str(found),
+        stop_id=found.stop_id,
+        scope=found.scope.value,
+        subject=found.subject,
+        actor=found.actor,
+        reason=found.reason,
+    )
 
 
 def _stop(row: sa.Row[Any]) -> Stop:
