@@ -256,6 +256,13 @@ class ExecutionConfig(Request):
         default=None, ge=0, description="Bars a second of a replay; 0 is as fast as it goes."
     )
     mode: Literal["paper"] = "paper"
+    benchmark: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="What it is compared with: `traded` (buy and hold of that, in equal parts), as"
+        " it is if not given; `cash`; or an instrument's symbol.",
+    )
 
 
 class Start(Request):

@@ -151,6 +151,8 @@ class ExecutionConfig:
         Play only bars that close after the one, and no later than the other.
     warm_up : int or None
         Bars before the first live one; None: the strategy's lookback.
+    benchmark : str or None
+        What it is compared with: `traded`, `cash`, or a symbol; None: what is traded.
     flags : dict or None
         What feature flags say, whatever they say elsewhere: a validation run's defaults.
     """
@@ -171,6 +173,7 @@ class ExecutionConfig:
     end_ns: int | None = None
     warm_up: int | None = None
     flags: dict[str, Any] | None = None
+    benchmark: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return what is set, as JSON has it."""
@@ -391,7 +394,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What an execution has come to by now; `capital` is what it was given in all."""
+    """What an execution has come to by now; `capital` is what it was given in all.
+
+    `estimates` are the sample sizes and 95 % intervals of its metrics, by name: (n, low, high).
+    """
 
     execution_id: str
     epoch: int
@@ -401,3 +407,9 @@ class Observation:
     pnl: Decimal
     performance_metrics: dict[str, Any]
     notices: tuple[str, ...] = ()
+    estimates: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Return its metrics with their estimates, as a snapshot has them."""
+        return self.performance_metrics | {"estimates": self.estimates}

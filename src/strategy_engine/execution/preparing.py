@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from strategy_engine.execution import benchmarks, rules, sources, ticks
 from strategy_engine.execution import history as histories
-from strategy_engine.execution import rules, sources, ticks
-from strategy_engine.execution.history import Series
+from strategy_engine.execution.benchmarks import Benchmark
+from strategy_engine.execution.history import History, Series
 from strategy_engine.execution.model import Execution, ExecutionConfig
 from strategy_engine.execution.sources import Source
 from strategy_engine.execution.ticks import TickHistory
@@ -28,6 +29,13 @@ async def series_of(mine: Execution, settings: Settings, tools: Tools) -> dict[s
 async def ticks_of(settings: Settings, tools: Tools) -> TickHistory:
     """Return the quotes and trades that the catalogue has of it."""
     return await asyncio.to_thread(ticks.load, tools.catalogue, settings.symbols)
+
+
+async def benchmark_of(mine: Execution, past: History, tools: Tools) -> Benchmark | None:
+    """Return what it is compared with; None: what it trades."""
+    return await asyncio.to_thread(
+        benchmarks.load, tools.catalogue, mine.config, past.start_after_ns
+    )
 
 
 async def source_of(

@@ -180,7 +180,7 @@ class Reconciler:
         told = {name: runner.told_as for name, runner in self._runners.items()}
         await self._snapshots.keep(
             (
-                Snapshot(execution_id=each.execution_id, at=now, metrics=each.performance_metrics)
+                Snapshot(execution_id=each.execution_id, at=now, metrics=each.measured)
                 for each in seen
             ),
             {name: version for name, version in told.items() if version is not None},

@@ -295,6 +295,7 @@ class Runner:
         if (wanted := self.reins.engagement) is not None:
             trader.gate.risk_state, trader.gate.serves = wanted.allows, wanted.serves
             trader.gate.seat.is_shadow = wanted.role is Role.SHADOW
+        trader.desk.tally.compared_with = await preparing.benchmark_of(mine, past, self._tools)
         trader.desk.tally.notice(mine.notices)
         opened = Opened(
             execution_id=mine.execution_id,

@@ -11,6 +11,7 @@ from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import InvalidError, NotFoundError
 from strategy_engine.execution import (
+    benchmarks,
     interruptions,
     leavings,
     rules,
@@ -412,6 +413,7 @@ class Executions:
         settings = rules.settings_of(strategy.content, config)
         rules.check_feed(config.feed, self._feeds)
         await asyncio.to_thread(self._check_market, settings)
+        await asyncio.to_thread(benchmarks.check, config, self._catalogue)
         return settings
 
     def _check_market(self, settings: Settings) -> None:

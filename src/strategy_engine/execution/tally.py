@@ -11,6 +11,7 @@ from typing import Any
 from strategy_engine.core import money
 from strategy_engine.core.money import NANOS
 from strategy_engine.execution import rules, sums
+from strategy_engine.execution.benchmarks import Benchmark
 from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
 from strategy_engine.execution.model import NO_METRICS, Observation
 from strategy_engine.execution.ticks import BAR, NOWHERE, Place, place_of
@@ -67,6 +68,7 @@ class Tally:
         self.place: Place = NOWHERE  # the last bar or tick that it came to
         self.is_mid_bar = False
         self.state: bytes | None = None
+        self.compared_with: Benchmark | None = None  # what is traded
         self.denials = 0
         self.notices: dict[str, None] = {}  # in the order that they were given
         self._execution_id = execution_id
@@ -254,6 +256,7 @@ class Tally:
             capital=money.to_decimal(self.contributed_nanos).normalize() + 0,
             performance_metrics=NO_METRICS | found.to_dict() | self._times(),
             notices=tuple(self.notices),
+            estimates=found.estimates(),
         )
 
     def _times(self) -> dict[str, float]:

@@ -170,6 +170,15 @@ class Metrics:
         """Return every field as a number: 0.0 until it is defined."""
         return {field.name: _number(getattr(self, field.name)) for field in fields(self)}
 
+    def estimates(self) -> dict[str, tuple[int, float | None, float | None]]:
+        """Return the sample size and the interval of every estimate, by name."""
+        found = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {
+            name: (each.n, each.low, each.high)
+            for name, each in found
+            if isinstance(each, Estimate)
+        }
+
     def to_detailed_dict(self) -> dict[str, dict[str, float | None] | int]:
         """Return every estimate as its value, n, low and high; None where undefined."""
         return asdict(self)
