@@ -27,7 +27,7 @@ from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.service import Executions
 from strategy_engine.flags.service import Flags
-from strategy_engine.infra import database, durable, lease, logs, memory, outages, relay, wakeup
+from strategy_engine.infra import database, durable, lease, logs, outages, processes, relay, wakeup
 from strategy_engine.infra.bus import broker
 from strategy_engine.infra.lease import Lease, LeaseLostError
 from strategy_engine.infra.outages import DatabaseAwayError
@@ -124,7 +124,7 @@ def refuse_when_full(max_memory_bytes: int | None, child_bytes: int) -> None:
     """
     if max_memory_bytes is None:
         return
-    used = memory.engine_bytes(os.getppid())
+    used = processes.engine_bytes(os.getppid())
     if used + child_bytes > max_memory_bytes:
         raise UnavailableError(
             f"the engine uses {used >> 20:,} MiB, one more execution may use {child_bytes >> 20:,}"
