@@ -16,6 +16,7 @@ from strategy_engine.execution.model import (
     Role,
 )
 from strategy_engine.execution.service import Executions
+from strategy_engine.execution.stops import Stop
 from strategy_engine.infra import audit
 from strategy_engine.registry.model import LIVE, Status, Trigger
 from strategy_engine.registry.service import Registry
@@ -36,6 +37,11 @@ class Acts:
         self._executions = executions
         self._registry = registry
         self._looks = looks
+
+    async def stopped(self, deployment: Deployment) -> Stop | None:
+        """Return an emergency stop of any of its executions, or of its line."""
+        names = [*deployment.replaces, *stakes.started(deployment)]
+        return await self._executions.stopped(deployment.strategy_id, names)
 
     async def start_in_shadow(
         self, deployment: Deployment, like: Member, *, version: str, key: str, worth: Decimal

@@ -51,13 +51,24 @@ class Controller:
             if deployment.state is not State.ROLLING_OUT:
                 return deployment.state.value
             try:
-                await self.turn(deployment)
+                if not await self._stands_still(deployment):
+                    await self.turn(deployment)
             except DatabaseAwayError:
                 raise  # whoever calls it waits for the database
             except Exception:  # noqa: BLE001 - the loop's edge: capital must not be left without a hand
                 _log.exception("rollout not carried on", pipeline_id=pipeline_id)
                 await asyncio.sleep(FAILED_LOOK_S)
             await asyncio.sleep(LOOK_S if deployment.progress.undo is None else UNDO_LOOK_S)
+
+    async def _stands_still(self, deployment: Deployment) -> bool:
+        """Say whether an emergency stop is in force: nothing goes on then, nor is undone."""
+        stop = await self._acts.stopped(deployment)
+        if stop is None:
+            return False
+        message = f"held: {stop}"
+        if deployment.progress.message != message:
+            await self._note(deployment, message=message)
+        return True
 
     async def turn(self, deployment: Deployment) -> None:
         """Look once, and do what follows."""

@@ -50,6 +50,8 @@ class Tending:
                 _log.exception("not tended", pipeline_id=deployment.pipeline_id)
 
     async def _tend(self, deployment: Deployment) -> None:
+        if await self._acts.stopped(deployment) is not None:
+            return
         progress = deployment.progress
         names = [*deployment.replaces, *stakes.started(deployment)]
         if progress.undo is not None:

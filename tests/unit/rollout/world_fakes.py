@@ -23,6 +23,7 @@ from strategy_engine.execution.model import (
     Role,
     Switch,
 )
+from strategy_engine.execution.stops import Stop
 from strategy_engine.infra import database, outbox
 from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.registry.service import Registry
@@ -110,6 +111,7 @@ class FakeExecutions:
         self.switches: dict[str, Switch] = {}
         self.gaps: dict[str, list[Interruption]] = {}
         self.changed: Callable[[Execution, Execution | None], None] = lambda row, before: None
+        self.stop: Stop | None = None  # an emergency stop in force
         self._registry, self._clock, self._tick, self._begin = registry, clock, tick, begin
 
     def put(self, row: Execution) -> None:
@@ -125,6 +127,10 @@ class FakeExecutions:
         ):
             self.put(replace(row, **change.given()))
         return self.rows[name]
+
+    async def stopped(self, strategy_id: str, execution_ids: Collection[str]) -> Stop | None:
+        del strategy_id, execution_ids
+        return self.stop
 
     async def start(
         self,
