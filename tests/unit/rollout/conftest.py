@@ -1,5 +1,6 @@
 """A line in memory: rows that are changed as control changes them, and a node that moves cash."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,7 +8,9 @@ from decimal import Decimal
 import pytest
 
 from strategy_engine.execution.model import (
+    UNENDED,
     Change,
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -63,15 +66,16 @@ class World:
         return self.rows[name]
 
     def line(self) -> Line:
-        members = [
+        known = [
             Member(
                 execution=each,
                 version=each.strategy_id.removeprefix("strat_"),
                 account=self.accounts[name],
             )
             for name, each in self.rows.items()
-            if each.status is ExecutionStatus.RUNNING or each.status is ExecutionStatus.PAUSED
         ]
+        members = [each for each in known if each.execution.status in UNENDED]
+        ended = [each for each in known if each.execution.status not in UNENDED]
         versions = dict.fromkeys(each.strategy_id for each in self.rows.values())
         return Line(
             strategy_name="Line",
@@ -90,6 +94,12 @@ class World:
             executions=tuple(self.rows.values()),
             members=tuple(each for each in members if each.execution.role in REAL),
             shadows=tuple(each for each in members if each.execution.role is Role.SHADOW),
+            tied=tuple(
+                each
+                for each in ended
+                if each.execution.role in REAL
+                and (self.locked.get(each.execution_id) or each.execution.is_closing)
+            ),
         )
 
     def unready(self) -> dict[str, str]:
@@ -104,6 +114,11 @@ class World:
         """Write what control asks for."""
         for name, change in changes.items():
             self.rows[name] = replace(self.rows[name], **change.given())
+
+    def call_in(self, execution_ids: Iterable[str]) -> None:
+        """Write that what ended executions hold is to be closed."""
+        for name in execution_ids:
+            self.rows[name] = replace(self.rows[name], closing=Closing.CALLED_IN)
 
     def bars(self, count: int, **gains: str) -> None:
         """Let everyone come so many bars on, and earn what is said."""
@@ -121,6 +136,7 @@ class World:
         for name in self.rows:
             self._flow(name)
             self._end(name)
+            self._close(name)
 
     def _flow(self, name: str) -> None:
         row, account = self.rows[name], self.accounts[name]
@@ -143,6 +159,23 @@ class World:
                 end_reason="drained",
                 final_pnl=account.equity - account.contributed,
             )
+
+    def _close(self, name: str) -> None:
+        row, account = self.rows[name], self.accounts[name]
+        if row.is_closing:
+            self.locked.pop(name, None)
+            pnl = account.equity - account.contributed
+            self.rows[name] = replace(row, closing=Closing.SETTLED, final_pnl=pnl)
+
+    def stop(self, name: str) -> None:
+        """Let a person stop it, whatever it holds."""
+        account = self.accounts[name]
+        self.rows[name] = replace(
+            self.rows[name],
+            status=ExecutionStatus.STOPPED,
+            end_reason="stopped",
+            final_pnl=account.equity - account.contributed,
+        )
 
     def fail(self, name: str, error: str = "boom") -> None:
         account = self.accounts[name]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategy_engine.core.errors import IllegalTransitionError, InvalidError
-from strategy_engine.execution.model import Desired, ExecutionStatus, Role
+from strategy_engine.execution.model import Closing, Desired, ExecutionStatus, Role
 from strategy_engine.rollout.allocation import moves, rules
 from strategy_engine.rollout.allocation.model import (
     ARROWS,
@@ -272,6 +272,7 @@ def allocation(**fields):
 def turn(mine, world):
     asked = moves.asking(mine, world.line(), world.unready())
     world.take(asked.changes)
+    world.call_in(asked.calls_in)
     world.node()
     return asked
 
@@ -360,3 +361,57 @@ def test_a_shadow_that_never_got_capital_is_let_go_at_the_end(world):
     asked = turn(mine, world)
     assert asked.changes["new"].desired is Desired.DRAIN
     assert turn(mine, world).is_done
+
+
+def both(world):
+    mine = allocation(goal=moves.goal_of(allocation(), world.line(), allocation().weights))
+    while not turn(mine, world).is_done:
+        pass
+    return mine
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.ENDING])
+def test_what_an_ended_member_holds_is_no_cash_until_it_is_closed(world, state):
+    mine = both(world)
+    world.bars(3, new="-500")
+    world.locked["new"] = D(10_000)
+    world.fail("new")
+    account = world.line().account(mine.capital, mine.executions.values())
+    assert (account.pool, account.worth) == (0, 99_500)
+
+    mine = replace(mine, state=state)
+    asked = turn(mine, world)
+    assert (asked.calls_in, asked.is_done) == (("new",), False)
+    assert world.accounts["old"].contributed == 60_000
+    if state is not State.ACTIVE:
+        while not turn(mine, world).is_done:
+            pass
+        assert world.accounts["old"].contributed == 99_500
+    account = world.line().account(mine.capital, mine.executions.values())
+    assert account.pool == (39_500 if state is State.ACTIVE else 0)
+    assert account.worth == 99_500
+
+
+def test_what_cannot_be_closed_holds_nothing_up_and_is_no_cash(world):
+    mine = both(world)
+    world.locked["new"] = D(10_000)
+    world.fail("new")
+    world.rows["new"] = replace(world.rows["new"], closing=Closing.STUCK)
+    asked = turn(replace(mine, state=State.ENDING), world)
+    assert (asked.calls_in, asked.is_done) == ((), True)
+    assert world.accounts["old"].contributed == 60_000
+
+
+def test_cash_that_none_of_those_that_shared_is_left_to_take_goes_to_the_stable_one(world):
+    mine = replace(both(world), state=State.ENDING)
+    world.stop("old")
+    world.stop("new")
+    world.add("again", capital="1000")
+    asked = turn(mine, world)
+    assert (asked.goal, asked.changes) == ({"again": D(101_000)}, {})
+    mine = replace(mine, goal=asked.goal)
+    assert not turn(mine, world).is_done
+    assert world.accounts["again"].contributed == 101_000
+    assert turn(mine, world).is_done
+    world.stop("again")
+    assert turn(mine, world).message == "again has what was left of it"

@@ -168,6 +168,44 @@ def test_a_weight_of_nothing_takes_everything_as_it_becomes_free():
     assert swept.worth == 130
 
 
+@given(st.data())
+def test_several_share_the_pool_as_they_had_it_whoever_gets_it_first(data):
+    names = [f"exec_{n}" for n in range(data.draw(st.integers(2, 4)))]
+    had = {name: data.draw(AMOUNT) for name in names}
+    gave = {name: data.draw(st.decimals(0, 1, places=3)) for name in names}
+    stakes = tuple(
+        Stake(
+            execution_id=name, contributed=had[name] - capital.share(had[name], part), equity=D(0)
+        )
+        for name, part in gave.items()
+    )
+    account = Account(capital=capital.total(had.values()), stakes=stakes)
+    node = Node(account, {name: D(0) for name in names})
+    node.ask(capital.move(account, capital.shared(account, had)).targets)
+    for name in data.draw(st.permutations(names)):
+        node.carry_out(name)
+        node.ask(capital.move(node.account, capital.shared(node.account, had)).targets)
+    assert node.account.pool == 0
+    for each in node.account.stakes:
+        assert abs(each.contributed - had[each.execution_id]) <= D("1e-8")
+
+
+def test_what_is_beyond_what_they_had_is_shared_in_the_same_proportion():
+    had = {"a": D(60), "b": D(40)}
+    account = Account(capital=D(110), stakes=(stake("a", 0), stake("b", 10), stake("c", 5)))
+    assert capital.shared(account, had) == {"a": D("63.333333333"), "b": D("41.666666667")}
+    nothing_lacks = Account(capital=D(150), stakes=(stake("a", 60), stake("b", 40)))
+    assert capital.shared(nothing_lacks, had) == {"a": D(90), "b": D(60)}
+
+
+def test_what_ended_members_hold_is_not_in_the_pool_and_an_overdraft_is_seen():
+    tied = (stake("b", 30, 25),)
+    account = Account(capital=D(100), stakes=(stake("a", 70, 71),), tied=tied)
+    assert (account.pool, account.worth, account.is_overdrawn) == (0, 96, False)
+    given = Account(capital=D(100), stakes=(stake("a", 100),), tied=tied)
+    assert (given.pool, given.is_overdrawn) == (-30, True)
+
+
 def test_what_ended_members_were_worth_is_in_the_pool():
     account = Account(capital=D(100), stakes=(stake("a", 60, 66),), ended_pnl=D(-15))
     assert account.pool == 25

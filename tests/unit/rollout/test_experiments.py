@@ -64,8 +64,10 @@ def turn(experiment, world, **seen):
     """Look, write what follows, and let the node do it."""
     step = rules.next_step(experiment, Look(line=world.line(), unready=world.unready(), **seen))
     world.take(step.changes)
+    world.call_in(step.calls_in)
     world.node()
-    experiment = replace(experiment, handed=step.handed)
+    goal = experiment.goal if step.goal is None else step.goal
+    experiment = replace(experiment, handed=step.handed, goal=goal)
     if step.trigger is not None:
         experiment = replace(experiment.on(step.trigger), outcome=step.outcome)
     return experiment, step
@@ -172,6 +174,61 @@ def test_one_that_is_stopped_before_it_began_gives_back_what_was_freed(world):
         experiment, _ = turn(experiment, world)
     assert experiment.state is State.ENDED
     assert world.accounts["old"].contributed == 100_000
+
+
+def begun(world):
+    world.bars(20)
+    experiment = running_beside()
+    for _ in range(3):
+        experiment, _ = turn(experiment, world)
+    assert experiment.state is State.RUNNING
+    return experiment
+
+
+def test_what_a_held_when_it_was_stopped_is_closed_and_all_goes_to_the_line_s_stable_one(world):
+    experiment = begun(world)
+    world.bars(5, new="1000", old="-400")
+    world.locked["old"] = D(30_000)
+    world.stop("old")
+    world.add("again", capital="50000")  # whom a person has started meanwhile
+    world.bars(0, again="7")
+    steps = []
+    for _ in range(12):
+        if experiment.state is not State.ENDED:
+            experiment, step = turn(experiment, world)
+            steps.append(step)
+
+    assert experiment.state is State.ENDED
+    assert steps[0].outcome is Outcome.ABORTED
+    assert [each.calls_in for each in steps if each.calls_in] == [("old",)]
+    assert world.accounts["again"].contributed == 50_000 + 100_600
+    assert world.accounts["new"].equity == 0
+    assert steps[-1].message == "again has what was left of it"
+
+
+def test_what_nobody_is_left_to_take_is_told(world):
+    experiment = begun(world)
+    world.stop("old")
+    while experiment.state is not State.ENDED:
+        experiment, step = turn(experiment, world)
+    assert step.message.startswith("100000 is left of it, and nothing of the line runs")
+
+
+def test_cash_is_inherited_once_though_its_heir_ends_at_once(world):
+    experiment = begun(world)
+    world.stop("old")
+    world.add("again", capital="50000")
+    while experiment.goal.keys() != {"again"}:
+        experiment, _ = turn(experiment, world)
+    turn(experiment, world)
+    assert world.accounts["again"].contributed == 150_000
+    world.stop("again")
+    world.add("third", capital="10000")
+    for _ in range(3):
+        if experiment.state is not State.ENDED:
+            experiment, _ = turn(experiment, world)
+    assert experiment.state is State.ENDED
+    assert world.accounts["third"].contributed == 10_000
 
 
 # -- instruments
