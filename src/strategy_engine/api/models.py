@@ -145,7 +145,7 @@ class Deploy(Request):
     handover: Annotated[Handover, Field(strict=False)] = Field(
         default=Handover.RUN_OFF,
         description="What becomes of the replaced version's open positions: run_off (by its own"
-        " exits) or flatten (at the next price); adopt is not built yet.",
+        " exits), flatten (at the next price), or adopt (the new version has them at their marks).",
     )
     handover_deadline_s: float = Field(
         default=300.0,

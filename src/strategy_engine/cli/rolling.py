@@ -18,7 +18,11 @@ _MARKS = {
     "never": ("·", "dim"),
 }
 _NOW = "now"
-_CLOSES = {"next_price": "closes at the next price", "own_exits": "closes by its own exits"}
+_CLOSES = {
+    "next_price": "closes at the next price",
+    "own_exits": "closes by its own exits",
+    "adopted": "hands over to the new version",
+}
 
 type Row = tuple[RenderableType, Text, Text]
 

@@ -32,11 +32,13 @@ def room(account: Account, symbol: str, signed_lots: int) -> tuple[int, ...]:
     """Return what of `signed_lots` an account may take at its mark, whatever cash it has.
 
     What closes a position of the other sign comes first and by itself, then what opens one, up to
-    the account's largest position. A fill does one or the other.
+    the account's largest position; a short one only where it may be short.
     """
     book, sign = account.books[symbol], 1 if signed_lots > 0 else -1
     closing = min(abs(signed_lots), abs(book.lots)) if book.lots * sign < 0 else 0
     opening = abs(signed_lots) - closing
+    if sign < 0 and not account.rules.allow_short:
+        opening = 0
     if opening:
         opening = _room_to_open(account, book, opening, is_flat=bool(closing))
     return tuple(sign * each for each in (closing, opening) if each)

@@ -8,9 +8,9 @@ from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.registry.model import LIVE, Strategy
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import capital, plans
+from strategy_engine.rollout import adoptions, capital, plans
 from strategy_engine.rollout.lines import Lines
-from strategy_engine.rollout.model import Options
+from strategy_engine.rollout.model import Handover, Options
 from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.venue.service import Records
 
@@ -47,13 +47,16 @@ class Line:
         Raises
         ------
         InvalidError
-            If an option makes no sense, or a step's capital would not buy a lot.
+            If an option makes no sense, a step's capital would not buy a lot, or positions that
+            are to be taken over cannot be.
         """
         others = [] if strategy.status in LIVE else await self.others_at_work(strategy)
         symbols = await self._symbols(others)
         plan = plans.plan(options, symbols, replaces=bool(others))
         if others:
             await self._check_capital(plan, others, symbols)
+        if options.handover is Handover.ADOPT:
+            await self._check_adoption(strategy, others)
         return plan, tuple(each.execution_id for each in others)
 
     async def _symbols(self, executions: Sequence[Execution]) -> list[str]:
@@ -62,6 +65,14 @@ class Line:
             content = (await self._registry.get(each.strategy_id)).content
             found |= dict.fromkeys(execution_rules.settings_of(content, each.config).symbols)
         return list(found)
+
+    async def _check_adoption(self, strategy: Strategy, others: Sequence[Execution]) -> None:
+        for each in others:
+            old = (await self._registry.get(each.strategy_id)).content
+            adoptions.check(
+                adoptions.trade_of(strategy.content, each.config),
+                [adoptions.trade_of(old, each.config)],
+            )
 
     async def _check_capital(
         self, plan: Sequence[Step], others: Sequence[Execution], symbols: Sequence[str]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from strategy_engine.core.errors import InvalidError, NotBuiltError
+from strategy_engine.core.errors import InvalidError
 from strategy_engine.rollout import durations, limits
 from strategy_engine.rollout.durations import Duration
-from strategy_engine.rollout.model import DeploymentType, Handover, Options
+from strategy_engine.rollout.model import DeploymentType, Options
 
 FULL = 1.0
 MOST_BESIDE_A_BASELINE = 0.5  # a candidate, its baseline and the stable version share the whole
@@ -92,8 +92,6 @@ def plan(options: Options, symbols: Sequence[str], *, replaces: bool) -> tuple[S
     ------
     InvalidError
         If an option makes no sense; it is named.
-    NotBuiltError
-        If positions are to be taken over as they are.
     """
     _check(options)
     middle = _MIDDLES[options.deployment_type](options, symbols)
@@ -215,14 +213,6 @@ def _rolling(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
 
 def _check(options: Options) -> None:
     """Refuse what no step may look at, but a later rollout would."""
-    if options.handover is Handover.ADOPT:
-        raise NotBuiltError(
-            "handover adopt is not built: no position moves to another version's ledger; use"
-            " run_off (the old version closes by its own exits) or flatten (at the next price)",
-            field="handover",
-            value=Handover.ADOPT.value,
-            accepted=[each.value for each in Handover if each is not Handover.ADOPT],
-        )
     durations.parse(options.min_time, "min_time")
     _count(options.min_decisions, "")
     keep_warm(options)

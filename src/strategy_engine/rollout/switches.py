@@ -21,7 +21,8 @@ def forward(
     """Return the switch of a step, from which on the new version opens positions.
 
     It gets at once what lies in the pool, and what those before it have free above their goals; the
-    rest follows as their positions close.
+    rest follows as their positions close. Where it adopts, it gets their positions as well, and
+    the engine closes what it cannot take.
     """
     progress, is_all = deployment.progress, step.weight >= FULL
     changes = {
@@ -46,6 +47,7 @@ def forward(
         symbols=step.symbols or None,
         changes=changes,
         hands_cash=True,
+        adopts=deployment.options.handover is Handover.ADOPT,
     )
 
 
@@ -59,7 +61,9 @@ def back(
     """Return the switch from which on the versions before open positions again, and no other.
 
     If there is one of them, it gets at once what the pool has and the others have free. That sum
-    is one look's: if somebody has become real, or has ended, since, it follows at the next.
+    is one look's: if somebody has become real, or has ended, since, it follows at the next. What
+    those that let go hold is closed, wherever it came from: they are not trusted with it any more,
+    and the others never decided on it.
 
     Parameters
     ----------
@@ -106,8 +110,8 @@ def _less(goal: Decimal, giver: Member) -> Decimal | None:
 
 
 def _exits(deployment: Deployment) -> Exits:
-    is_flat_out = deployment.options.handover is Handover.FLATTEN
-    return Exits.FLATTEN if is_flat_out else Exits.OWN
+    runs_off = deployment.options.handover is Handover.RUN_OFF
+    return Exits.OWN if runs_off else Exits.FLATTEN
 
 
 def _is_there(member: Member) -> bool:

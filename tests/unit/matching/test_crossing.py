@@ -95,6 +95,14 @@ def test_there_is_room_up_to_the_largest_position_and_one_fill_does_one_thing(
     assert crossing.room(account(lots=held, max_position_nanos=nanos), SYMBOL, offered) == taken
 
 
+def test_who_may_not_be_short_takes_no_short_over_but_closes_with_it():
+    taker = Account(CAPITAL, [EVEN], Rules())
+    taker.books[SYMBOL].mark = 10_000
+    assert crossing.room(taker, SYMBOL, -5) == ()
+    trade(taker, 3)
+    assert crossing.room(taker, SYMBOL, -5) == (-3,)
+
+
 def test_what_waits_to_be_closed_already_is_not_given():
     giver = account(lots=10)
     order = Order(symbol=SYMBOL, side=Side.SELL, lots=4, opens=False, decided_ns=4)

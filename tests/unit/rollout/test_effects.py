@@ -143,6 +143,18 @@ def test_a_batch_is_told_by_its_instruments():
     old, new = foreseen(before, Verb.PROMOTE, [STABLE, NEW]).executions  # B is switched
     assert (old.positions, old.opens, old.capital_to) == ({"B.SIM": -5}, Opens.SOME, 80_000)
     assert (new.opens, new.capital_to) == (Opens.YES, 10_000)
+def test_promoting_in_full_tells_what_the_new_version_takes_over():
+    found = foreseen(deployment(index=2, handover=Handover.ADOPT), Verb.PROMOTE_FULL)
+    old, new, beside = found.executions
+    assert (old.closes, beside.closes) == (Closes.ADOPTED, Closes.ADOPTED)
+    assert old.positions == {"A.SIM": 300, "B.SIM": -5}
+    assert (new.closes, new.positions) == (Closes.NOTHING, {})
+    assert (
+        "exec_old (stable): hands 300 A.SIM, -5 B.SIM over at the last price; what the new version"
+        " may not hold or cannot pay, it closes at the next price" in found.sentences
+    )
+
+
     last = replace(before, progress=replace(before.progress, index=6))
     old, new = foreseen(last, Verb.PROMOTE, [STABLE, NEW]).executions  # C is, the last one
     assert (old.positions, old.opens, old.capital_to) == ({}, Opens.NO, 0)
@@ -174,7 +186,64 @@ def test_taking_back_a_completed_one_tells_whether_the_version_before_is_still_t
     assert capital_of(warm) == {"exec_new": (100_000, 0), "exec_old": (0, 100_000)}
     cold = foreseen(before, Verb.ROLLBACK, [holder("exec_old", Role.STABLE, ended=True), now])
     assert capital_of(cold) == {"exec_new": (100_000, 0)}
-    assert "started again" in cold.sentences[0]
+    assert cold.sentences[1].endswith(
+        "started again with what is free of the line's capital then, at the last prices 100,000.00"
+    )
+    assert "exec_old of strat_of_exec_old" in cold.sentences[1]
+
+
+def ended(desired, *, why="", **positions):
+    found = holder("exec_old", Role.STABLE, 80_000, ended=True, **positions)
+    return replace(found, execution=replace(found.execution, desired=desired, desired_why=why))
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "told"),
+    [
+        (Verb.ABORT, ended(Desired.RUN), "started again with what is free"),
+        (Verb.ABORT, ended(Desired.STOP, why="pipe_1"), "started again with what is free"),
+        (Verb.ABORT, ended(Desired.STOP), "stays stopped"),
+        (Verb.ABORT, ended(Desired.STOP, why="risk"), "stays stopped"),
+        (Verb.ROLLBACK, ended(Desired.STOP), "started again with what is free"),
+    ],
+)
+def test_undoing_tells_whether_a_version_that_has_ended_is_started_again(verb, before, told):
+    found = foreseen(deployment(index=3), verb, [before, NEW])
+
+    assert [each for each in found.sentences if told in each]
+    assert capital_of(found) == {"exec_new": (10_000, 0)}
+
+
+def test_what_could_not_be_closed_is_not_begun_again_with():
+    held = ended(Desired.RUN, A=100)
+    stuck = replace(held, execution=replace(held.execution, closing=Closing.STUCK))
+    worth = [
+        foreseen(deployment(index=3), Verb.ABORT, [each, NEW]).sentences[1]
+        for each in (held, stuck)
+    ]
+
+    assert worth[0].endswith("at the last prices 100,000.00")
+    assert worth[1].endswith("at the last prices 20,000.00")
+
+
+def test_a_version_that_cannot_be_started_is_not_promised_to_be():
+    before = deployment(index=3)
+    after = verbs.after(before, Verb.ABORT, ASKED)
+    why = "the version before it, strat_1, is error and cannot be started"
+    found = effects.of(Verb.ABORT, before, after, [ended(Desired.RUN), NEW], gone=why)
+
+    assert found.sentences[1] == f"{why}: no version has the line then"
+
+
+def test_with_nothing_free_nothing_is_started_again():
+    poor = replace(NEW, account=replace(NEW.account, equity=Decimal(0)))
+    before = deployment(index=3)
+    before = replace(before, progress=replace(before.progress, capital=Decimal(10_000)))
+    lost = ended(Desired.RUN)
+    lost = replace(lost, account=replace(lost.account, contributed=Decimal(0), equity=Decimal(0)))
+    found = foreseen(before, Verb.ABORT, [lost, poor])
+
+    assert "not started again" in found.sentences[1]
 
 
 @pytest.mark.parametrize(

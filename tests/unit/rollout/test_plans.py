@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategy_engine.core.errors import InvalidError, NotBuiltError
+from strategy_engine.core.errors import InvalidError
 from strategy_engine.rollout import limits, plans, store
 from strategy_engine.rollout.durations import Duration
-from strategy_engine.rollout.model import DeploymentType, Handover, Options
+from strategy_engine.rollout.model import DeploymentType, Options
 from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.rollout.rules import Bounds
 
@@ -352,14 +352,3 @@ def test_a_plan_is_read_as_it_was_stored(asked, symbols):
     steps = plans.plan(asked, symbols, replaces=True)
     stored = json.loads(json.dumps(plans.to_plain(steps)))
     assert plans.from_plain(stored) == steps
-
-
-@pytest.mark.parametrize("replaces", [True, False])
-@pytest.mark.parametrize("kind", _T)
-def test_to_adopt_positions_is_refused_at_once_with_what_to_use_instead(kind, replaces):
-    asked = Options(deployment_type=kind, handover=Handover.ADOPT)
-
-    with pytest.raises(NotBuiltError, match=r"adopt is not built.*run_off.*flatten") as refused:
-        plans.plan(asked, SYMBOLS, replaces=replaces)
-
-    assert refused.value.facts["accepted"] == ["run_off", "flatten"]

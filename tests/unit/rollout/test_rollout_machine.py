@@ -41,7 +41,7 @@ def chosen(draw):
     steps = ({"shadow": "1s"}, *({"weight": each} for each in sorted(draw(weights))))
     return Options(
         deployment_type=kind,
-        handover=draw(st.sampled_from([Handover.RUN_OFF, Handover.FLATTEN])),
+        handover=draw(st.sampled_from(Handover)),
         handover_deadline_s=draw(st.sampled_from([0.0, 4.0, 30.0])),
         min_time="2s",
         min_decisions=4,
@@ -97,7 +97,7 @@ class Line(RuleBasedStateMachine):
 
     @rule()
     def switches_alone(self):
-        self.world.do_switches()
+        self.run(self.world.do_switches())
         self.world.check()
 
     @rule(which=st.integers(0, 9))

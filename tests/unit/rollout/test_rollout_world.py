@@ -186,7 +186,7 @@ async def test_a_new_version_that_is_slow_to_hear_of_its_switch_keeps_no_capital
     deployment = await world.deploy(SCRIPTS["better"], options(kind))
     while not world.executions.switches:
         await world.round()
-    world.do_switches()
+    await world.do_switches()
     for _ in range(12):  # control sees it done, and goes on; nobody hears it in the node but one
         world.clock.advance(1)
         await world.hear(before.execution_id)

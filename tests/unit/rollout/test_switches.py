@@ -207,14 +207,16 @@ def test_who_is_to_have_more_than_it_has_parts_with_nothing():
 
 
 @pytest.mark.parametrize("step", [ALL, BATCH])
-@pytest.mark.parametrize("handover", [Handover.RUN_OFF, Handover.FLATTEN])
+@pytest.mark.parametrize("handover", Handover)
 def test_the_engine_closes_what_each_batch_gives_where_that_was_asked_for(step, handover):
     old, new = member("old", Role.STABLE, Decimal(90)), member("new", Role.SHADOW, Decimal(50))
 
     asked, _ = forward(deployment(Decimal(100), handover=handover), step, old, new)
 
-    is_flattened = handover is Handover.FLATTEN
-    assert asked.changes["old"].exits is (Exits.FLATTEN if is_flattened else Exits.OWN)
+    runs_off = handover is Handover.RUN_OFF
+    assert asked.changes["old"].exits is (Exits.OWN if runs_off else Exits.FLATTEN)
+    assert asked.adopts is (handover is Handover.ADOPT)
+    assert asked.hands_cash
 
 
 def test_a_baseline_that_has_ended_is_fenced_and_has_nothing_to_part_with():
@@ -238,7 +240,7 @@ async def test_a_new_version_opens_with_the_first_bar_that_it_serves_when_the_ol
     await world.deploy(Script(period=2, hold=1), options)
     while not world.executions.switches:
         await world.round()
-    world.do_switches()  # and control looks no more
+    await world.do_switches()  # and control looks no more
     (done,) = world.executions.switches.values()
     (taker,) = done.takes
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import world_handing as handing
 from world_books import Books
 from world_fakes import (
     CrashingJournal,
@@ -84,6 +85,7 @@ class World(Books):
         self.unmeasured: set[str] = set()  # executions whose decisions cannot be compared
         self._is_control = False
         self.deployments: list[str] = []
+        self.adopted = 0  # how many switches have handed positions over
         self.registry = Registry(self._database, self.clock)
         self.executions = FakeExecutions(
             CrashingRegistry(self._database, self.clock, self._tick),
@@ -255,7 +257,7 @@ class World(Books):
 
     async def node_turn(self) -> None:
         """Do the switches that wait, hear every row, and obey between two bars."""
-        self.do_switches()
+        await self.do_switches()
         for row in self.looked_after:
             await self.hear(row.execution_id)
         self.check()
@@ -326,10 +328,10 @@ class World(Books):
         )
         return False
 
-    def do_switches(self) -> None:
+    async def do_switches(self) -> None:
         """Hold who a switch is about between two bars, and do it in one transaction."""
         for switch in list(self.executions.switches.values()):
-            if switch.done_at is None:
+            if switch.done_at is None and await handing.level(self, switch):
                 self._switch(switch)
 
     def _switch(self, switch: Switch) -> None:
@@ -342,17 +344,12 @@ class World(Books):
             return  # it is looked at again
         for name in switch.gives:
             self.tradings[name].withdraw(switch.symbols or SYMBOLS)
-        for name, target in switch.parting.items():
-            if self.rows[name].status in UNENDED:
-                self.tradings[name].part_with_cash(target)
-        given = {each: self.tradings[each].contributed_nanos for each in switch.parting}
-        switch = engagement.handed(
-            switch, {name: money.to_decimal(nanos) for name, nanos in given.items()}
-        )
+        switch = handing.handed(self, switch)
         parties = [Party(row=each, place_ns=self._place_ns(each)) for each in rows]
         at_ns = engagement.switch_point(switch, parties)
         for each in parties:
             self.executions.want(each.row.execution_id, engagement.switched(switch, each, at_ns))
+        handing.settle(self, switch)
         done = replace(switch, at_ns=at_ns, done_at=self.clock.now())
         self.executions.switches[switch.key] = done
         for each in rows:  # told before they are let go

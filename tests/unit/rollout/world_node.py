@@ -153,6 +153,7 @@ class Trading:
         self.place_ns: int | None = None
         self.bar_no = self.entry_no = self.decisions = self.orders = self.silent_bars = 0
         self.fills: list = []
+        self.crossed: set[str] = set()  # by another of the line, for nothing
         self.denials: Counter = Counter()
         self.instants: list[Instant] = []
         self.heard: Engagement = engagement.of(row)
@@ -209,6 +210,18 @@ class Trading:
 
     def part_with_cash(self, target: Decimal) -> None:
         self._flow(money.to_nanos(target))
+
+    def cross(self, trades, tag: str) -> None:
+        """Trade with another of the line at the marks, for nothing."""
+        placed, happened = self.venue.cross(trades, self.place_ns or 0, tag)
+        self.orders += len(placed.orders)
+        self.fills += happened.fills
+        self.crossed |= {each.order_id for each in happened.fills}
+        self.entry_no += 1
+
+    def flow(self, amount_nanos: int) -> None:
+        """Let just so much enter (+) or leave (-)."""
+        self._flow(self.contributed_nanos + amount_nanos)
 
     def bar(self) -> None:
         """Come to the next bar: fills first, then flows, then the decision."""
@@ -289,7 +302,8 @@ class Trading:
             sign = 1 if fill.side is Side.BUY else -1
             value = TERMS[fill.symbol].nanos(fill.lots * fill.price_ticks)
             lots[fill.symbol] += sign * fill.lots
-            cash -= sign * value + matching.fee(value, HOW.fee_ppm)
+            is_crossed = fill.order_id in self.crossed
+            cash -= sign * value + (0 if is_crossed else matching.fee(value, HOW.fee_ppm))
         return lots, cash
 
 
