@@ -51,5 +51,4 @@ def _made(row: sa.Row[Any]) -> Rule:
 def _set(rule: Rule, row: sa.Row[Any] | None) -> Rule:
     if row is None:
         return rule
-    condition = {"threshold": rule.threshold, "match": rule.match}
-    return replace(_made(row), is_built_in=True, **condition)
+    return replace(_made(row), is_built_in=True, threshold=rule.threshold, match=rule.match)

@@ -18,7 +18,7 @@ from strategy_engine.alerts.model import Alert, Cause, Severity, Trigger
 from strategy_engine.core.clock import Clock
 from strategy_engine.infra import eventlog, logs
 from strategy_engine.infra.database import Database
-from strategy_engine.infra.eventlog import Event, Place
+from strategy_engine.infra.eventlog import Place, Whose
 from strategy_engine.infra.outages import DatabaseAwayError
 
 LOOK_S = 0.5
@@ -34,14 +34,6 @@ class Readings(Protocol):
 
     async def read(self) -> Sequence[Reading]:
         """Return the metrics of everything that runs, and of the engine."""
-        ...
-
-
-class Whose(Protocol):
-    """Knows whose an event is."""
-
-    async def told(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Return events with their version and line, as far as they have them."""
         ...
 
 

@@ -12,6 +12,8 @@ from strategy_engine.api import (
     doors,
     edges,
     emergency,
+    eventhub,
+    events,
     executions,
     experiments,
     flags,
@@ -46,6 +48,7 @@ ROUTERS = (
     monitoring.router,
     monitoring.index_router,
     bus.router,
+    events.router,
 )
 
 type Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -62,6 +65,7 @@ def build(services: Services, *, lifespan: Lifespan | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.streams = streams.Streams()
+    app.state.hub = eventhub.Hub()
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)

@@ -10,12 +10,14 @@ from typing import Literal, Protocol
 from strategy_engine.access.model import Key, Principal
 from strategy_engine.access.model import Role as AccessRole
 from strategy_engine.access.service import Made
+from strategy_engine.alerts.alerting import Alerting
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
 from strategy_engine.execution.stops import Stop
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra.bus.broker import BusSettings
+from strategy_engine.infra.eventlog import EventLog
 from strategy_engine.infra.webhooks.service import Webhooks
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
@@ -411,5 +413,7 @@ class Services:
     experiments: Experiments
     allocations: Allocations
     stopping: Stopping
+    alerting: Alerting
+    events: EventLog
     clock: Clock
     bus: BusSettings = field(default_factory=BusSettings)

@@ -14,14 +14,17 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.access.service import Keys
-from strategy_engine.alerts.service import Alerts
+from strategy_engine.alerts import alerting
 from strategy_engine.api import app as api_app
 from strategy_engine.api.services import Services
 from strategy_engine.config import Settings
 from strategy_engine.control import sharing
 from strategy_engine.control.buswatch import BusWatch
 from strategy_engine.control.paper import PaperRuns, RunningNow
+from strategy_engine.control.readings import Measured
 from strategy_engine.control.telemetry import Telemetry
+from strategy_engine.control.telling import Telling
+from strategy_engine.control.whose import Whose
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError, UnavailableError
 from strategy_engine.execution import rules as execution_rules
@@ -29,6 +32,7 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra import database, durable, lease, logs, outages, processes, relay, wakeup
 from strategy_engine.infra.bus import broker
+from strategy_engine.infra.eventlog import EventLog
 from strategy_engine.infra.lease import Lease, LeaseLostError
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.infra.webhooks.delivery import Deliverer
@@ -167,10 +171,40 @@ class Control:
         self._executions = self._make_executions()
         self._comparisons = self._make_comparisons(RecordedBars(ledger))
         self._flags = Flags(self._database, self._clock)
-        self._alerts = Alerts(database=self._database, clock=self._clock)
+        self._alerting = alerting.make(self._database, self._clock, self._targets)
         self._keys = Keys(self._database, self._clock, engine_key=settings.api_key)
         pipeline = self._make_pipeline()
         self.rollouts, self._workflows = self._make_rollouts(pipeline)
+        self._whose = Whose(
+            registry=self._registry, executions=self._executions, rollouts=self.rollouts
+        )
+        telemetry = Telemetry(
+            database=self._database,
+            registry=self._registry,
+            rollouts=self.rollouts,
+            pipeline=pipeline,
+            executions=self._executions,
+            clock=self._clock,
+            started_s=birth.started_s,
+            wall=birth.wall,
+            bus=BusWatch(database=self._database, settings=settings.bus),
+        )
+        snapshots = Snapshots(ledger, interval_s=settings.metrics_interval_s)
+        self._telling = Telling(
+            database=self._database,
+            clock=self._clock,
+            alerting=self._alerting,
+            readings=Measured(
+                database=self._database,
+                executions=self._executions,
+                snapshots=snapshots,
+                registry=self._registry,
+                telemetry=telemetry,
+                clock=self._clock,
+            ),
+            whose=self._whose,
+            interval_s=settings.metrics_interval_s,
+        )
         self.services = Services(
             webhooks=Webhooks(database=self._database, clock=self._clock, targets=self._targets),
             keys=self._keys,
@@ -180,23 +214,15 @@ class Control:
             pipeline=pipeline,
             executions=self._executions,
             records=self._records,
-            snapshots=Snapshots(ledger, interval_s=settings.metrics_interval_s),
+            snapshots=snapshots,
             catalogue=self._catalogue,
-            telemetry=Telemetry(
-                database=self._database,
-                registry=self._registry,
-                rollouts=self.rollouts,
-                pipeline=pipeline,
-                executions=self._executions,
-                clock=self._clock,
-                started_s=birth.started_s,
-                wall=birth.wall,
-                bus=BusWatch(database=self._database, settings=settings.bus),
-            ),
+            telemetry=telemetry,
             lines=self._sharing.lines,
             experiments=self._sharing.experiments,
             allocations=self._sharing.allocations,
             stopping=Stopping(self._database, settings.data_dir, self._clock),
+            alerting=self._alerting,
+            events=EventLog(database=self._database, whose=self._whose),
             clock=self._clock,
             bus=settings.bus,
         )
@@ -322,11 +348,14 @@ class Control:
         tending = asyncio.create_task(self._tending.run())
         balancing = asyncio.create_task(self._sharing.balance.run())
         sending = asyncio.create_task(self._deliverer().run())
+        alarming = [asyncio.create_task(each) for each in self._telling.tasks()]
         _log.info("control serves")
         yield
         knowing.cancel()
         telling.cancel()
         sending.cancel()
+        for each in alarming:
+            each.cancel()
         tending.cancel()
         balancing.cancel()
         ringing.cancel()

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.api.services import Durations, Health, Metrics, Part
+from strategy_engine.control import telling
 from strategy_engine.control.buswatch import BusWatch
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import UNENDED
@@ -133,6 +134,7 @@ class Telemetry:
                 ),
                 *([_node(each, now) for each in nodes] or [_NO_NODE]),
                 *self.bus.parts(bus),
+                await telling.part(self.database),
                 await self._confinement(),
             ),
             strategies_deployed=sum(versions.get(each, 0) for each in LIVE),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import merge
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 import sqlalchemy as sa
@@ -227,6 +227,46 @@ def _published(row: sa.Row[Any]) -> Event:
 def is_known(topic: str) -> bool:
     """Say whether anything is published on a topic."""
     return any(each.name == topic for each in topics.TOPICS)
+
+
+class Whose(Protocol):
+    """Knows whose an event is."""
+
+    async def told(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return events with their version and line, as far as they have them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLog:
+    """What happened, as doors see it."""
+
+    database: database.Database
+    whose: Whose
+
+    async def after(self, place: Place, *, limit: int = AT_ONCE) -> Sequence[Event]:
+        """Return what came after a place, oldest first; at most so much of each table."""
+        async with self.database.read() as connection:
+            found = await after(connection, place, limit=limit)
+        return await self.whose.told(found)
+
+    async def end(self) -> Place:
+        """Return the place after all that has happened."""
+        async with self.database.read() as connection:
+            return await end(connection)
+
+    async def forgotten(self, place: Place) -> int:
+        """Return how many published events after a place are not kept any more."""
+        async with self.database.read() as connection:
+            first = await first_kept(connection)
+            last = (await end(connection)).event_no
+        kept_from = last + 1 if first is None else first
+        return max(0, kept_from - 1 - place.event_no) if place.event_no < last else 0
+
+    async def before_end(self, limit: int) -> Place:
+        """Return the place after which at least so many events are, if there are as many."""
+        async with self.database.read() as connection:
+            return await before(connection, limit=limit)
 
 
 _TYPES = {

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from strategy_engine.access.service import Keys
+from strategy_engine.alerts import alerting
 from strategy_engine.api import app as api_app
 from strategy_engine.api import services
 from strategy_engine.control import sharing
@@ -30,6 +31,7 @@ from strategy_engine.execution.model import (
 )
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra import database
+from strategy_engine.infra.eventlog import EventLog
 from strategy_engine.infra.webhooks.service import Webhooks
 from strategy_engine.infra.webhooks.targets import Targets
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
@@ -146,7 +148,7 @@ class Rollouts:
         after = verbs.after(before, verb, asked)
         if dry_run:
             would = effects.of(verb, before, after, self.holders)
-            return Acted(deployment=before, effects=would)
+            return Acted(deployment=before, effects=would, is_dry=True)
         followed.deployment = after
         return Acted(deployment=after)
 
@@ -433,6 +435,13 @@ class Telemetry:
         return self.counters
 
 
+class Nobody:
+    """Events stay as they are told."""
+
+    async def told(self, found: Sequence[Any]) -> Sequence[Any]:
+        return found
+
+
 @dataclass
 class World:
     """The services behind a door, and ways to build one."""
@@ -489,6 +498,8 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             snapshots=Snapshots(),
             catalogue=catalogue,
             telemetry=Telemetry(),
+            alerting=alerting.make(store, clock, Targets(private=True)),
+            events=EventLog(database=store, whose=Nobody()),
             clock=clock,
         )
         return World(given, store, clock, given.rollouts, given.executions)

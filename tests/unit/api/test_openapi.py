@@ -88,6 +88,7 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "GET /flags/{key}",
         "PUT /flags/{key}",
         "DELETE /flags/{key}",
+        "GET /events",
         "GET /webhooks",
         "POST /webhooks",
         "DELETE /webhooks/{webhook_id}",
