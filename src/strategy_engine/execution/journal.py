@@ -28,6 +28,7 @@ from strategy_engine.execution.model import (
     Change,
     Desired,
     Execution,
+    ExecutionStatus,
     Observation,
     Role,
     Switch,
@@ -39,7 +40,10 @@ from strategy_engine.infra.database import Database
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
 from strategy_engine.registry.service import Registry
+from strategy_engine.venue import limit_store
+from strategy_engine.venue.limits import LimitSet, Scope
 
+_MOST_ENDED = 200  # that are looked at for a day's results, once a node starts
 SUBJECT = "execution"
 SWITCH = "switch"
 FAIL = "fail"  # before its positions are closed, and it ends
@@ -61,6 +65,20 @@ class Journal:
         async with self._database.read() as connection:
             rows = await store.unended_for(connection, self._node_id)
             return rows, await switching.waiting(connection)
+
+    async def limits(self) -> dict[tuple[Scope, str], LimitSet]:
+        """Return what lines, accounts and the engine are held to."""
+        async with self._database.read() as connection:
+            return await limit_store.sets(connection)
+
+    async def recently_ended(self) -> list[Execution]:
+        """Return the executions that ended, newest first, as many as may belong to a day."""
+        ended = frozenset(ExecutionStatus) - UNENDED
+        async with self._database.read() as connection:
+            found, _ = await store.page(
+                connection, statuses=ended, strategy_id=None, limit=_MOST_ENDED, offset=0
+            )
+        return found
 
     async def get_many(self, execution_ids: Iterable[str]) -> list[Execution]:
         """Return executions as they are by now."""

@@ -11,6 +11,7 @@ from strategy_engine.execution.barrier import Barrier
 from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.model import Desired, Execution
 from strategy_engine.execution.runner import Outcome, Runner
+from strategy_engine.execution.seating import Seating
 from strategy_engine.execution.tools import Tools
 from strategy_engine.infra import logs
 from strategy_engine.infra.lease import LeaseLostError
@@ -35,6 +36,7 @@ class Reconciler:
         self._wake = wake
         self._snapshots = snapshots
         self._runners: dict[str, Runner] = {}
+        self._seating = Seating(tools)
         self._barrier = Barrier(tools, self._runners)
         self._records: dict[str, restarts.Record] = {}
         self._outages: dict[str, Outage] = {}
@@ -67,6 +69,8 @@ class Reconciler:
         done, settled = self._barrier.done, self._tools.guard.settled()
         try:
             rows, asked = await self._tools.journal.wanted()
+            self._tools.oversight.set_limits(await self._tools.journal.limits())
+            await self._seating.seat(rows)
         except (SQLAlchemyError, DatabaseAwayError) as error:
             _log.warning("rows_not_read", why=str(error))  # the next pass reads them again
             return

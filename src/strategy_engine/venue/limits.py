@@ -110,9 +110,12 @@ class LimitSet:
         """Return a value as it was given, losses and drawdowns negative; None: not limited."""
         return self.values.get(name)
 
-    def over(self, other: "LimitSet") -> "LimitSet":
-        """Return this set with what only another one has: what is named here replaces that."""
-        return LimitSet(values={**other.values, **self.values})
+    def to_plain(self) -> dict[str, Any]:
+        """Return the values as JSON has them."""
+        return {
+            name: list(each) if isinstance(each, tuple) else each
+            for name, each in self.values.items()
+        }
 
     def without(self, *names: str) -> "LimitSet":
         """Return this set without some names."""

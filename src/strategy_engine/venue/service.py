@@ -13,6 +13,7 @@ from strategy_engine.infra.database import Bytewise, Database
 from strategy_engine.venue import (
     accounts,
     books,
+    days,
     reconciling,
     returns,
     standings,
@@ -308,6 +309,11 @@ class Records:
         """Return where executions stand, by id; one that never opened a ledger has no account."""
         async with self._database.read() as connection:
             return await accounts.read(connection, execution_ids)
+
+    async def days(self, execution_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return the last day of the feed's clock, and its result in billionths, by execution."""
+        async with self._database.read() as connection:
+            return await days.read(connection, execution_ids)
 
     async def holdings(self, execution_ids: Collection[str]) -> dict[str, dict[str, Decimal]]:
         """Return what executions hold now, in signed units by symbol, by id; the flat ones too."""

@@ -27,6 +27,7 @@ def _control() -> None:
     _leavings()
     _adoptions()
 
+    _limits()
     _kill_switch()
     _breaches()
     _references()
@@ -215,6 +216,19 @@ def _references() -> None:
         sa.Column("reset_no", sa.Integer(), nullable=False),
         sa.Column("updated_at", database.UtcDateTime(length=32), nullable=False),
         sa.PrimaryKeyConstraint("scope", "subject", name=op.f("pk_risk_references")),
+    )
+
+
+def _limits() -> None:
+    op.create_table(
+        "risk_limits",
+        sa.Column("scope", sa.String(20), nullable=False),
+        sa.Column("subject", sa.String(100), nullable=False),
+        sa.Column("limits", sa.JSON(), nullable=False),
+        sa.Column("actor", sa.String(100), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("updated_at", database.UtcDateTime(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("scope", "subject", name=op.f("pk_risk_limits")),
     )
 
 
