@@ -10,6 +10,7 @@ from typing import Any
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
+from strategy_engine.alerts.service import Alerts
 from strategy_engine.config import Settings
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError
@@ -27,9 +28,14 @@ from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.upkeep import Upkeep
 from strategy_engine.registry.service import Registry
 from strategy_engine.risk import door, logbook
+from strategy_engine.risk.eyes import Eyes
 from strategy_engine.risk.hand import Hand
 from strategy_engine.risk.importing import Importer
+from strategy_engine.risk.knowledge import Knowledge
 from strategy_engine.risk.logbook import Logbook
+from strategy_engine.risk.monitor import Monitor
+from strategy_engine.risk.reading import Reader
+from strategy_engine.risk.reporting import Reports
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.venue.ledger import Ledger
 from strategy_engine.venue.service import Records
@@ -77,8 +83,10 @@ class Node:
         self._importer = Importer(
             self._hand, self._opened, self._registry, self._clock, node_id=settings.node_id
         )
+        self._monitor = self._watching()
+        self._shared = self._tools()
         self._reconciler = Reconciler(
-            self._tools(), wake=self._wake, snapshots=Snapshots(self._kept)
+            self._shared, wake=self._wake, snapshots=Snapshots(self._kept)
         )
         self._hand.wake = self._importer.wake
         self._hand.leashes = self._leashes
@@ -124,6 +132,33 @@ class Node:
             bars=self._bus.bars,
             flags=self._flags,
             guard=self._hand,
+            watch=self._monitor,
+        )
+
+    def _watching(self) -> Monitor:
+        """Return the monitor of what runs here, once it does."""
+        settings, clock = self._settings, self._clock
+        reader = Reader(
+            database=self._opened,
+            ledger=self._kept,
+            records=Records(self._kept),
+            registry=self._registry,
+            catalogue=Catalogue(settings.data_dir, settings.catalogs),
+            node_id=settings.node_id,
+        )
+        alerts = Alerts(database=self._opened, clock=clock)
+        return Monitor(
+            Eyes(
+                runners=lambda: self._reconciler.runners,
+                shared=lambda: self._shared.oversight.sets,
+                knowledge=Knowledge(reader),
+                clock=clock,
+                default_speed=settings.replay_speed,
+            ),
+            self._hand,
+            reader,
+            Reports(self._opened, alerts, clock, node_id=settings.node_id),
+            interval_s=settings.metrics_interval_s,
         )
 
     def _beside(self) -> tuple[Coroutine[Any, Any, None], ...]:
@@ -136,6 +171,7 @@ class Node:
             _while_held(TranscriptUpkeep(self._opened, self._kept, self._clock).run()),
             _while_held(self._bus.run()),
             _while_held(self._importer.run()),
+            _while_held(self._monitor.run()),
             self._flags.run(),
         )
 

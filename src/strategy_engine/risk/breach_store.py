@@ -178,19 +178,31 @@ async def reset(connection: AsyncConnection, kept: Kept, *, at: datetime) -> Non
     )
 
 
-async def ended_pnl(connection: AsyncConnection, line: str) -> Decimal:
-    """Return the profit of a line's executions that have ended, validation and shadows apart."""
-    found = await connection.scalars(
-        sa.select(executions.TABLE.c.final_pnl)
-        .join(registry.TABLE, registry.TABLE.c.strategy_id == executions.TABLE.c.strategy_id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What an execution that has ended came to, and whose it was."""
+
+    line: str
+    account: str
+    pnl: Decimal
+
+
+async def ended_results(connection: AsyncConnection) -> list[Result]:
+    """Return what came of every execution that has ended, validation apart."""
+    table = executions.TABLE
+    found = await connection.execute(
+        sa.select(registry.TABLE.c.strategy_name, table.c.config, table.c.final_pnl)
+        .join(registry.TABLE, registry.TABLE.c.strategy_id == table.c.strategy_id)
         .where(
-            registry.TABLE.c.strategy_name == line,
-            executions.TABLE.c.status.not_in(_UNENDED),
-            executions.TABLE.c.role != Role.VALIDATION.value,
-            executions.TABLE.c.final_pnl.is_not(None),
+            table.c.status.not_in(_UNENDED),
+            table.c.role != Role.VALIDATION.value,
+            table.c.final_pnl.is_not(None),
         )
     )
-    return sum(found, Decimal(0))
+    return [
+        Result(line=line, account=config.get("account") or line, pnl=pnl)
+        for line, config, pnl in found
+    ]
 
 
 async def losses(connection: AsyncConnection, execution_id: str, most: int) -> tuple[int, int]:

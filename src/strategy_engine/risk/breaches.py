@@ -77,7 +77,7 @@ def follow(lasting: Mapping[Key, Breach], findings: Iterable[Finding], now: date
             if each.state is State.BROKEN:
                 begun.append(_begin(each, now))
         elif each.state is State.WITHIN:
-            ended.append(replace(breach, ended_at=now))
+            ended.append(over(breach, now))
         elif each.state is State.BROKEN:
             joined += _join(breach, each)
     return Changes(begun=tuple(begun), joined=tuple(joined), ended=tuple(ended))
@@ -90,6 +90,11 @@ def gone(lasting: Mapping[Key, Breach], subjects: set[tuple[Scope, str]]) -> lis
         for each in lasting.values()
         if each.scope is Scope.EXECUTION and (each.scope, each.subject) not in subjects
     ]
+
+
+def over(breach: Breach, now: datetime) -> Breach:
+    """Return a breach that is over."""
+    return replace(breach, ended_at=now)
 
 
 def _begin(finding: Finding, now: datetime) -> Breach:

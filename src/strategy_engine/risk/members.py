@@ -113,8 +113,10 @@ def group_reference(
     Parameters
     ----------
     ended_pnl : Decimal
-        The profit of those that have ended.
+        The profit of those that have ended; what was before anybody looked is not held against
+        them.
     """
+    before = references.begin(ended_pnl) if before is None else before
     pnl = ended_pnl + sum((each.figures.pnl for each in members), Decimal(0))
     day = max(each.figures.day for each in members)
     today = sum((each.figures.day_pnl for each in members if each.figures.day == day), Decimal(0))

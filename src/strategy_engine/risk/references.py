@@ -4,7 +4,7 @@ Both are kept as profit (equity beyond what was contributed), so that capital wh
 moves neither. Those of a line are of all its executions ever: a switch of versions moves neither.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 
@@ -32,7 +32,7 @@ def begin(pnl: Decimal, day: int = -1) -> Reference:
 
 
 def come_to(
-    before: Reference | None,
+    before: Reference,
     pnl: Decimal,
     *,
     day: int,
@@ -48,9 +48,6 @@ def come_to(
     peak_pnl : Decimal or None
         The highest profit since the last look, where it is known.
     """
-    if before is None:
-        known = begin(pnl - (day_pnl or Decimal(0)), day)
-        before = replace(known, peak_pnl=max(known.pnl, Decimal(0)))
     start = before.day_start_pnl
     if day > before.day:
         start = before.pnl if day_pnl is None else pnl - day_pnl

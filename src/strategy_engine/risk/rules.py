@@ -223,17 +223,19 @@ class Says(Protocol):
 
 
 def bounds_of(
-    sets: Mapping[tuple[Scope, str], Says], *, with_undeclared: bool = False
+    sets: Iterable[tuple[tuple[Scope, str], Says]], *, with_undeclared: bool = False
 ) -> dict[Measure, Bound]:
     """Return the tightest of several limit sets, each bound with whose it is.
 
     Parameters
     ----------
+    sets : iterable
+        Of whom, and what is said; of one more may be said than once.
     with_undeclared : bool
         Add what holds where nothing is declared: it alerts.
     """
     found: dict[Measure, Bound] = {}
-    for (scope, subject), given in sets.items():
+    for (scope, subject), given in sets:
         for rule in RULES:
             value = given.get(rule.measure)
             if value is None:

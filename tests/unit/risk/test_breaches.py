@@ -22,9 +22,8 @@ def finding(
         executions=executions or ("exec_1",),
         values={measure: Seen(value=value, n=100)},
     )
-    bounds = rules.bounds_of(
-        {(Scope.LINE, "RSI"): {measure: -100 if value is None or value < 0 else 1}}
-    )
+    limit = -100 if measure is Measure.DAILY_LOSS else 1
+    bounds = rules.bounds_of([((Scope.LINE, "RSI"), {measure: limit})])
     return rules.judge(observed, bounds)[0]
 
 
@@ -89,7 +88,7 @@ def test_the_breaches_of_executions_that_run_no_more_are_found():
         executions=("exec_9",),
         values={Measure.SILENCE: Seen(value=99.0, n=1)},
     )
-    bounds = rules.bounds_of({(Scope.EXECUTION, "exec_9"): {"max_silence_s": 5}})
+    bounds = rules.bounds_of([((Scope.EXECUTION, "exec_9"), {"max_silence_s": 5})])
     (begun,) = breaches.follow({}, rules.judge(observed, bounds), NOW).begun
 
     assert breaches.gone({begun.key: begun}, set()) == [begun]

@@ -35,7 +35,7 @@ def found(measure: Measure, value: float | None, limit: float, n: int = ENOUGH) 
         executions=("exec_1",),
         values={measure: Seen(value=value, n=n)},
     )
-    (finding,) = rules.judge(observed, rules.bounds_of({SUBJECT: {measure: limit}}))
+    (finding,) = rules.judge(observed, rules.bounds_of([(SUBJECT, {measure: limit})]))
     return finding
 
 
@@ -85,10 +85,10 @@ def test_a_value_that_is_none_is_not_known(value):
 
 def test_the_tightest_of_several_sets_holds_and_says_whose_it_is():
     bounds = rules.bounds_of(
-        {
-            (Scope.VERSION, "strat_1"): {"max_drawdown": -0.2, "daily_loss_limit": -500},
-            (Scope.EXECUTION, "exec_1"): {"max_drawdown": -0.1, "daily_loss_limit": -900},
-        }
+        [
+            ((Scope.VERSION, "strat_1"), {"max_drawdown": -0.2, "daily_loss_limit": -500}),
+            ((Scope.EXECUTION, "exec_1"), {"max_drawdown": -0.1, "daily_loss_limit": -900}),
+        ]
     )
 
     assert (bounds[Measure.MAX_DRAWDOWN].limit, bounds[Measure.MAX_DRAWDOWN].scope) == (
@@ -108,7 +108,7 @@ def test_a_set_says_what_its_limits_lead_to_and_by_how_much_positions_are_cut():
         "reduce_factor": 0.25,
     }
 
-    bound = rules.bounds_of({(Scope.ENGINE, ""): given})[Measure.CORRELATION]
+    bound = rules.bounds_of([((Scope.ENGINE, ""), given)])[Measure.CORRELATION]
 
     assert bound == Bound(
         limit=0.7, scope=Scope.ENGINE, subject="", action=Action.REDUCE, factor=0.25
@@ -116,15 +116,15 @@ def test_a_set_says_what_its_limits_lead_to_and_by_how_much_positions_are_cut():
 
 
 def test_without_any_limit_silence_and_staleness_only_alert():
-    bounds = rules.bounds_of({}, with_undeclared=True)
+    bounds = rules.bounds_of([], with_undeclared=True)
 
     assert set(bounds) == {Measure.SILENCE, Measure.STALENESS, Measure.ENVELOPE}
     assert {each.action for each in bounds.values()} == {Action.ALERT}
-    assert rules.bounds_of({}) == {}
+    assert rules.bounds_of([]) == {}
 
 
 def test_a_declared_limit_replaces_what_holds_without_one():
-    bounds = rules.bounds_of({SUBJECT: {"max_silence_s": 600.0}}, with_undeclared=True)
+    bounds = rules.bounds_of([(SUBJECT, {"max_silence_s": 600.0})], with_undeclared=True)
 
     assert (bounds[Measure.SILENCE].limit, bounds[Measure.SILENCE].action) == (600.0, Action.PAUSE)
 

@@ -1,0 +1,235 @@
+"""The monitor: looks at what runs here, at every metrics tick and every fill, and acts.
+
+What it judges is in memory, and what it does the hand of risk does in memory; databases are read
+and written beside that, so that one which does not answer keeps it from nothing.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from strategy_engine.core import ids
+from strategy_engine.core.clock import Clock
+from strategy_engine.core.errors import EngineError
+from strategy_engine.infra import logs
+from strategy_engine.infra.lease import LeaseLostError
+from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.risk import breaches, members, rules
+from strategy_engine.risk.breaches import Breach, Changes, Key
+from strategy_engine.risk.deeds import LONGEST_REASON
+from strategy_engine.risk.eyes import Eyes
+from strategy_engine.risk.members import Group, Member
+from strategy_engine.risk.model import Action, Deed, Done
+from strategy_engine.risk.reading import Reader
+from strategy_engine.risk.reporting import Reports
+from strategy_engine.risk.rules import Finding
+from strategy_engine.venue.limits import Scope
+
+ACTOR = "risk"
+DEED = "deed"
+BEAT_S = 1.0  # between two looks that nothing asks for
+GATHER_S = 0.02  # of fills that come together, one look
+RETRY_S = 1.0
+
+_log = logs.get("risk")
+
+
+class Acts(Protocol):
+    """The hand of risk."""
+
+    def act(self, deed: Deed) -> Done:
+        """Do a deed at once, once for its id."""
+        ...
+
+
+class Monitor:
+    """One node's. Whoever runs executions tells it of fills; the rest is its own."""
+
+    def __init__(
+        self, eyes: Eyes, hand: Acts, reader: Reader, reports: Reports, *, interval_s: float
+    ) -> None:
+        self._eyes = eyes
+        self._hand = hand
+        self._reader = reader
+        self._reports = reports
+        self._interval_s = interval_s
+        self._lasting: dict[Key, Breach] | None = None  # None: not read yet, so nothing is judged
+        self._filled: set[str] = set()
+        self._news = asyncio.Event()
+        self._due = asyncio.Event()
+
+    @property
+    def _clock(self) -> Clock:
+        return self._eyes.clock
+
+    def on_fills(self, execution_id: str) -> None:
+        """Hear that an execution has had fills: it is looked at next."""
+        self._filled.add(execution_id)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Look and act without end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._tend())
+
+    # -- looking and acting: no database is waited for
+
+    async def _watch(self) -> None:
+        while True:
+            filled = await self._heard()
+            try:
+                self.look(filled or None)
+            except Exception as error:  # noqa: BLE001 - the task's edge: the next look may succeed
+                _log.error("risk_not_looked", why=repr(error))
+
+    async def _heard(self) -> set[str]:
+        """Wait for fills, or for the next beat; return who has had some."""
+        try:
+            async with asyncio.timeout(BEAT_S):
+                await self._news.wait()
+        except TimeoutError:
+            return set()
+        await asyncio.sleep(GATHER_S)
+        self._news.clear()
+        filled, self._filled = self._filled, set()
+        return filled
+
+    def look(self, filled: AbstractSet[str] | None = None, *, is_deep: bool = False) -> None:
+        """Judge what runs here now, and act; if some are named, only their lines.
+
+        A deep look works out tails and correlations too.
+        """
+        if self._lasting is None:
+            return
+        if self._eyes.has_unknown():
+            self._due.set()  # what is to be known of who is new is read now
+        found = self._eyes.members(filled)
+        groups = [
+            self._eyes.group(key, each)
+            for key, each in members.groups(found).items()
+            if filled is None or key[0] is Scope.LINE
+        ]
+        findings = self._findings(found, groups, is_deep=is_deep)
+        self._apply(breaches.follow(self._lasting, findings, self._clock.now()))
+
+    def _findings(
+        self, found: list[Member], groups: list[Group], *, is_deep: bool
+    ) -> list[Finding]:
+        lines = {each.subject: each for each in groups if each.scope is Scope.LINE}
+        looks = [
+            (members.of_execution(each, lines.get(each.line)), self._eyes.bounds(each))
+            for each in found
+        ]
+        for group in groups:
+            bounds = self._eyes.group_bounds((group.scope, group.subject))
+            if bounds:
+                looks.append((members.of_group(group), bounds))
+        if is_deep:
+            looks = [(members.deepened(seen, bounds, found), bounds) for seen, bounds in looks]
+        return [each for seen, bounds in looks for each in rules.judge(seen, bounds)]
+
+    def _apply(self, changes: Changes) -> None:
+        if self._lasting is None or not (changes.begun or changes.joined or changes.ended):
+            return
+        for begun in changes.begun:
+            self._lasting[begun.key] = begun
+            _log.warning("risk_breach", what=begun.message, action=begun.action.value)
+        for joined in changes.joined:
+            self._lasting[joined.breach.key] = joined.breach
+        for ended in changes.ended:
+            del self._lasting[ended.key]
+        self._act(_targets(changes))
+        self._reports.tell(changes)
+        self._due.set()
+
+    def _act(self, targets: Mapping[str, Breach]) -> None:
+        for execution_id, breach in targets.items():
+            deed = _deed(execution_id, breach, self._clock)
+            try:
+                self._hand.act(deed)
+            except EngineError as error:
+                _log.error("risk_not_acted", deed=deed.deed_id, why=str(error))
+
+    # -- what databases have to do with it
+
+    async def _tend(self) -> None:
+        while True:
+            try:
+                await self.tend()
+                wait_s = self._interval_s
+            except LeaseLostError:
+                return  # whoever keeps the lease hears of it too, and ends everything
+            except (SQLAlchemyError, DatabaseAwayError, EngineError, TimeoutError) as error:
+                _log.warning("risk_not_kept", why=str(error), waiting=self._reports.waiting)
+                wait_s = RETRY_S
+                await asyncio.sleep(wait_s)
+            await self._wait(wait_s)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._due.wait()
+        except TimeoutError:
+            return
+
+    async def tend(self) -> None:
+        """Read what there is to be known, look deeply, and write what there is to be told."""
+        self._due.clear()
+        if self._lasting is None:
+            self._lasting = {each.key: each for each in await self._reader.lasting()}
+        knowledge = self._eyes.knowledge
+        asked = self._eyes.asked()
+        for each in asked:
+            await knowledge.learn(each.row.strategy_id)
+        await knowledge.refresh(self._eyes.asked())
+        await self._end_of_ended()
+        self.look(is_deep=True)
+        await self._reports.flush()
+        await self._reports.keep(knowledge.kept())
+
+    async def _end_of_ended(self) -> None:
+        """End the breaches of executions that have ended: nothing is found of those again."""
+        if self._lasting is None:
+            return
+        running = {(Scope.EXECUTION, each.row.execution_id) for each in self._eyes.asked()}
+        left = breaches.gone(self._lasting, running)
+        ended = await self._reader.ended_of([each.subject for each in left]) if left else ()
+        now = self._clock.now()
+        over = tuple(breaches.over(each, now) for each in left if each.subject in ended)
+        self._apply(Changes(ended=over))
+
+
+def _targets(changes: Changes) -> dict[str, Breach]:
+    """Return for each execution the strictest breach that something follows from now."""
+    found: dict[str, Breach] = {}
+    for executions, breach in _parts(changes):
+        for name in executions:
+            known = found.get(name)
+            if known is None or rules.rank(breach.action) > rules.rank(known.action):
+                found[name] = breach
+    return {name: each for name, each in found.items() if each.action is not Action.ALERT}
+
+
+def _parts(changes: Changes) -> Iterable[tuple[tuple[str, ...], Breach]]:
+    yield from ((each.executions, each) for each in changes.begun)
+    yield from ((each.executions, each.breach) for each in changes.joined)
+
+
+def _deed(execution_id: str, breach: Breach, clock: Clock) -> Deed:
+    text = "".join(each if each.isprintable() else "?" for each in breach.message)
+    is_reduction = breach.action is Action.REDUCE
+    return Deed(
+        deed_id=ids.derived(DEED, f"{breach.breach_id}/{execution_id}"),
+        action=breach.action,
+        scope=Scope.EXECUTION,
+        subject=execution_id,
+        reason=text[:LONGEST_REASON],
+        actor=ACTOR,
+        at=clock.now(),
+        factor=Decimal(str(breach.factor)) if is_reduction else None,
+    )
