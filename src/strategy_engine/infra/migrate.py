@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.infra import database, outages
 
-HEAD = "0004"
+HEAD = "0005"
 CONTROL = "control"
 LEDGER = "ledger"
 FILES = (CONTROL, LEDGER)
