@@ -51,12 +51,12 @@ def acted(verb: Verb, found: Acted) -> rollouts.Acted:
     deployment, effects = found.deployment, found.effects
     return rollouts.Acted.model_validate(
         {
-            "status": _DONE[verb] if effects is None else _NOTHING,
+            "status": _NOTHING if found.is_dry else _DONE[verb],
             "pipeline_id": deployment.pipeline_id,
             "strategy_id": deployment.strategy_id,
             "deployment_status": deployment.state.value,
             "current_stage": deployment.current_stage,
-            "dry_run": effects is not None,
+            "dry_run": found.is_dry,
             "would": [] if effects is None else list(effects.sentences),
             "effects": [] if effects is None else [_effect(each) for each in effects.executions],
         }

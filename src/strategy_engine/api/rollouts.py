@@ -94,9 +94,9 @@ class Held(shapes.Answer):
 class Effect(shapes.Answer):
     """What a verb would do to one execution, at the last prices.
 
-    `closes` is nothing, next_price (by the engine), own_exits (by the strategy, until the
-    handover's deadline) or adopted (the new version takes it over); `opens` says whether it may
-    open positions from then on: yes, no, or some (in the other instruments).
+    `closes` is nothing, next_price (by the engine) or own_exits (by the strategy, until the
+    handover's deadline); `opens` says whether it may open positions from then on: yes, no, or some
+    (in the other instruments).
     """
 
     execution_id: str
@@ -113,8 +113,8 @@ class Effect(shapes.Answer):
 class Acted(shapes.Answer):
     """What was done to a deployment, and the state it is in now.
 
-    A retry answers the deployment that is made anew. With `dry_run` nothing was done: `would` and
-    `effects` tell what would be.
+    A retry answers the deployment that is made anew. `would` and `effects` tell what follows for
+    positions, orders and capital; with `dry_run` nothing was done, and they tell what would.
     """
 
     model_config = shapes.example(examples.ACTED)

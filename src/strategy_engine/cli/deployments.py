@@ -200,10 +200,10 @@ class _Said:
             return options.print_json(found)
         if not found["dry_run"]:
             done = found["status"].replace("_", " ")
-            return print(f"{done} {found['pipeline_id']} ({found['deployment_status']})")
+            print(f"{done} {found['pipeline_id']} ({found['deployment_status']})")
         for each in found["would"]:
             print(rules.printable(each))
-        if found["effects"]:
+        if found["dry_run"] and found["effects"]:
             from strategy_engine.cli import rolling, views  # noqa: PLC0415 - rich is slow to import
 
             views.console().print(rolling.effects(found["effects"]))

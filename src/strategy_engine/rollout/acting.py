@@ -5,6 +5,8 @@ from typing import Any
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.execution.model import UNENDED, Role
 from strategy_engine.execution.service import Executions
+from strategy_engine.infra import logs
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.registry.model import ARROWS, LIVE, Trigger
 from strategy_engine.rollout import effects, plans, verbs
 from strategy_engine.rollout.effects import Acted, Holder
@@ -12,6 +14,8 @@ from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Deployment, State
 from strategy_engine.rollout.verbs import Asked, Standing, Verb
 from strategy_engine.venue.service import Records
+
+_log = logs.get("rollout")
 
 
 class Acting:
@@ -23,8 +27,10 @@ class Acting:
         self._executions = executions
         self._records = records
 
-    async def act(self, pipeline_id: str, verb: Verb, asked: Asked) -> Deployment:
+    async def act(self, pipeline_id: str, verb: Verb, asked: Asked) -> Acted:
         """Carry a verb out, durably; whoever carries the rollout on sees it at its next look.
+
+        It returns what the verb does too, unless the ledger cannot be read now.
 
         Raises
         ------
@@ -33,17 +39,23 @@ class Acting:
         ConflictError
             If it cannot be done now; it says what can.
         """
-        standing = await self._standing(await self._journal.get(pipeline_id), verb)
+        known = await self._journal.get(pipeline_id)
+        standing, gone = await self._standing(known, verb), await self._gone(known)
+        holders = await self._seen(known)
         told: dict[str, Any] = {}
+        before = known
 
         def change(now: Deployment) -> Deployment:
-            after = verbs.after(now, verb, asked, standing)
+            nonlocal before
+            before, after = now, verbs.after(now, verb, asked, standing)
             told.update(_details(now, after, asked))  # of the instant that it is decided at
             return after
 
-        return await self._journal.revise(
+        after = await self._journal.revise(
             pipeline_id, change, actor=asked.actor, action=verb.value, details=told
         )
+        does = None if holders is None else effects.of(verb, before, after, holders, gone=gone)
+        return Acted(deployment=after, effects=does)
 
     async def foresee(self, pipeline_id: str, verb: Verb, asked: Asked) -> Acted:
         """Return a deployment as it is, with what a verb would do to positions and orders.
@@ -56,8 +68,9 @@ class Acting:
         before = await self._journal.get(pipeline_id)
         standing = await self._standing(before, verb)
         after = verbs.after(before, verb, asked, standing)
-        would = effects.of(verb, before, after, await self._holders(before))
-        return Acted(deployment=before, effects=would)
+        holders, gone = await self._holders(before), await self._gone(before)
+        would = effects.of(verb, before, after, holders, gone=gone)
+        return Acted(deployment=before, effects=would, is_dry=True)
 
     async def _standing(self, deployment: Deployment, verb: Verb) -> Standing:
         if verb is not Verb.ROLLBACK or deployment.state is not State.COMPLETED:
@@ -92,6 +105,13 @@ class Acting:
         if status in LIVE or (status, Trigger.START) in ARROWS:
             return ""
         return f"the version before it, {last.strategy_id}, is {status} and cannot be started"
+
+    async def _seen(self, deployment: Deployment) -> list[Holder] | None:
+        try:
+            return await self._holders(deployment)
+        except DatabaseAwayError as error:  # whoever wants to undo a rollout does so all the same
+            _log.warning("effects not known", why=str(error))
+            return None
 
     async def _holders(self, deployment: Deployment) -> list[Holder]:
         progress = deployment.progress

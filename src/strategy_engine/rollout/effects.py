@@ -10,8 +10,9 @@ from decimal import Decimal
 from enum import StrEnum
 
 from strategy_engine.execution.model import UNENDED, Execution, Role
-from strategy_engine.rollout import capital, plans
+from strategy_engine.rollout import capital, plans, returning
 from strategy_engine.rollout.model import Deployment, Handover
+from strategy_engine.rollout.moves import Member
 from strategy_engine.rollout.plans import FULL, Kind, Step
 from strategy_engine.rollout.verbs import Verb
 from strategy_engine.venue.accounts import AccountNow
@@ -35,7 +36,6 @@ class Closes(StrEnum):
     NEXT_PRICE = "next_price"  # by the engine
     OWN_EXITS = "own_exits"  # by the strategy, until the handover's deadline; then by the engine
 
-    ADOPTED = "adopted"  # by the new version's taking it over; what it cannot take, by the engine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
@@ -51,6 +51,12 @@ class Holder:
         if self.execution.role not in _REAL:
             return _ZERO
         return self.execution.capital if self.account is None else self.account.equity
+
+    @property
+    def member(self) -> Member:
+        """Return it as one who rolls out sees it."""
+        held = frozenset(symbol for symbol, quantity in self.positions.items() if quantity)
+        return Member(execution=self.execution, account=self.account, held=held)
 
     @property
     def is_alive(self) -> bool:
@@ -93,14 +99,28 @@ class Effects:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acted:
-    """A deployment after a verb; or as it is, with what the verb would do."""
+    """A deployment after a verb, with what the verb does; or, dry, as it is, with what it would."""
 
     deployment: Deployment
     effects: Effects | None = None
+    is_dry: bool = False
 
 
-def of(verb: Verb, before: Deployment, after: Deployment, holders: Sequence[Holder]) -> Effects:
-    """Return what follows for positions and orders when a verb makes `after` of `before`."""
+def of(
+    verb: Verb,
+    before: Deployment,
+    after: Deployment,
+    holders: Sequence[Holder],
+    *,
+    gone: str = "",
+) -> Effects:
+    """Return what follows for positions and orders when a verb makes `after` of `before`.
+
+    Parameters
+    ----------
+    gone : str
+        Why the version before could not be started again, if it has ended.
+    """
     if verb is Verb.RETRY:
         return _says(
             f"{before.strategy_id} would be deployed anew with the same options; no position and no"
@@ -109,7 +129,7 @@ def of(verb: Verb, before: Deployment, after: Deployment, holders: Sequence[Hold
     if after == before:
         return _says("nothing: it is so already")
     if after.progress.undo is not None:
-        return _undoing(after, holders)
+        return _undoing(after, holders, gone)
     if after.approval != before.approval:
         return _validated(after)
     return _moving(before, after, holders)
@@ -192,7 +212,7 @@ def _switching(deployment: Deployment, step: Step, holders: Sequence[Holder]) ->
             rows.append(_row(holder, capital_to=to, opens=Opens.YES))
             continue
         closes = _handed_over(deployment)
-        if name == progress.baseline and closes is not Closes.ADOPTED:
+        if name == progress.baseline:
             closes = Closes.NEXT_PRICE
         rows.append(
             _row(
@@ -213,7 +233,7 @@ def _switching(deployment: Deployment, step: Step, holders: Sequence[Holder]) ->
     )
 
 
-def _undoing(deployment: Deployment, holders: Sequence[Holder]) -> Effects:
+def _undoing(deployment: Deployment, holders: Sequence[Holder], gone: str) -> Effects:
     progress, worth = deployment.progress, _line_worth(holders)
     new = {progress.candidate, progress.baseline}
     back = [each for each in holders if each.execution.execution_id not in new and each.is_alive]
@@ -222,13 +242,40 @@ def _undoing(deployment: Deployment, holders: Sequence[Holder]) -> Effects:
     ]
     for each, portion in _portions(back):
         rows.append(_row(each, capital_to=capital.share(worth, portion), opens=Opens.YES))
-    told = "the version before it opens positions from one bar on, with the line's capital as it"
-    told += " becomes free"
-    if not back:
-        told = "what the new version holds is closed; then the version before it is started again"
-    if not rows and not back:
+    told = (
+        "the version before it opens positions from one bar on, with the line's capital as it"
+        " becomes free"
+    )
+    if not rows:
         told = "it ends; it has placed nothing yet"
-    return _says(told, *_told(rows, ""), executions=rows)
+    elif not back:
+        told = "what the new version holds is closed"
+    ended = [] if back or not progress.capital else [_told_of_ended(deployment, holders, gone)]
+    return _says(told, *ended, *_told(rows, ""), executions=rows)
+
+
+def _told_of_ended(deployment: Deployment, holders: Sequence[Holder], gone: str) -> str:
+    """Return whether a version before that has ended is started again, and with what."""
+    known = {each.execution.execution_id: each for each in holders}
+    olds = [known[each] for each in deployment.replaces if each in known]
+    if not olds:
+        return "no version before it is known any more: the line's capital lies idle"
+    mine = olds[-1].execution
+    name = f"the version before it ({mine.execution_id} of {mine.strategy_id})"
+    if returning.stays_stopped(deployment, mine):
+        return (
+            f"{name} was stopped by somebody, and stays stopped: no version has the line then."
+            " rollback, instead of this, starts it again"
+        )
+    if gone:
+        return f"{gone}: no version has the line then"
+    free = returning.free(deployment, [each.member for each in holders])
+    if free < returning.LEAST:
+        return f"{name} is not started again: of the line's capital {_money(free)} is free"
+    return (
+        f"then {name} is started again with what is free of the line's capital then, at the last"
+        f" prices {_money(free)}"
+    )
 
 
 def _validated(deployment: Deployment) -> Effects:
@@ -291,20 +338,8 @@ def _taken(holder: Holder) -> Effect:
 
 
 def _handed_over(deployment: Deployment) -> Closes:
-    return _CLOSED_BY[deployment.options.handover]
-
-
-_CLOSED_BY = {
-    Handover.RUN_OFF: Closes.OWN_EXITS,
-    Handover.FLATTEN: Closes.NEXT_PRICE,
-    Handover.ADOPT: Closes.ADOPTED,
-}
-_HOW = {
-    Closes.OWN_EXITS: "closes {} by its own exits",
-    Closes.NEXT_PRICE: "closes {} at the next price",
-    Closes.ADOPTED: "hands {} over at the last price; what the new version may not hold or cannot"
-    " pay, it closes at the next price",
-}
+    is_flattened = deployment.options.handover is Handover.FLATTEN
+    return Closes.NEXT_PRICE if is_flattened else Closes.OWN_EXITS
 
 
 def _waiting(holder: Holder) -> int:
@@ -327,7 +362,8 @@ def _told(rows: Iterable[Effect], about: str) -> list[str]:
             found.append(f"{row.execution_id} ({row.role}): cancels {most}{row.cancels} waiting")
         if row.positions and row.closes is not Closes.NOTHING:
             held = ", ".join(f"{quantity:f} {name}" for name, quantity in row.positions.items())
-            found.append(f"{row.execution_id} ({row.role}): {_HOW[row.closes].format(held)}")
+            how = "at the next price" if row.closes is Closes.NEXT_PRICE else "by its own exits"
+            found.append(f"{row.execution_id} ({row.role}): closes {held} {how}")
     return found
 
 

@@ -90,8 +90,8 @@ class Rollouts:
         ------
         NotFoundError, IllegalTransitionError
             If the version does not exist, or is in a state that cannot be deployed.
-        InvalidError
-            If an option makes no sense, or cannot be had here.
+        InvalidError, NotBuiltError
+            If an option makes no sense, or asks for what does not exist yet.
         """
         return await self._accept(strategy_id, options, actor=actor)
 
@@ -111,18 +111,18 @@ class Rollouts:
         """
         if dry_run:
             return await self._acting.foresee(pipeline_id, verb, asked)
-        deployment = await self._acting.act(pipeline_id, verb, asked)
+        acted = await self._acting.act(pipeline_id, verb, asked)
         if verb is Verb.RETRY:
             again = await self._accept(
-                deployment.strategy_id,
-                deployment.options,
+                acted.deployment.strategy_id,
+                acted.deployment.options,
                 actor=asked.actor,
-                retried=deployment,
+                retried=acted.deployment,
                 comment=asked.comment,
             )
             return Acted(deployment=again)
         await self._carrier.announce(pipeline_id)
-        return Acted(deployment=deployment)
+        return acted
 
     async def _accept(
         self,

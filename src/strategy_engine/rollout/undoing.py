@@ -9,9 +9,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from strategy_engine.core.errors import EngineError
-from strategy_engine.execution.model import UNENDED, Desired, Role
-from strategy_engine.infra import audit, logs
-from strategy_engine.rollout import capital, stakes
+from strategy_engine.execution.model import UNENDED, Role
+from strategy_engine.infra import logs
+from strategy_engine.rollout import capital, returning, stakes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
 from strategy_engine.rollout.model import Deployment, Outcome, Undo
@@ -66,8 +66,11 @@ class Undoing:
             if alive:  # two stable versions of a line are never at work together
                 await self._acts.end(deployment, alive)
                 return
-            is_back = await self._start_again(deployment, stables, account.pool)
-        await self._end(deployment, alive, stables, is_restored=is_back)
+            await self._start_again(deployment, alive, stables, account.pool)
+            return
+        await self._end(
+            deployment, alive, stables, told="; the version before it has the line", is_back=True
+        )
 
     async def _restored(self, deployment: Deployment, undo: Undo) -> Undo:
         done = replace(undo, restored_at=self._journal.clock.now())
@@ -83,16 +86,31 @@ class Undoing:
         return done
 
     async def _start_again(
-        self, deployment: Deployment, stables: tuple[Member, ...], worth: Decimal
-    ) -> bool:
-        if worth < 1 or not stables or _is_stopped_meanwhile(deployment, stables[-1]):
-            return False
-        try:
-            await self._acts.start_again(deployment, stables[-1], worth)
-        except EngineError as error:
-            _log.error("version before not restarted", why=str(error))
-            return False
-        return True
+        self,
+        deployment: Deployment,
+        alive: tuple[Member, ...],
+        stables: tuple[Member, ...],
+        worth: Decimal,
+    ) -> None:
+        """Start the version before again, unless somebody wants it to be stopped; say which."""
+        told, is_back = "", False
+        if stables and returning.stays_stopped(deployment, stables[-1].execution):
+            told = "; the version before it was stopped meanwhile, and stays stopped"
+        elif stables and worth < returning.LEAST:
+            told = f"; {worth:,.2f} is free, too little to start the version before it again"
+        elif stables:
+            try:
+                again = await self._acts.start_again(deployment, stables[-1], worth)
+            except EngineError as error:
+                _log.error("version before not restarted", why=str(error))
+                told = f"; the version before it could not be started again: {error}"
+            else:
+                is_back = True
+                told = (
+                    f"; the version before it was started again, as {again.execution_id}, with the"
+                    f" {worth:,.2f} that was free"
+                )
+        await self._end(deployment, alive, stables, told=told, is_back=is_back)
 
     async def _end(
         self,
@@ -100,33 +118,23 @@ class Undoing:
         alive: tuple[Member, ...],
         stables: tuple[Member, ...],
         *,
-        is_restored: bool,
+        told: str,
+        is_back: bool,
     ) -> None:
         await self._acts.end(deployment, alive)
         await self._acts.retire(deployment, deployment.strategy_id)
-        if is_restored:
+        if is_back:
             for each in stables:
                 await self._acts.reinstate(deployment, each)
         undo = deployment.progress.undo
         is_abort = undo is not None and undo.reason == REASONS[Verb.ABORT]
-        outcome = Outcome.ROLLED_BACK if is_restored and not is_abort else Outcome.ABORTED
-        told = "; the version before it has the line" if is_restored else ""
-        if not is_restored and stables and _is_stopped_meanwhile(deployment, stables[-1]):
-            told = "; the version before it was stopped meanwhile, and stays stopped"
+        outcome = Outcome.ROLLED_BACK if is_back and not is_abort else Outcome.ABORTED
         await self._journal.undone(deployment, outcome, told)
         await self._observer.forget(deployment.progress.candidate)
 
 
 def _of(members: Mapping[str, Member], *names: str) -> tuple[Member, ...]:
     return tuple(members[name] for name in names if name in members)
-
-
-def _is_stopped_meanwhile(deployment: Deployment, before: Member) -> bool:
-    """Say whether somebody stopped the version before: only a person lets it trade again."""
-    undo, mine = deployment.progress.undo, before.execution
-    if undo is None or undo.actor != audit.ENGINE or mine.desired is not Desired.STOP:
-        return False
-    return mine.desired_why != deployment.pipeline_id
 
 
 def _is_back(before: Member) -> bool:

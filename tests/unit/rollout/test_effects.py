@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.execution.model import (
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -49,7 +50,7 @@ def holder(name, role, equity=0, *, waiting=0, ended=False, **positions):
     )
     account = AccountNow(
         execution_id=name,
-        contributed=Decimal(5_000),
+        contributed=Decimal(equity),
         equity=Decimal(equity),
         cash=Decimal(equity),
         free=Decimal(equity),
@@ -87,7 +88,13 @@ def deployment(kind=DeploymentType.CANARY, *, index, state=State.ROLLING_OUT, **
         state=state,
         plan=tuple(plans.to_plain(plans.plan(asked, SYMBOLS, replaces=True))),
         replaces=("exec_old",),
-        progress=Progress(index=index, began_at=NOW, candidate="exec_new", baseline="exec_base"),
+        progress=Progress(
+            index=index,
+            began_at=NOW,
+            candidate="exec_new",
+            baseline="exec_base",
+            capital=Decimal(100_000),
+        ),
     )
 
 
@@ -136,13 +143,6 @@ def test_promoting_in_full_tells_what_the_old_version_cancels_and_closes(handove
     assert f"exec_old (stable): closes 300 A.SIM, -5 B.SIM {how}" in found.sentences
 
 
-def test_a_batch_is_told_by_its_instruments():
-    rolling = deployment(DeploymentType.ROLLING, index=3)  # watches A
-    steps = plans.plan(rolling.options, (*SYMBOLS, "C.SIM"), replaces=True)
-    before = replace(rolling, plan=tuple(plans.to_plain(steps)))
-    old, new = foreseen(before, Verb.PROMOTE, [STABLE, NEW]).executions  # B is switched
-    assert (old.positions, old.opens, old.capital_to) == ({"B.SIM": -5}, Opens.SOME, 80_000)
-    assert (new.opens, new.capital_to) == (Opens.YES, 10_000)
 def test_promoting_in_full_tells_what_the_new_version_takes_over():
     found = foreseen(deployment(index=2, handover=Handover.ADOPT), Verb.PROMOTE_FULL)
     old, new, beside = found.executions
