@@ -94,9 +94,9 @@ class Held(shapes.Answer):
 class Effect(shapes.Answer):
     """What a verb would do to one execution, at the last prices.
 
-    `closes` is nothing, next_price (by the engine) or own_exits (by the strategy, until the
-    handover's deadline); `opens` says whether it may open positions from then on: yes, no, or some
-    (in the other instruments).
+    `closes` is nothing, next_price (by the engine), own_exits (by the strategy, until the
+    handover's deadline) or adopted (the new version takes it over); `opens` says whether it may
+    open positions from then on: yes, no, or some (in the other instruments).
     """
 
     execution_id: str

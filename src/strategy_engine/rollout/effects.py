@@ -35,6 +35,7 @@ class Closes(StrEnum):
     NOTHING = "nothing"  # it is not touched
     NEXT_PRICE = "next_price"  # by the engine
     OWN_EXITS = "own_exits"  # by the strategy, until the handover's deadline; then by the engine
+    ADOPTED = "adopted"  # by the new version's taking it over; what it cannot take, by the engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +213,7 @@ def _switching(deployment: Deployment, step: Step, holders: Sequence[Holder]) ->
             rows.append(_row(holder, capital_to=to, opens=Opens.YES))
             continue
         closes = _handed_over(deployment)
-        if name == progress.baseline:
+        if name == progress.baseline and closes is not Closes.ADOPTED:
             closes = Closes.NEXT_PRICE
         rows.append(
             _row(
@@ -338,8 +339,20 @@ def _taken(holder: Holder) -> Effect:
 
 
 def _handed_over(deployment: Deployment) -> Closes:
-    is_flattened = deployment.options.handover is Handover.FLATTEN
-    return Closes.NEXT_PRICE if is_flattened else Closes.OWN_EXITS
+    return _CLOSED_BY[deployment.options.handover]
+
+
+_CLOSED_BY = {
+    Handover.RUN_OFF: Closes.OWN_EXITS,
+    Handover.FLATTEN: Closes.NEXT_PRICE,
+    Handover.ADOPT: Closes.ADOPTED,
+}
+_HOW = {
+    Closes.OWN_EXITS: "closes {} by its own exits",
+    Closes.NEXT_PRICE: "closes {} at the next price",
+    Closes.ADOPTED: "hands {} over at the last price; what the new version may not hold or cannot"
+    " pay, it closes at the next price",
+}
 
 
 def _waiting(holder: Holder) -> int:
@@ -362,8 +375,7 @@ def _told(rows: Iterable[Effect], about: str) -> list[str]:
             found.append(f"{row.execution_id} ({row.role}): cancels {most}{row.cancels} waiting")
         if row.positions and row.closes is not Closes.NOTHING:
             held = ", ".join(f"{quantity:f} {name}" for name, quantity in row.positions.items())
-            how = "at the next price" if row.closes is Closes.NEXT_PRICE else "by its own exits"
-            found.append(f"{row.execution_id} ({row.role}): closes {held} {how}")
+            found.append(f"{row.execution_id} ({row.role}): {_HOW[row.closes].format(held)}")
     return found
 
 

@@ -155,6 +155,13 @@ def test_promoting_in_full_tells_what_the_new_version_takes_over():
     )
 
 
+def test_a_batch_is_told_by_its_instruments():
+    rolling = deployment(DeploymentType.ROLLING, index=3)  # watches A
+    steps = plans.plan(rolling.options, (*SYMBOLS, "C.SIM"), replaces=True)
+    before = replace(rolling, plan=tuple(plans.to_plain(steps)))
+    old, new = foreseen(before, Verb.PROMOTE, [STABLE, NEW]).executions  # B is switched
+    assert (old.positions, old.opens, old.capital_to) == ({"B.SIM": -5}, Opens.SOME, 80_000)
+    assert (new.opens, new.capital_to) == (Opens.YES, 10_000)
     last = replace(before, progress=replace(before.progress, index=6))
     old, new = foreseen(last, Verb.PROMOTE, [STABLE, NEW]).executions  # C is, the last one
     assert (old.positions, old.opens, old.capital_to) == ({}, Opens.NO, 0)
