@@ -1,6 +1,6 @@
 """Metrics of several ledgers as one account: a version's, a line's, the whole engine's. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,15 +103,57 @@ def compose(courses: Sequence[Course]) -> Composite:
     )
 
 
-def measured(courses: Sequence[Course], *, risk_free: float = 0.0) -> model.Metrics:
+def cut(course: Course, close_ns: Ints, *, start_ns: int | None, end_ns: int | None) -> Course:
+    """Return the part of a course that closes in [start, end), as if it began there.
+
+    A round trip belongs to the part that it closed in.
+
+    Parameters
+    ----------
+    close_ns : array of int64, shape (n,)
+        When each of its points is, nanoseconds since 1970.
+    """
+    first = 0 if start_ns is None else int(np.searchsorted(close_ns, start_ns))
+    last = close_ns.size if end_ns is None else int(np.searchsorted(close_ns, end_ns))
+    last = max(first, last)
+    kept = np.ones(course.exit_ns.size, dtype=bool)
+    if start_ns is not None:
+        kept &= course.exit_ns >= start_ns
+    if end_ns is not None:
+        kept &= course.exit_ns < end_ns
+    opening = float(course.equity[first - 1]) if first else course.opening
+    given = float(course.contributed[first - 1]) if first else course.opening
+    index = float(course.benchmark[first - 1]) if first else 1.0
+    return Course(
+        opening=opening,
+        hour=course.hour[first:last],
+        equity=course.equity[first:last],
+        contributed=course.contributed[first:last] - given + opening,
+        benchmark=course.benchmark[first:last] / index,
+        entry_ns=course.entry_ns[kept],
+        exit_ns=course.exit_ns[kept],
+        pnl=course.pnl[kept],
+    )
+
+
+def measured(
+    courses: Sequence[Course],
+    *,
+    risk_free: float = 0.0,
+    market: Callable[[Ints], Floats] | None = None,
+) -> model.Metrics:
     """Return the metrics of several ledgers as one account, by its hourly returns.
 
     Parameters
     ----------
     risk_free : float
         The yearly risk-free rate.
+    market : callable, optional
+        What to compare with: takes the ends of hours and returns an index that starts at 1; by
+        default what each ledger is compared with, by what it has.
     """
     whole = compose(courses)
+    index = whole.benchmark if market is None else market(whole.close_ns)
     return measure.measure_sums(
         whole.worth,
         ts_ns=whole.close_ns,
@@ -121,7 +163,7 @@ def measured(courses: Sequence[Course], *, risk_free: float = 0.0) -> model.Metr
             _joined([each.exit_ns for each in courses], np.int64),
             _joined([each.pnl for each in courses], np.float64),
         ),
-        benchmark_price=whole.benchmark if whole.hour.size else None,
+        benchmark_price=index if whole.hour.size else None,
         benchmark_start=1.0,
         periods_per_year=hours_per_year(whole.hour),
         risk_free=risk_free,

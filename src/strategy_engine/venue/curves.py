@@ -1,5 +1,6 @@
 """An execution's equity for whoever measures it: whole, or as it stood at the end of each hour."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -39,11 +40,10 @@ class Curve:
     benchmark: Floats
 
     def follow(self, later: "Curve") -> "Curve":
-        """Return this curve with what came after it; what both have, the later one knows."""
+        """Return a curve by the hour with what came after it; what both have, the later knows."""
         if not later.close_ns.size:
             return self
-        kept = int(np.searchsorted(self.close_ns, later.close_ns[0] - 1, side="right"))
-        kept = min(kept, int(np.searchsorted(hours(self.close_ns), hours(later.close_ns)[0])))
+        kept = int(np.searchsorted(hours(self.close_ns), hours(later.close_ns)[0]))
         return Curve(
             opening=later.opening,
             **{
@@ -62,6 +62,14 @@ class Trips:
     exit_ns: Ints
     pnl: Floats
 
+    def follow(self, later: "Trips") -> "Trips":
+        """Return these round trips and those that came after them."""
+        joined = {
+            name: np.concatenate((getattr(self, name), getattr(later, name)))
+            for name in self.__slots__
+        }
+        return Trips(**joined)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
@@ -73,6 +81,7 @@ class Costs:
     turnover: Decimal
 
 
+_MOST_NAMES = 500  # in one statement
 _COLUMNS = ("close_ns", "equity", "contributed", "benchmark")
 _HOUR = sa.literal(HOUR_NS, sa.BigInteger)
 
@@ -88,6 +97,11 @@ class Curves:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def heads(self, execution_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return how many entries and how many fills the ledgers of executions have, by id."""
+        async with self._database.read() as connection:
+            return await heads(connection, execution_ids)
 
     async def by_hour(self, execution_id: str, *, after_ns: int = -1) -> Curve | None:
         """Return where an account stood at the last close of every hour, of closes after a time.
@@ -155,7 +169,7 @@ class Curves:
             if opening is None:
                 return None
             found = await connection.execute(rows.where(mine).order_by(EQUITY.c.close_ns))
-            kept = [(row.close_ns, row.equity, row.contributed, row.benchmark) for row in found]
+            kept = _of_bars(found)
         columns = list(zip(*kept, strict=True)) or [(), (), (), ()]
         return Curve(
             opening=float(opening),
@@ -164,6 +178,31 @@ class Curves:
             contributed=np.array(columns[2], dtype=np.float64),
             benchmark=np.array(columns[3], dtype=np.float64),
         )
+
+
+def _of_bars(rows: Iterable[sa.Row[Any]]) -> list[tuple[Any, ...]]:
+    kept, last = [], -1  # what has no bar of its own was known between two
+    for row in rows:
+        if row.bar_index > last:
+            kept.append((row.close_ns, row.equity, row.contributed, row.benchmark))
+            last = row.bar_index
+    return kept
+
+
+async def heads(
+    connection: AsyncConnection, execution_ids: Collection[str]
+) -> dict[str, tuple[int, int]]:
+    """Return how many entries and how many fills the ledgers of executions have, by id."""
+    found: dict[str, tuple[int, int]] = {}
+    wanted = sorted(execution_ids)
+    for part in (wanted[at : at + _MOST_NAMES] for at in range(0, len(wanted), _MOST_NAMES)):
+        rows = await connection.execute(
+            sa.select(CHECKPOINTS.c.execution_id, CHECKPOINTS.c.entry_no, CHECKPOINTS.c.seq).where(
+                CHECKPOINTS.c.execution_id.in_(part)
+            )
+        )
+        found |= {row.execution_id: (row.entry_no, row.seq) for row in rows}
+    return found
 
 
 async def _opening(connection: AsyncConnection, execution_id: str) -> Decimal | None:
