@@ -8,9 +8,10 @@ import pytest
 
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Change, Closing, Desired
+from strategy_engine.matching.model import Cause
 from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.rollout import controller as controllers
-from strategy_engine.rollout.model import DeploymentType, Options, Outcome, State
+from strategy_engine.rollout.model import DeploymentType, Handover, Options, Outcome, State
 from strategy_engine.rollout.verbs import Verb
 
 sys.path.append(str(Path(__file__).parent))
@@ -542,3 +543,41 @@ async def test_what_was_held_is_closed_once_whenever_control_dies(world, when):
     assert world.rows[candidate].closing is Closing.SETTLED
     assert [each.execution_id for each in world.stables] == [before.execution_id]
     await check_the_end(world, await world.journal.get(deployment.pipeline_id))
+
+
+HOLDS = Script(period=15, hold=13)  # it is nearly always in
+
+
+async def adopted(world, script, kind):
+    """Let a version take over what one that is nearly always in holds; carry it to its end."""
+    await world.start_stable(HOLDS)
+    for _ in range(BEFORE_ROUNDS):
+        await world.round()
+    steps = ({"shadow": "2s"}, {"weight": 0.1}) if kind is CANARY else ()
+    chosen = options(kind, handover=Handover.ADOPT, steps=steps, loss_budget=0.9)
+    deployment = await world.deploy(script, chosen)
+    await to_the_end(world)
+    return await world.journal.get(deployment.pipeline_id)
+
+
+@pytest.mark.parametrize("kind", DeploymentType)
+async def test_positions_are_taken_over_and_none_is_closed_for_it(world, kind):
+    found = await adopted(world, HOLDS, kind)
+
+    assert ending(found) == PROMOTED
+    assert world.adopted
+    await check_the_end(world, found)
+    old = world.tradings[found.replaces[0]]
+    by_the_engine = {each.order_id for each in old.fills if each.cause is Cause.HANDOVER}
+    assert by_the_engine <= old.crossed
+
+
+@pytest.mark.parametrize("kind", DeploymentType)
+async def test_what_was_taken_over_is_closed_when_the_rollout_is_undone(world, kind):
+    raises_at = {CANARY: 60, ROLLING: 60, BLUE_GREEN: 50, DIRECT: 44}[kind]
+    found = await adopted(world, replace(HOLDS, raises_at=raises_at), kind)
+
+    assert ending(found) == rolled_back("failed")
+    assert world.adopted
+    await check_the_end(world, found)
+    assert world.tradings[found.progress.candidate].is_flat
