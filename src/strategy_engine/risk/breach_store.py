@@ -156,6 +156,16 @@ async def references(
     }
 
 
+async def references_of_lines(connection: AsyncConnection) -> list[Kept]:
+    """Return what the losses of lines are measured from, by name."""
+    found = await connection.execute(
+        sa.select(REFERENCES)
+        .where(REFERENCES.c.scope == Scope.LINE.value)
+        .order_by(REFERENCES.c.subject)
+    )
+    return [_kept(row) for row in found]
+
+
 async def resets(connection: AsyncConnection) -> dict[tuple[Scope, str], int]:
     """Return how often references were let begin anew, of those that ever were."""
     found = await connection.execute(sa.select(REFERENCES).where(REFERENCES.c.reset_no > 0))
