@@ -34,8 +34,8 @@ from strategy_engine.execution.model import (
     Role,
     Switch,
 )
-from strategy_engine.infra.database import Database
 from strategy_engine.execution.stops import Stop
+from strategy_engine.infra.database import Database
 from strategy_engine.market.service import Catalogue
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry import model as registry_model
@@ -122,8 +122,8 @@ class Executions:
         execution = self._new(strategy_id, config, settings, role, key)
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
-            is_running = strategy.status is Status.RUNNING
             await starting.refuse_stopped(connection, strategy, config)
+            is_running = strategy.status is Status.RUNNING
             if is_running and not is_beside:
                 existing = await starting.running(connection, strategy, role)
                 if existing is not None:
@@ -295,13 +295,13 @@ class Executions:
             await switching.ask(connection, asked, self._by(actor, why))
         self._poke()
 
-    async def switched(self, key: str) -> Switch | None:
     async def stopped(self, strategy_id: str, execution_ids: Iterable[str]) -> Stop | None:
         """Return an emergency stop in force of a version's line, or of one of its executions."""
         async with self._database.read() as connection:
             found = await store.get_many(connection, execution_ids)
             return await starting.stopped(connection, strategy_id, found)
 
+    async def switched(self, key: str) -> Switch | None:
         """Return a switch as it stands: done once it has `done_at`; None if none was asked for."""
         async with self._database.read() as connection:
             return await switching.get(connection, key)
@@ -366,9 +366,9 @@ class Executions:
         self, strategy_id: str, trigger: Trigger, desired: Desired, *, actor: str
     ) -> Answered:
         async with self._database.write() as connection:
-            await self._registry.move_in(connection, strategy_id, trigger, actor=actor)
             if trigger is Trigger.RESUME:
                 await starting.refuse_to_resume(connection, strategy_id)
+            await self._registry.move_in(connection, strategy_id, trigger, actor=actor)
             found = await store.unended_of(connection, strategy_id)
             for each in found:
                 await wishes.change(connection, each, Change(desired=desired), self._by(actor))
