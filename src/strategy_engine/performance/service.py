@@ -1,6 +1,6 @@
 """The metrics of a live execution as it goes, and their snapshots."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,6 +97,10 @@ class LiveMetrics:
         )
 
 
+_PAGE = 500  # points of a page, if there is one each time
+_MOST_OF_A_PAGE = 100_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """Metrics of one snapshot, or of the `samples` that a bucket which starts `at` has."""
@@ -181,6 +185,34 @@ class Snapshots:
             Point(at=at, samples=bucket.samples, metrics=bucket.metrics)
             for at, bucket in sorted(whole.items())[-limit:]
         ]
+
+    async def pages(
+        self,
+        execution_id: str,
+        resolution: Resolution,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> AsyncIterator[list[Point]]:
+        """Yield every point of [start, end), oldest first, a part of the time after another."""
+        step = rollups.STEPS.get(resolution, self._interval) * _PAGE
+        async with self._database.read() as connection:
+            first = await store.earliest(connection, execution_id, resolution)
+            newest = await store.latest(connection, execution_id, start=None, end=end, limit=1)
+        if first is None:
+            return
+        last = end or (newest[-1].at if newest else first) + step
+        at = first if start is None else max(first, start)
+        if resolution in rollups.STEPS:  # no bucket is in two pages
+            at = rollups.start_of(at, rollups.STEPS[resolution])
+        while at < last:
+            until = min(last, at + step)
+            found = await self.history(
+                execution_id, resolution, start=at, end=until, limit=_MOST_OF_A_PAGE
+            )
+            if found:
+                yield found
+            at = until
 
 
 def _with_pending(

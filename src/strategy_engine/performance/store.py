@@ -104,6 +104,23 @@ async def newest(
     return [_snapshot(row) for row in found]
 
 
+async def earliest(
+    connection: AsyncConnection, execution_id: str, resolution: Resolution
+) -> datetime | None:
+    """Return the time of the first point at a resolution, or of a snapshot before that."""
+    first: datetime | None = await connection.scalar(
+        sa.select(sa.func.min(TABLE.c.at)).where(TABLE.c.execution_id == execution_id)
+    )
+    if resolution is Resolution.SNAPSHOT:
+        return first
+    bucket: datetime | None = await connection.scalar(
+        sa.select(sa.func.min(ROLLUPS.c.start_at)).where(
+            ROLLUPS.c.execution_id == execution_id, ROLLUPS.c.resolution == resolution.value
+        )
+    )
+    return min((each for each in (first, bucket) if each is not None), default=None)
+
+
 async def pending(connection: AsyncConnection, *, limit: int) -> list[Pending]:
     """Return snapshots that no bucket has, and keep others from taking them.
 
