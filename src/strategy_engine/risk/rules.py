@@ -253,12 +253,13 @@ def bounds_of(
 
 def _bound(rule: Rule, limit: float, scope: Scope, subject: str, given: Says) -> Bound:
     chosen = (given.get("actions") or {}).get(rule.measure)
+    factor = given.get("reduce_factor")
     return Bound(
         limit=limit,
         scope=scope,
         subject=subject,
         action=rule.action if chosen is None else Action(chosen),
-        factor=float(given.get("reduce_factor") or REDUCE_FACTOR),
+        factor=REDUCE_FACTOR if factor is None else float(factor),
     )
 
 

@@ -44,6 +44,7 @@ class Unit(StrEnum):
     NAMES = "names"
     HOURS = "hours"
     FLAG = "flag"
+    ACTIONS = "actions"  # by a limit's name, what the monitor does when it is broken
 
 
 class Of(StrEnum):
@@ -89,14 +90,21 @@ MONITOR: tuple[Kind, ...] = (
     Kind(name="max_silence_s", unit=_U.NUMBER, high=_MOST_S),
     Kind(name="max_staleness_s", unit=_U.NUMBER, high=_MOST_S),
     Kind(name="max_slippage_bps", unit=_U.NUMBER, high=10_000),
-    Kind(name="reduce_factor", unit=_U.RATIO, high=1),
+    Kind(name="reduce_factor", unit=_U.RATIO, high=0.99),
+    Kind(name="actions", unit=_U.ACTIONS),
+)
+_MANY = frozenset({Unit.NAMES, Unit.HOURS, Unit.ACTIONS})  # none says all that another does
+ACTIONS = ("alert", "reduce", "pause", "halt")
+WATCHED = (
+    "daily_loss_limit",
+    *(each.name for each in MONITOR if each.name not in {"reduce_factor", "actions"}),
 )
 KINDS: Mapping[str, Kind] = {each.name: each for each in (*GATE, *MONITOR)}
 SHARED_ONLY = frozenset({"allow_self_match"})  # nobody may allow it to himself
 OWN = tuple(name for name in KINDS if name not in SHARED_ONLY)  # of versions and executions
 VALIDATION = ("max_var", "max_marginal_var")  # of a version; validation reads them, nobody else
 
-type Plain = float | int | bool | str | Sequence[str]
+type Plain = float | int | bool | str | Sequence[str] | Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +220,7 @@ def tightest(sets: Mapping[tuple[Scope, str], LimitSet]) -> Limits:
 def _in_force(kind: Kind, limits: Iterable[Limit]) -> list[Limit]:
     """Return the limits that count, tightest first."""
     ordered = sorted(limits, key=lambda each: _slack(kind, each))
-    if kind.unit in {Unit.NAMES, Unit.HOURS}:
+    if kind.unit in _MANY:
         return ordered  # none of them says all that another does
     if kind.of is Of.ORDER:
         return ordered[:1]
@@ -223,7 +231,7 @@ def _in_force(kind: Kind, limits: Iterable[Limit]) -> list[Limit]:
 
 
 def _slack(kind: Kind, limit: Limit) -> float:
-    if kind.unit in {Unit.NAMES, Unit.HOURS}:
+    if kind.unit in _MANY:
         return len(limit.value)
     value: float = limit.value
     return -value if kind.unit in {Unit.LOSS, Unit.DROP} else value
@@ -272,6 +280,16 @@ def _count(kind: Kind, value: Any) -> int:
     return number
 
 
+def _actions(kind: Kind, value: Any) -> Mapping[str, str]:
+    is_mapping = isinstance(value, Mapping)
+    if not is_mapping or not all(
+        name in WATCHED and action in ACTIONS for name, action in value.items()
+    ):
+        accepted = f"a mapping of {', '.join(WATCHED)} to one of {', '.join(ACTIONS)}"
+        raise _invalid(kind, value, accepted)
+    return dict(value)
+
+
 def _flag(kind: Kind, value: Any) -> bool:
     if not isinstance(value, bool):
         raise _invalid(kind, value, "true or false")
@@ -314,7 +332,7 @@ def _shown(limit: Limit) -> str:
     match KINDS[limit.name].unit:
         case Unit.MONEY | Unit.LOSS:
             return f"{money.to_decimal(limit.value):,.2f}"
-        case Unit.NAMES | Unit.HOURS:
+        case Unit.NAMES | Unit.HOURS | Unit.ACTIONS:
             return ", ".join(limit.given) or "empty"
         case Unit.FLAG:
             return "true" if limit.given else "false"
