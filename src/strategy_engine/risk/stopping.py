@@ -22,7 +22,7 @@ from strategy_engine.venue.limits import Scope
 
 RESET = "reset"
 CONFIRM_S = 2.0
-_RECORD_S = 0.3  # how long an answer waits for the row
+_RECORD_S = 0.1  # how long an answer waits for the row
 _RETRY_S = 0.5
 _LOOK_S = 0.02
 _AT_ONCE = 4
