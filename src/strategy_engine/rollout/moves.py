@@ -20,7 +20,9 @@ from strategy_engine.rollout.readiness import Readiness, Standing
 from strategy_engine.rollout.rules import Bounds, Gate, Observation, Reason, Ruling, Verdict
 from strategy_engine.sandbox.model import NO_ANSWER
 from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.model import RiskState
 
+BY_RISK, EMERGENCY = "risk.", "emergency stop"  # how what risk wants of an execution begins
 FLATTEN_S = 60.0  # a position that is to be closed at the next price, and is not by then, is stuck
 
 
@@ -75,6 +77,19 @@ class Member:
         """Whether somebody lets it decide nothing."""
         is_asked = self.execution.desired is Desired.PAUSE
         return is_asked or self.execution.status is ExecutionStatus.PAUSED
+
+    @property
+    def risk(self) -> str:
+        """Return why risk holds it back, or empty text: a person's pause or stop is no such thing.
+
+        Nor is an emergency stop: the rollout stands still until that is reset.
+        """
+        mine = self.execution
+        if mine.desired_why.startswith(BY_RISK):
+            return mine.desired_why
+        is_held = mine.risk_state is not RiskState.ACTIVE
+        is_stopped = mine.desired_why.startswith(EMERGENCY)
+        return f"it is {mine.risk_state}" if is_held and not is_stopped else ""
 
     @property
     def is_over(self) -> bool:

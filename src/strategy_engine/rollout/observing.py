@@ -152,6 +152,7 @@ class Observer:
             elapsed_s=(self._clock.now() - reached_at).total_seconds(),
             decisions=candidate.bars - progress.bars_at if progress.reached_at else 0,
             failure=candidate.failure,
+            risk=candidate.risk,
             is_mute=candidate.is_mute or moves.is_told_mute(crashes[-1] if crashes else ""),
             restarts=len(crashes),
             last_restart=crashes[-1] if crashes else "",

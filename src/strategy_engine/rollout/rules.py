@@ -51,6 +51,7 @@ class Reason(StrEnum):
     EXPOSURE = "exposure"
     LOSS_BUDGET = "loss_budget"
     WORSE = "worse"
+    RISK = "risk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +110,15 @@ class Observation:
 
     `failure` is what ended it, if anything did; `restarts` how often its process ended by its own
     doing and was started again, and `last_restart` why it did last; `is_mute` whether what ended
-    it, or its process last, was that it gave no answer; `loss` what it lost of its capital, a
-    fraction.
+    it, or its process last, was that it gave no answer; `risk` why risk holds it back, if it does;
+    `loss` what it lost of its capital, a fraction.
     """
 
     elapsed_s: float
     decisions: int | None
     failure: str = ""
     is_mute: bool = False
+    risk: str = ""
     restarts: int | None = None
     last_restart: str = ""
     silence_s: float | None = None
@@ -148,6 +150,8 @@ def decide(seen: Observation, gate: Gate, bounds: Bounds) -> Ruling:
 
 def harm(seen: Observation, bounds: Bounds) -> Ruling | None:
     """Return why a candidate must be undone, if anything it did says so."""
+    if seen.risk:  # before a failure: what risk has halted has ended too
+        return _abort(Reason.RISK, f"risk acted on it: {seen.risk}")
     broken = Reason.SILENT if seen.is_mute else Reason.FAILED
     if seen.failure:
         return _abort(broken, f"it failed: {seen.failure}")

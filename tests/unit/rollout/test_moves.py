@@ -24,6 +24,7 @@ from strategy_engine.rollout.readiness import Readiness, Standing
 from strategy_engine.rollout.rules import Bounds, Observation, Reason, Verdict
 from strategy_engine.sandbox.model import ChildDiedError, ChildExit, ExitKind
 from strategy_engine.sandbox.rules import silent
+from strategy_engine.venue.model import RiskState
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOUND = Observation(
@@ -307,6 +308,28 @@ def test_what_went_wrong_with_a_member(one, expected):
     assert one.failure.startswith(expected)
     assert bool(one.failure) is bool(expected)
     assert "\n" not in one.failure
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_by_risk"),
+    [
+        ({"desired": Desired.PAUSE, "desired_why": "risk.pause: it lost too much"}, True),
+        ({"desired": Desired.FLATTEN, "desired_why": "risk.halt: drawdown"}, True),
+        ({"risk_state": RiskState.REDUCING}, True),
+        ({"desired": Desired.PAUSE, "desired_why": "somebody looks at it"}, False),
+        ({"desired": Desired.PAUSE}, False),
+        (
+            {
+                "risk_state": RiskState.HALTED,
+                "desired_why": "emergency stop of line RSI by ann: a test",
+            },
+            False,
+        ),
+        ({}, False),
+    ],
+)
+def test_what_risk_holds_back_is_told_from_what_a_person_does(changes, is_by_risk):
+    assert bool(member(**changes).risk) is is_by_risk
 
 
 def test_a_process_that_gives_no_answer_is_mute_and_a_strategy_that_only_says_so_is_not():

@@ -48,6 +48,8 @@ PROMOTE, HOLD, PAUSE, ABORT = Verdict.PROMOTE, Verdict.HOLD, Verdict.PAUSE, Verd
         ({"restarts": 1, "is_mute": True}, GATE, ABORT, Reason.SILENT),
         ({"elapsed_s": 1, "restarts": 1}, GATE, ABORT, Reason.FAILED),
         ({"silence_s": 31}, GATE, ABORT, Reason.SILENT),
+        ({"risk": "risk.pause: it lost too much"}, GATE, ABORT, Reason.RISK),
+        ({"risk": "risk.halt: it lost too much", "failure": "ended"}, GATE, ABORT, Reason.RISK),
         ({"rejects": 2}, GATE, ABORT, Reason.REJECTS),
         ({"rejects": 1}, GATE, PROMOTE, Reason.NO_EVIDENCE_OF_HARM),
         ({"orders": 9, "rejects": 9}, GATE, PROMOTE, Reason.NO_EVIDENCE_OF_HARM),
