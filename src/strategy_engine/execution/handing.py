@@ -10,7 +10,7 @@ from strategy_engine.core.errors import ConflictError
 from strategy_engine.execution import adopting, engagement
 from strategy_engine.execution.adopting import Books
 from strategy_engine.execution.desk import Desk
-from strategy_engine.execution.model import UNENDED, Adoption, Change, Execution, Switch
+from strategy_engine.execution.model import UNENDED, Adoption, Change, Switch
 from strategy_engine.execution.runner import Runner
 from strategy_engine.execution.switching import Asked
 from strategy_engine.execution.tools import Tools
@@ -76,11 +76,12 @@ class Handing:
         Raises
         ------
         ConflictError
-            If somebody is not there yet.
+            If somebody is not there yet, or another node has one.
         """
         switch, adoption = asked.switch, asked.switch.adoption
         if adoption is None:
             return
+        await self._tools.journal.check_switch(replace(switch, takes=()))  # who may have ended
         changes: dict[str, Change] = {}
         tag = ids.derived(_HAND, switch.key)
         if not await self._tools.records.has_order(paper.crossed_id(adoption.taker, tag, 0)):
@@ -93,15 +94,20 @@ class Handing:
         await self._tools.journal.settle_switch(switch.key, asked.by, changes)
 
     async def _parties(self, switch: Switch, rest: Runners) -> dict[str, Runner]:
-        """Return those who hand positions over, who give first; one that has ended gives none."""
+        """Return those who hand positions over, who give first; one that has ended gives none.
+
+        Nobody else is waited for who gives and holds nothing.
+        """
         names = [*switch.parting, *switch.takes]
         rows = {each.execution_id: each for each in await self._tools.journal.get_many(names)}
         accounts = await self._tools.records.accounts(names)
         found = {}
         for name in names:
-            if name in rest and _is_there(rows[name]):
+            if rows[name].status not in UNENDED:
+                continue
+            if name in rest:
                 found[name] = rest[name]
-            elif _is_there(rows[name]) and not (name in accounts and accounts[name].is_flat):
+            elif name in switch.takes or name not in accounts or not accounts[name].is_flat:
                 raise ConflictError(f"{name} is not between two bars yet", execution_id=name)
         return found
 
@@ -153,10 +159,6 @@ async def _resting(name: str, runners: Runners) -> Runner:
     if runner is None or not await runner.reins.rested():
         raise ConflictError(f"{name} is not here yet", execution_id=name)
     return runner
-
-
-def _is_there(row: Execution) -> bool:
-    return row.status in UNENDED
 
 
 def _books(runner: Runner) -> Books | None:
