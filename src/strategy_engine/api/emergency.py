@@ -1,12 +1,11 @@
 """HTTP door to the kill switch: stop everything or a part of it, see what is stopped, reset it."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from strategy_engine.api import doors, openapi
+from strategy_engine.api import doors, openapi, shapes
 from strategy_engine.api.models import Request
 from strategy_engine.execution import stops
 from strategy_engine.risk import deeds, stopping
@@ -49,7 +48,7 @@ class ResetStop(Request):
     comment: Annotated[Reason, Field(description="Why it may trade again.")]
 
 
-class Stop(BaseModel):
+class Stop(shapes.Answer):
     """One emergency stop. In force until it is reset."""
 
     stop_id: str
@@ -59,14 +58,14 @@ class Stop(BaseModel):
     drill: bool
     reason: str
     actor: str
-    at: datetime
+    at: shapes.Time
     in_force: bool
-    reset_at: datetime | None
+    reset_at: shapes.Time | None
     reset_by: str | None
     reset_comment: str | None
 
 
-class Done(BaseModel):
+class Done(shapes.Answer):
     """What the node did, by the time that it answered."""
 
     executions: list[str] = Field(description="Those in the scope that run.")
@@ -79,7 +78,7 @@ class Done(BaseModel):
     journaled: bool = Field(description="Whether it is on the node's disk.")
 
 
-class Stopped(BaseModel):
+class Stopped(shapes.Answer):
     """A stop, and what came of it."""
 
     stop: Stop
@@ -88,7 +87,7 @@ class Stopped(BaseModel):
     note: str
 
 
-class Reset(BaseModel):
+class Reset(shapes.Answer):
     """A stop that is over."""
 
     stop: Stop
@@ -96,7 +95,7 @@ class Reset(BaseModel):
     note: str
 
 
-class Stops(BaseModel):
+class Stops(shapes.Answer):
     """Emergency stops, the newest first."""
 
     stops: list[Stop]

@@ -13,7 +13,9 @@ from strategy_engine.cli import (
     demo,
     deploying,
     deployments,
+    drill,
     edge,
+    emergency,
     executing,
     experiments,
     flags,
@@ -87,6 +89,16 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("stop", executing.stop, ("stop STRATEGY_ID",)),
     ("pause", executing.pause, ("pause STRATEGY_ID",)),
     ("resume", executing.resume, ("resume STRATEGY_ID",)),
+    (
+        "emergency-stop",
+        emergency.emergency_stop,
+        (
+            "emergency-stop --reason 'prices are wrong'",
+            "emergency-stop --line RSI --flatten --reason 'it loses too fast'",
+            "emergency-stop --local --reason 'the API is down'",
+        ),
+    ),
+    ("flatten", executing.flatten, ("flatten EXECUTION_ID --dry-run", "flatten EXECUTION_ID")),
 )
 DATA_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     (
@@ -147,6 +159,23 @@ KEY_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("create", keys.create, ("keys create alice --role admin", "keys create ci --role developer")),
     ("list", keys.list_, ("keys list",)),
     ("revoke", keys.revoke, ("keys revoke KEY_ID",)),
+)
+
+
+RISK_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("limits", limits.list_, ("risk limits",)),
+    (
+        "limit",
+        limits.set_,
+        (
+            "risk limit line RSI --limit max_position_size=250000 --limit daily_loss_limit=-5000",
+            "risk limit engine --limit max_leverage=1.5 --why 'quarter end'",
+        ),
+    ),
+    ("unlimit", limits.lift, ("risk unlimit line RSI --why 'as before'",)),
+    ("stops", emergency.stops, ("risk stops",)),
+    ("reset-stop", emergency.reset_stop, ("risk reset-stop STOP_ID --comment 'prices are back'",)),
+    ("drill", drill.drill, ("risk drill", "risk drill --execution EXECUTION_ID")),
 )
 
 
