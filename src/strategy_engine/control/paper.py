@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 
-from strategy_engine.core import clock, money
+from strategy_engine.core import clock, ids, money
 from strategy_engine.core.errors import UnavailableError
 from strategy_engine.execution.model import (
     COMPLETED,
@@ -27,6 +28,7 @@ from strategy_engine.venue.model import OrderStatus
 from strategy_engine.venue.service import EquityPoint, OrderRow, Records, Trade
 
 PAGE = 10_000
+ABORTED = "its validation was aborted"
 LONGEST_S = 3_600.0  # the stage's own limit comes first; this one ends a wait nobody cancels
 
 
@@ -57,6 +59,16 @@ class PaperRuns:
             )
             raise
         return await self._told(ended, job)
+
+    async def end(self, key: str) -> None:
+        """Stop what still runs of a job that is wanted no more, whoever started it."""
+        for number in count(1):
+            name = ids.derived(ids.EXECUTION, f"{key}/{number}")
+            found = await self._executions.get_many([name])
+            if not found:
+                return
+            if found[0].status in UNENDED:
+                await self._executions.stop_for_handover([name], actor=audit.ENGINE, why=ABORTED)
 
     async def _told(self, ended: Execution, job: Job) -> PaperRun:
         if ended.end_reason == LOST:

@@ -323,6 +323,7 @@ class Control:
             line=line,
             controller=controller,
             defaults=defaults,
+            end_run=PaperRuns(self._executions, self._records).end,
         )
         workflows = Workflows(steps)
         rollouts = Rollouts(

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from strategy_engine.execution.model import UNENDED, Execution, Role
 from strategy_engine.rollout import capital, plans, returning
-from strategy_engine.rollout.model import Deployment, Handover
+from strategy_engine.rollout.model import Deployment, Handover, State
 from strategy_engine.rollout.moves import Member
 from strategy_engine.rollout.plans import FULL, Kind, Step
 from strategy_engine.rollout.verbs import Verb
@@ -129,6 +129,8 @@ def of(
         )
     if after == before:
         return _says("nothing: it is so already")
+    if after.state is State.FAILED and before.is_unplaced:
+        return _cancelling(before)
     if after.progress.undo is not None:
         return _undoing(after, holders, gone)
     if after.approval != before.approval:
@@ -277,6 +279,16 @@ def _told_of_ended(deployment: Deployment, holders: Sequence[Holder], gone: str)
         f"then {name} is started again with what is free of the line's capital then, at the last"
         f" prices {_money(free)}"
     )
+
+
+def _cancelling(deployment: Deployment) -> Effects:
+    becomes = "its version goes back to draft"
+    if deployment.revalidates:
+        becomes = "its version goes on as it does"
+    elif deployment.state is State.AWAITING_APPROVAL:
+        becomes = "its version stays approved by its validation"
+    told = f"it ends, with what runs of its validation; {becomes}"
+    return _says(f"{told}, and no position and no order is touched")
 
 
 def _validated(deployment: Deployment) -> Effects:

@@ -80,7 +80,8 @@ class Journal:
         """Store what a decision makes of a deployment as it is at that instant, and who made it.
 
         Whoever else writes the deployment does so before or after: nothing is overwritten unseen.
-        A change that comes to nothing is not written, and leaves no audit row.
+        A change that comes to nothing is not written, and leaves no audit row. The version of a
+        validation that ends so moves with it.
 
         Parameters
         ----------
@@ -95,6 +96,8 @@ class Journal:
             if after is None or after == before:
                 return before
             await store.update(connection, after)
+            if after.state is State.FAILED and before.is_testing:
+                await self._move_version(connection, after, registry_model.Trigger.FAIL, actor)
             if action is not None:
                 await self.record(
                     connection,
@@ -177,18 +180,18 @@ class Journal:
         version: registry_model.Trigger | None,
         fields: dict[str, Any],
     ) -> Deployment:
-        """Move a deployment and its version by their tables in one transaction."""
+        """Move a deployment and its version by their tables in one transaction.
+
+        One that somebody has moved on since it was looked at is left as it is.
+        """
         async with self.database.write() as connection:
-            moved = replace((await load(connection, deployment.pipeline_id)).on(trigger), **fields)
+            now = await load(connection, deployment.pipeline_id)
+            if now.state is not deployment.state:
+                return now
+            moved = replace(now.on(trigger), **fields)
             await store.update(connection, moved)
             if version is not None:
-                await self.registry.move_in(
-                    connection,
-                    deployment.strategy_id,
-                    version,
-                    actor=audit.ENGINE,
-                    why=deployment.pipeline_id,
-                )
+                await self._move_version(connection, deployment, version, audit.ENGINE)
             await self.record(
                 connection,
                 moved,
@@ -197,6 +200,17 @@ class Journal:
                 before=deployment.state,
             )
         return moved
+
+    async def _move_version(
+        self,
+        connection: AsyncConnection,
+        deployment: Deployment,
+        trigger: registry_model.Trigger,
+        actor: str,
+    ) -> None:
+        await self.registry.move_in(
+            connection, deployment.strategy_id, trigger, actor=actor, why=deployment.pipeline_id
+        )
 
     async def record(
         self,

@@ -265,6 +265,27 @@ class Deployment:
         is_done = self.state is State.COMPLETED and self.outcome is Outcome.PROMOTED
         return is_done and (self.progress.warm_until or self.progress.undo) is not None
 
+    @property
+    def is_unplaced(self) -> bool:
+        """Whether nothing of it is placed yet: who wants it no more only ends it."""
+        return self.state in {State.QUEUED, State.RUNNING, State.AWAITING_APPROVAL}
+
+    @property
+    def is_testing(self) -> bool:
+        """Whether its version is being validated for it, and stands so in the registry."""
+        return self.state in {State.QUEUED, State.RUNNING} and not self.revalidates
+
+    def cancelled(self, undo: Undo) -> "Deployment":
+        """Return the deployment as it stands when somebody ends it before it rolls out."""
+        return replace(
+            self.on(Trigger.FAIL),
+            outcome=Outcome.ABORTED,
+            message=undo.why,
+            current_stage=None,
+            ended_at=undo.decided_at,
+            progress=replace(self.progress, undo=replace(undo, restored_at=undo.decided_at)),
+        )
+
     def on(self, trigger: Trigger) -> "Deployment":
         """Return the deployment as it stands after `trigger`."""
         return replace(self, state=next_state(ARROWS, self.state, trigger))

@@ -1,10 +1,13 @@
 """What the steps of the durable workflows do: each may be repeated after a crash."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.infra import audit
+from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.pipeline import model as pipeline_model
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry import model as registry_model
@@ -22,6 +25,7 @@ from strategy_engine.rollout.model import (
 )
 
 TURN_S = 0.5
+WATCH_S = 0.25  # between two looks whether somebody has ended what is validated
 ROLLOUT = "rollout"  # what `current_stage` says until the plan's first step
 
 
@@ -36,6 +40,7 @@ class Steps:
         line: Line,
         controller: Controller,
         defaults: Defaults,
+        end_run: Callable[[str], Awaitable[None]],
     ) -> None:
         self._journal = journal
         self._registry = journal.registry
@@ -44,6 +49,7 @@ class Steps:
         self._line = line
         self._controller = controller
         self._defaults = defaults
+        self._end_run = end_run
 
     async def begin(self, pipeline_id: str) -> list[str]:
         """Mark the pipeline as running and return its stages."""
@@ -57,25 +63,64 @@ class Steps:
         return list(deployment.stages)
 
     async def run_stage(self, pipeline_id: str, stage: str) -> dict[str, Any]:
-        """Run one stage and return its verdict; its evidence is saved with it."""
-        deployment = await self._journal.change(pipeline_id, None, current_stage=stage)
-        strategy = await self._registry.get(deployment.strategy_id)
-        result = await self._pipeline.run_stage(
-            pipeline_id,
-            strategy,
-            stage,
-            pipeline_model.Request(
-                duration_days=deployment.options.duration_days,
-                validation_criteria=deployment.options.validation_criteria,
-                validation_profile=deployment.options.validation_profile,
-            ),
+        """Run one stage and return its verdict; its evidence is saved with it.
+
+        It stops soon, with all that it runs, where somebody ends the deployment meanwhile.
+        """
+        deployment = await self._journal.change(
+            pipeline_id, None, current_stage=stage, only_from={State.RUNNING}
         )
+        result = None
+        if deployment.state is State.RUNNING:
+            result = await self._unless_ended(pipeline_id, self._examine(deployment, stage))
+        if result is None:
+            await self._end_run(f"{pipeline_id}/{stage}")  # of an engine before this one, too
+            return {"passed": False, "message": "its deployment has ended"}
         return {
             "passed": result.passed,
             "message": result.message,
             "verdict": result.verdict.value,
             "engines_fault": result.is_engines_fault,
         }
+
+    async def _examine(self, deployment: Deployment, stage: str) -> pipeline_model.StageResult:
+        strategy = await self._registry.get(deployment.strategy_id)
+        options = deployment.options
+        return await self._pipeline.run_stage(
+            deployment.pipeline_id,
+            strategy,
+            stage,
+            pipeline_model.Request(
+                duration_days=options.duration_days,
+                validation_criteria=options.validation_criteria,
+                validation_profile=options.validation_profile,
+            ),
+        )
+
+    async def _unless_ended[T](self, pipeline_id: str, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what some work comes to; None if its deployment ends first, and with it the work.
+
+        Whatever the work has started has ended when this returns.
+        """
+        working = asyncio.create_task(work)
+        watching = asyncio.create_task(self._ended(pipeline_id))
+        try:
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return await working
+            await watching  # it may have come to grief, which says nothing of the deployment
+            return None
+        finally:
+            working.cancel()
+            watching.cancel()
+            await asyncio.wait({working, watching})
+
+    async def _ended(self, pipeline_id: str) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(DatabaseAwayError):  # whether it has is looked up again
+                if await self.state(pipeline_id) != State.RUNNING:
+                    return
 
     async def finish_validation(
         self, pipeline_id: str, failed_stage: str | None, why: str, *, engines_fault: bool = False
@@ -114,8 +159,9 @@ class Steps:
         return (await self._journal.get(pipeline_id)).state.value
 
     async def is_answered(self, pipeline_id: str) -> bool:
-        """Say whether a person has approved or rejected it."""
-        return (await self._journal.get(pipeline_id)).approval is not None
+        """Say whether a person has approved or rejected it, or ended it."""
+        found = await self._journal.get(pipeline_id)
+        return found.approval is not None or found.state is not State.AWAITING_APPROVAL
 
     async def after_approval(self, pipeline_id: str) -> str:
         """Go on, or end as rejected; the version stays approved by its pipeline."""
@@ -127,6 +173,7 @@ class Steps:
             moved = await self._journal.change(
                 pipeline_id,
                 Trigger.ROLL_OUT,
+                only_from={State.AWAITING_APPROVAL},
                 message="approved",
                 actor=approval.actor,
                 current_stage=ROLLOUT,
@@ -136,6 +183,7 @@ class Steps:
             moved = await self._journal.change(
                 pipeline_id,
                 Trigger.FAIL,
+                only_from={State.AWAITING_APPROVAL},
                 actor=approval.actor,
                 outcome=Outcome.REJECTED,
                 message=f"{why}: {approval.comment}" if approval.comment else why,
@@ -211,11 +259,7 @@ class Steps:
         deployment = await self._journal.get(pipeline_id)
         if deployment.state in ENDED:
             return
-        trigger = (
-            registry_model.Trigger.FAIL
-            if deployment.state in {State.QUEUED, State.RUNNING} and not deployment.revalidates
-            else None
-        )
+        trigger = registry_model.Trigger.FAIL if deployment.is_testing else None
         await self._journal.move_both(
             deployment,
             Trigger.FAIL,

@@ -169,6 +169,8 @@ def _abort(deployment: Deployment, asked: Asked, standing: Standing) -> Deployme
     del standing
     if deployment.progress.undo is not None:
         return deployment
+    if deployment.is_unplaced:
+        return deployment.cancelled(_undo(Verb.ABORT, asked))
     return _not_rolling(deployment) or _undone(deployment, Verb.ABORT, asked)
 
 
@@ -332,17 +334,16 @@ def _ungated(deployment: Deployment, steps: tuple[Step, ...], asked: Asked) -> D
 
 
 def _undone(deployment: Deployment, verb: Verb, asked: Asked) -> Deployment:
-    reason = REASONS[verb]
-    undo = Undo(
-        reason=reason,
-        why=f"{reason.replace('_', ' ')} by {asked.actor}"
-        + (f": {asked.comment}" if asked.comment else ""),
-        actor=asked.actor,
-        decided_at=asked.now,
-    )
-    stage = UNDO if deployment.state is State.ROLLING_OUT else deployment.current_stage
-    undone = replace(deployment, current_stage=stage)
-    return _on(undone, _lifted(deployment.progress), undo=undo, message=undo.why)
+    undo = _undo(verb, asked)
+    if deployment.state is State.ROLLING_OUT:
+        deployment = replace(deployment, current_stage=UNDO)
+    return _on(deployment, _lifted(deployment.progress), undo=undo, message=undo.why)
+
+
+def _undo(verb: Verb, asked: Asked) -> Undo:
+    why = f"{REASONS[verb].replace('_', ' ')} by {asked.actor}"
+    why += f": {asked.comment}" if asked.comment else ""
+    return Undo(reason=REASONS[verb], why=why, actor=asked.actor, decided_at=asked.now)
 
 
 def _not_taken_back(deployment: Deployment, asked: Asked, standing: Standing) -> str:

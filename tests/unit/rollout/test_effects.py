@@ -284,6 +284,24 @@ def test_an_answer_after_validation_says_what_follows(verb, told):
     assert told in found.sentences[0]
 
 
+@pytest.mark.parametrize(
+    ("state", "revalidates", "told"),
+    [
+        (State.QUEUED, False, "back to draft"),
+        (State.RUNNING, False, "back to draft"),
+        (State.RUNNING, True, "goes on as it does"),
+        (State.AWAITING_APPROVAL, False, "stays approved"),
+    ],
+)
+def test_ending_a_validation_tells_what_becomes_of_its_version(state, revalidates, told):
+    before = replace(deployment(index=0, state=state), revalidates=revalidates)
+    found = foreseen(before, Verb.ABORT)
+
+    assert told in found.sentences[0]
+    assert "no position and no order is touched" in found.sentences[0]
+    assert found.executions == ()
+
+
 def test_an_approved_step_tells_what_begins():
     before = deployment(DeploymentType.BLUE_GREEN, index=2, approve_switch=True)
     found = foreseen(before, Verb.APPROVE)

@@ -136,6 +136,7 @@ def test_what_a_verb_does_at_each_step_of_a_rollout(table, progress, verb):
 # Before, and after, it rolls out: queued, running, awaiting_approval, completed, failed
 STATES = (State.QUEUED, State.RUNNING, State.AWAITING_APPROVAL, State.COMPLETED, State.FAILED)
 ELSEWHERE = dict.fromkeys(Verb, (_NO,) * 5) | {
+    _V.ABORT: ("undo aborted", "undo aborted", "undo aborted", _NO, _NO),
     _V.APPROVE: (_NO, _NO, "answered", _NO, _NO),
     _V.REJECT: (_NO, _NO, "answered", _NO, _NO),
     _V.RETRY: (_NO, _NO, _NO, _NO, _SAME),
@@ -145,6 +146,16 @@ ELSEWHERE = dict.fromkeys(Verb, (_NO,) * 5) | {
 @pytest.mark.parametrize("verb", Verb)
 def test_what_a_verb_does_where_nothing_rolls_out(verb):
     assert [done_by(deployment(state), verb) for state in STATES] == list(ELSEWHERE[verb])
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.AWAITING_APPROVAL])
+def test_an_abort_before_anything_is_placed_ends_it_at_once_and_once(state):
+    ended = verbs.after(deployment(state), _V.ABORT, ASKED)
+
+    assert (ended.state, ended.outcome) == (State.FAILED, Outcome.ABORTED)
+    assert (ended.message, ended.ended_at) == ("aborted by alice: because", LATER)
+    assert ended.progress.undo.restored_at == LATER
+    assert verbs.after(ended, _V.ABORT, replace(ASKED, actor="bob")) == ended
 
 
 @pytest.mark.parametrize("verb", Verb)
