@@ -5,7 +5,7 @@ from typing import Any
 
 from strategy_engine.performance.model import Metrics
 from strategy_engine.performance.var import TailRisk
-from strategy_engine.pipeline import history
+from strategy_engine.pipeline import curves, history
 from strategy_engine.pipeline.backtest import Segments
 from strategy_engine.pipeline.contract import CONSTRUCTS
 from strategy_engine.pipeline.history import History
@@ -109,6 +109,7 @@ def backtest_of(job: Job, data: Data, gated: Gated) -> dict[str, Any]:
             "acting": gated.warm_up.acting,
             "mismatches": gated.warm_up.mismatches,
         },
+        curves.KEY: curves.of(outcome.ledgered, data.seen),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError, InvalidError, UnavailableError
@@ -11,7 +12,15 @@ from strategy_engine.infra import logs, outbox
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.matching import settings as matching_settings
-from strategy_engine.pipeline import model, outbox_rows, stage_clock, stages, store, wording
+from strategy_engine.pipeline import (
+    curves,
+    model,
+    outbox_rows,
+    stage_clock,
+    stages,
+    store,
+    wording,
+)
 from strategy_engine.pipeline.criteria import criteria, with_declared
 from strategy_engine.pipeline.model import (
     Criteria,
@@ -114,6 +123,11 @@ class Pipeline:
         async with self._database.read() as connection:
             return await store.latest(connection, strategy_id, limit=limit)
 
+    async def curve(self, strategy_id: str) -> dict[str, Any] | None:
+        """Return the course of a version's last backtest; None if there was none."""
+        async with self._database.read() as connection:
+            return await curves.latest(connection, strategy_id)
+
     async def tests_completed(self, since: datetime | None = None) -> int:
         """Return how many stage runs have finished, since a time or ever."""
         async with self._database.read() as connection:
@@ -175,7 +189,19 @@ class Pipeline:
         self, pipeline_id: str | None, strategy: Strategy, result: StageResult
     ) -> StageResult:
         now = self._clock.now()
+        evidence = dict(result.evidence)
+        curve = evidence.pop(curves.KEY, None)
+        result = replace(result, evidence=evidence)
         async with self._database.write() as connection:
+            if curve is not None:
+                await curves.insert(
+                    connection,
+                    curve,
+                    strategy_id=strategy.strategy_id,
+                    pipeline_id=pipeline_id,
+                    stage=result.stage,
+                    finished_at=now,
+                )
             await store.insert(
                 connection,
                 result,
