@@ -98,7 +98,6 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "emergency-stop --local --reason 'the API is down'",
         ),
     ),
-    ("flatten", executing.flatten, ("flatten EXECUTION_ID --dry-run", "flatten EXECUTION_ID")),
 )
 DATA_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     (
@@ -163,16 +162,6 @@ KEY_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
 
 
 RISK_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
-    ("limits", limits.list_, ("risk limits",)),
-    (
-        "limit",
-        limits.set_,
-        (
-            "risk limit line RSI --limit max_position_size=250000 --limit daily_loss_limit=-5000",
-            "risk limit engine --limit max_leverage=1.5 --why 'quarter end'",
-        ),
-    ),
-    ("unlimit", limits.lift, ("risk unlimit line RSI --why 'as before'",)),
     ("stops", emergency.stops, ("risk stops",)),
     ("reset-stop", emergency.reset_stop, ("risk reset-stop STOP_ID --comment 'prices are back'",)),
     ("drill", drill.drill, ("risk drill", "risk drill --execution EXECUTION_ID")),
@@ -297,6 +286,10 @@ app.add_typer(
 app.add_typer(
     _group("Say who may: API keys with roles.", KEY_COMMANDS),
     name="keys",
+)
+app.add_typer(
+    _group("Say what lines, accounts and the engine are held to.", RISK_COMMANDS),
+    name="risk",
 )
 app.add_typer(
     _group("Set the feature flags that strategies read for each decision.", FLAG_COMMANDS),
