@@ -60,16 +60,18 @@ class Watch:
     async def run(self) -> None:
         """Judge, without end."""
         while True:
-            try:
-                more = await self.turn()
-            except DatabaseAwayError as error:
-                self._away_at, self._away_why = self._away_at or self.clock.now(), str(error)
-                more = False
-            except Exception as error:  # noqa: BLE001 - the task's edge: it must go on
-                _log.error("rules not judged", why=repr(error))
-                more = False
-            if not more:
+            if not await self.once():
                 await asyncio.sleep(self.look_s)
+
+    async def once(self) -> bool:
+        """Judge what there is, whatever is away; say whether there is more."""
+        try:
+            return await self.turn()
+        except DatabaseAwayError as error:
+            self._away_at, self._away_why = self._away_at or self.clock.now(), str(error)
+        except Exception as error:  # noqa: BLE001 - the task's edge: it must go on
+            _log.error("rules not judged", why=repr(error))
+        return False
 
     async def turn(self) -> bool:
         """Judge what is new, and what is measured if it is time; say whether more is new."""

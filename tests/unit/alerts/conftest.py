@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from strategy_engine.alerts import channel_store
+from strategy_engine.alerts.model import Channel, Kind, Severity
 from strategy_engine.alerts.service import Alerts
 from strategy_engine.core.clock import SteppedClock
 from strategy_engine.infra import database
@@ -33,3 +36,20 @@ def clock() -> SteppedClock:
 @pytest.fixture
 def alerts(opened: Database, clock: SteppedClock) -> Alerts:
     return Alerts(database=opened, clock=clock)
+
+
+@pytest.fixture
+async def channel(opened: Any, clock: Any) -> Channel:
+    made = Channel(
+        channel_id="chan_1",
+        kind=Kind.WEBHOOK,
+        name="desk",
+        url="http://127.0.0.1:9/",
+        secret="whsec_AAAA",
+        severity=Severity.WARNING,
+        created_at=clock.now(),
+        created_by="ada",
+    )
+    async with opened.write() as connection:
+        await channel_store.insert(connection, made)
+    return made

@@ -5,11 +5,8 @@ from typing import Any
 
 import pytest
 
-from strategy_engine.alerts import channel_store
 from strategy_engine.alerts.model import (
     ARROWS,
-    Channel,
-    Kind,
     Notice,
     Severity,
     State,
@@ -36,23 +33,6 @@ SAID = {
     "message": "drawdown is -0.12, beyond -0.1",
     "details": {"drawdown": -0.12},
 }
-
-
-@pytest.fixture
-async def channel(opened: Any, clock: Any) -> Channel:
-    made = Channel(
-        channel_id="chan_1",
-        kind=Kind.WEBHOOK,
-        name="desk",
-        url="http://127.0.0.1:9/",
-        secret="whsec_AAAA",
-        severity=Severity.WARNING,
-        created_at=clock.now(),
-        created_by="ada",
-    )
-    async with opened.write() as connection:
-        await channel_store.insert(connection, made)
-    return made
 
 
 async def told(alerts: Any) -> list[tuple[Notice, str]]:
