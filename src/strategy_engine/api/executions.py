@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from strategy_engine.access import model as access
-from strategy_engine.access.model import Permission
-from strategy_engine.api import capital, doors, models, openapi, readings, services, views
-from strategy_engine.execution.model import ACTIVE, Execution, ExecutionConfig, ExecutionStatus
+from strategy_engine.api import capital, configs, doors, models, openapi, readings, services, views
+from strategy_engine.execution.model import ACTIVE, Execution, ExecutionStatus
 from strategy_engine.performance.rollups import Resolution, Span
 from strategy_engine.venue.standings import Standing
 
@@ -41,12 +39,7 @@ async def start(
     Without a body it trades as its parameters say. Follow the execution at `Location`.
     """
     asked = (body or models.Start()).execution_config
-    if asked.risk_override:
-        access.require(asker, Permission.OVERRIDE_RISK)
-    config = ExecutionConfig(
-        **asked.model_dump(exclude={"symbols"}),
-        symbols=None if asked.symbols is None else tuple(asked.symbols),
-    )
+    config = configs.config_of(asked, asker)
     execution = await given.executions.start(strategy_id, config, actor=asker.name)
     response.headers["Location"] = f"/executions/{execution.execution_id}"
     return readings.Started(

@@ -247,7 +247,21 @@ class ExecutionConfig(Request):
         default=None, gt=0, le=1, description="Share of equity a new position takes."
     )
     max_trades_per_day: int | None = Field(default=None, ge=0, le=1_000_000)
-    risk_override: bool = False
+    risk_limits: FreeJson | None = Field(
+        default=None, description="Limits beside the version's; the tightest holds. docs/risk.md."
+    )
+    risk_override: bool = Field(
+        default=False,
+        description="What risk_limits names replaces the version's; without any, its"
+        " daily_loss_limit is lifted. Role risk, and a reason.",
+    )
+    risk_override_reason: str | None = Field(default=None, max_length=2_000)
+    account: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="What it shares limits and stops in; its line's own if not given.",
+    )
     capital: float | None = Field(default=None, ge=1, le=MAX_CAPITAL)
     symbols: list[str] | None = Field(default=None, min_length=1, max_length=MOST_SYMBOLS)
     timeframe: str | None = None

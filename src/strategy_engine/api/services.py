@@ -35,6 +35,7 @@ from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.model import Deployment, Options, State
 from strategy_engine.rollout.verbs import Asked, Verb
 from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.limit_book import LimitBook
 from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
@@ -412,6 +413,7 @@ class Services:
     lines: Lines
     experiments: Experiments
     allocations: Allocations
+    limits: LimitBook
     stopping: Stopping
     alerting: Alerting
     events: EventLog

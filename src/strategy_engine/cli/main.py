@@ -20,6 +20,7 @@ from strategy_engine.cli import (
     experiments,
     flags,
     keys,
+    limits,
     lines,
     serving,
     ticks,
@@ -162,6 +163,16 @@ KEY_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
 
 
 RISK_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("limits", limits.list_, ("risk limits",)),
+    (
+        "limit",
+        limits.set_,
+        (
+            "risk limit line RSI --limit max_position_size=250000 --limit daily_loss_limit=-5000",
+            "risk limit engine --limit max_leverage=1.5 --why 'quarter end'",
+        ),
+    ),
+    ("unlimit", limits.lift, ("risk unlimit line RSI --why 'as before'",)),
     ("stops", emergency.stops, ("risk stops",)),
     ("reset-stop", emergency.reset_stop, ("risk reset-stop STOP_ID --comment 'prices are back'",)),
     ("drill", drill.drill, ("risk drill", "risk drill --execution EXECUTION_ID")),

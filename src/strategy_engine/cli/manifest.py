@@ -18,6 +18,7 @@ from strategy_engine.pipeline import criteria
 from strategy_engine.registry import rules
 from strategy_engine.registry.model import Content
 from strategy_engine.rollout import plans
+from strategy_engine.venue import limits
 
 FORMAT = 1
 _TOP = ("manifest", "strategies")
@@ -267,6 +268,7 @@ class _Reader:
 
 
 def _check_trading(content: Content) -> None:
+    limits.parse(content.risk_limits, names=limits.OWN, tolerant=True)
     settings.settings(content.parameters, content.risk_limits, {}, is_native=content.is_native)
 
 

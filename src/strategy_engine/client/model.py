@@ -317,3 +317,22 @@ class Flags(TypedDict):
 
     flags: list[Flag]
     count: int
+
+
+class RiskLimits(TypedDict):
+    """What a line, an account or the engine is held to."""
+
+    scope: str
+    subject: str
+    limits: dict[str, Any]
+    actor: str
+    why: str
+    updated_at: str
+
+
+class AllRiskLimits(TypedDict):
+    """`GET /risk/limits`."""
+
+    limits: list[RiskLimits]
+    count: int
+    names: list[str]

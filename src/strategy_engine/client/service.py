@@ -246,6 +246,26 @@ class Client:
         answer: model.Flags = self._ask("GET", "/flags", query=query)
         return answer
 
+    def risk_limits(self) -> model.AllRiskLimits:
+        """Return the limits of lines, accounts and the engine."""
+        answer: model.AllRiskLimits = self._ask("GET", "/risk/limits")
+        return answer
+
+    def set_risk_limits(
+        self, scope: str, subject: str, limits: Mapping[str, Any], *, why: str = ""
+    ) -> model.RiskLimits:
+        """Hold a line, an account or the engine (`all`) to limits, in place of those before."""
+        path = f"/risk/limits/{_part(scope)}/{_part(subject)}"
+        body = {"limits": dict(limits), "why": why}
+        answer: model.RiskLimits = self._ask("PUT", path, body=body)
+        return answer
+
+    def lift_risk_limits(self, scope: str, subject: str, *, why: str = "") -> model.RiskLimits:
+        """Lift every limit of a line, an account or the engine; return what was set."""
+        path = f"/risk/limits/{_part(scope)}/{_part(subject)}"
+        answer: model.RiskLimits = self._ask("DELETE", path, query={"why": why or None})
+        return answer
+
     def create_webhook(self, url: str, topics: Sequence[str] = ()) -> model.CreatedWebhook:
         """Send events to a URL; the secret that signs them is in this answer only."""
         body = {"url": url, "topics": list(topics)}

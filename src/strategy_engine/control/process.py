@@ -63,6 +63,8 @@ from strategy_engine.rollout.tending import Tending
 from strategy_engine.rollout.workflows import Workflows
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.sandbox.model import ConfinementReport
+from strategy_engine.venue import limits
+from strategy_engine.venue.limit_book import LimitBook
 from strategy_engine.venue.service import Records
 
 GRACE_S = 2
@@ -147,6 +149,7 @@ def check_trading(content: Content) -> None:
     InvalidError
         With the field, its value and what is accepted.
     """
+    limits.parse(content.risk_limits, names=limits.OWN, tolerant=True)
     matching.settings(content.parameters, content.risk_limits, {}, is_native=content.is_native)
 
 
@@ -220,6 +223,7 @@ class Control:
             lines=self._sharing.lines,
             experiments=self._sharing.experiments,
             allocations=self._sharing.allocations,
+            limits=LimitBook(self._database, self._clock, self._bell.ring),
             stopping=Stopping(self._database, settings.data_dir, self._clock),
             alerting=self._alerting,
             events=EventLog(database=self._database, whose=self._whose),

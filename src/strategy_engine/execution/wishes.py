@@ -74,7 +74,9 @@ async def begin(connection: AsyncConnection, execution: Execution, by: By, *, ac
 def _details(execution: Execution, why: str) -> dict[str, Any]:
     details = {"strategy_id": execution.strategy_id, "role": execution.role.value}
     if execution.config.risk_override:
-        details["risk_override"] = "the daily loss limit does not stop entries"
+        details["risk_override"] = execution.config.risk_override_reason or "no reason was kept"
+    if execution.config.risk_limits:
+        details["risk_limits"] = execution.config.risk_limits
     return details | ({"why": why} if why else {})
 
 

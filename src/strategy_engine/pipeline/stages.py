@@ -38,6 +38,7 @@ from strategy_engine.pipeline.model import (
     Verdict,
 )
 from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue import limits
 
 _TESTS_S = 30.0
 _SHOWN_FAILURES = 50
@@ -289,7 +290,18 @@ def _unused(job: Job, loaded: messages.Loaded) -> list[Finding]:
     names = ", ".join(sorted(idle - set(loaded.bound)))
     message = f"{names}: taken by the engine, and without effect on a strategy of this kind"
     told = [Finding(level=Level.WARNING, message=message)] if names else []
-    return told + _unbound(job, loaded)
+    return told + _unknown_limits(job) + _unbound(job, loaded)
+
+
+def _unknown_limits(job: Job) -> list[Finding]:
+    unknown = limits.parse(job.content.risk_limits, names=limits.OWN, tolerant=True).unknown
+    if not unknown:
+        return []
+    message = (
+        f"nobody reads the risk_limits {', '.join(sorted(unknown))}: they limit nothing, so look"
+        f" for a typing error; there are {', '.join((*limits.OWN, *limits.VALIDATION))}"
+    )
+    return [Finding(level=Level.WARNING, message=message)]
 
 
 def _unbound(job: Job, loaded: messages.Loaded) -> list[Finding]:

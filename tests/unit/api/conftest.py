@@ -51,6 +51,7 @@ from strategy_engine.rollout.effects import Acted, Holder
 from strategy_engine.rollout.verbs import Asked, Verb
 from strategy_engine.venue.accounts import AccountNow
 from strategy_engine.venue.books import Book, Tally
+from strategy_engine.venue.limit_book import LimitBook
 from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Position, Trade
 from strategy_engine.venue.standings import Standing
 
@@ -494,6 +495,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             lines=shared.lines,
             experiments=shared.experiments,
             allocations=shared.allocations,
+            limits=LimitBook(store, clock, lambda: None),
             stopping=Stopping(store, tmp_path, clock),
             snapshots=Snapshots(),
             catalogue=catalogue,

@@ -68,7 +68,7 @@ async def test_a_role_that_may_not_is_told_who_may(client: Any, content: dict[st
 )
 async def test_only_risk_overrides_a_risk_limit(client: Any, role: Role, status: int) -> None:
     key = await make(client, role.value, await make(client, "admin"))
-    body = {"execution_config": {"risk_override": True}}
+    body = {"execution_config": {"risk_override": True, "risk_override_reason": "a test"}}
 
     answer = await client.post("/strategies/strat_none/start", json=body, headers=bearer(key))
 
