@@ -26,6 +26,7 @@ class Permission(StrEnum):
     TRADE = "trade"  # start, stop, pause, resume
     APPROVE = "approve"
     OVERRIDE_RISK = "override_risk"
+    MANAGE_ALERTS = "manage_alerts"  # rules, and where alerts are sent
     MANAGE_KEYS = "manage_keys"
     MANAGE_WEBHOOKS = "manage_webhooks"
 
@@ -35,7 +36,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({_P.READ}),
     Role.DEVELOPER: frozenset({_P.READ, _P.WRITE_STRATEGIES, _P.DEPLOY}),
     Role.TRADER: frozenset({_P.READ, _P.DEPLOY, _P.TRADE, _P.APPROVE}),
-    Role.RISK: frozenset({_P.READ, _P.TRADE, _P.APPROVE, _P.OVERRIDE_RISK}),
+    Role.RISK: frozenset({_P.READ, _P.TRADE, _P.APPROVE, _P.OVERRIDE_RISK, _P.MANAGE_ALERTS}),
     Role.ADMIN: frozenset(_P),
 }
 

@@ -30,6 +30,7 @@ TAGS = [
     {"name": "keys", "description": "Who may: keys with roles, made and revoked."},
     {"name": "market", "description": "Instruments, their bars, quotes and trades."},
     {"name": "webhooks", "description": "Events sent to URLs of yours, signed."},
+    {"name": "alerts", "description": "What somebody should know: rules, channels, alerts."},
     {"name": "monitoring", "description": "How the engine is. Needs no key."},
 ]
 
