@@ -140,6 +140,11 @@ class Pipeline:
         async with self._database.read() as connection:
             return await store.durations(connection, bounds_s)
 
+    async def stage_failures(self) -> dict[str, int]:
+        """Return, for every stage that ran, how many of its runs did not pass."""
+        async with self._database.read() as connection:
+            return await store.failures(connection)
+
     async def _run_twice(self, stage: str, job: Job) -> StageResult:
         # Once more where somebody else killed its process: the first time says nothing of the code.
         try:

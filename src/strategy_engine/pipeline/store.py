@@ -130,6 +130,13 @@ async def durations(
     }
 
 
+async def failures(connection: AsyncConnection) -> dict[str, int]:
+    """Return, for every stage that ran, how many of its runs did not pass."""
+    failed = sa.func.sum(sa.case((TABLE.c.passed, 0), else_=1))
+    rows = await connection.execute(sa.select(TABLE.c.stage, failed).group_by(TABLE.c.stage))
+    return {stage: int(count) for stage, count in rows}
+
+
 async def trials(connection: AsyncConnection, strategy_name: str, digest: str) -> int:
     """Return how many different contents of a line were backtested, this one counted."""
     digests = await connection.scalars(
