@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from strategy_engine.api import example_readings, plain, shapes
+from strategy_engine.api import capital_targets, example_readings, plain, shapes
 from strategy_engine.core import clock
 from strategy_engine.execution.model import Execution
 from strategy_engine.venue.accounts import AccountNow
@@ -27,16 +27,17 @@ class Flow(shapes.Answer):
 class Capital(shapes.Page):
     """What an execution was given in all, what it is to have, and its flows, oldest first.
 
-    `target` is null where it keeps what it has; below zero where profit is to leave as well. What
-    is still to leave beyond what is `free` waits until positions are closed. `equity`, `cash`,
-    `free` and `pnl` are null until the execution has begun.
+    `target` is null where it keeps what it has, `nothing` where all is to leave, and below zero
+    where so much profit is to leave as well. What is still to leave beyond what is `free` waits
+    until positions are closed. `equity`, `cash`, `free` and `pnl` are null until the execution has
+    begun. The ledger of one that has ended stays as it was, whoever has its cash since.
     """
 
     model_config = shapes.example(example_readings.CAPITAL)
 
     execution_id: str
     contributed: shapes.Number
-    target: shapes.MaybeNumber
+    target: capital_targets.Target
     equity: shapes.MaybeNumber
     cash: shapes.MaybeNumber
     free: shapes.MaybeNumber
@@ -70,7 +71,7 @@ def capital(
     return Capital(
         execution_id=found.execution_id,
         contributed=plain.number(found.capital if account is None else account.contributed),
-        target=plain.maybe_number(found.capital_target),
+        target=found.capital_target,
         equity=None if account is None else plain.number(account.equity),
         cash=None if account is None else plain.number(account.cash),
         free=None if account is None else plain.number(account.free),

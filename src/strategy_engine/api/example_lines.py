@@ -126,6 +126,18 @@ LINE_SUMMARY: dict[str, Any] = {
     "strategy_name": _NAME,
     "versions": ["1.2.0", "1.3.0"],
     "members": [_MEMBER],
+    "tied": [
+        {
+            "execution_id": _CANDIDATE,
+            "strategy_id": "strat_9f86d081884c7d659a2feaa0",
+            "version": "1.1.0",
+            "role": "stable",
+            "status": "stopped",
+            "capital": 9990.25,
+            "positions": {"EUR/USD.SIM": 9000.0},
+            "closing": None,
+        }
+    ],
     "capital": 75000.0,
     "equity": 75210.5,
     "moved_by": [_MOVER],

@@ -20,6 +20,7 @@ EXECUTION: dict[str, Any] = {
     "desired": "run",
     "capital": 25000.0,
     "capital_target": 20000.0,
+    "closing": None,
     "serves": [
         {
             "symbol": "*",

@@ -1,7 +1,7 @@
 """The shapes of answers about lines, experiments and allocations."""
 
+from strategy_engine.api import capital_targets, shapes
 from strategy_engine.api import example_lines as examples
-from strategy_engine.api import shapes
 from strategy_engine.api.answers import HistoryEntry
 
 Numbers = dict[str, shapes.Number]
@@ -116,7 +116,8 @@ class Allocation(shapes.Answer):
 class Member(shapes.Answer):
     """An execution of a line; `weight` is its share of the members' equity.
 
-    `capital` is what it has been given, `capital_target` what that is to become; None: as it is.
+    `capital` is what it has been given, `capital_target` what that is to become: `nothing` where
+    all is to leave, null where it stays as it is.
     """
 
     execution_id: str
@@ -127,11 +128,29 @@ class Member(shapes.Answer):
     risk_state: str
     weight: shapes.Number
     capital: shapes.Number
-    capital_target: shapes.MaybeNumber
+    capital_target: capital_targets.Target
     equity: shapes.Number
     pnl: shapes.Number
     positions: Numbers
     failure: shapes.MaybeLines
+
+
+class Tied(shapes.Answer):
+    """An execution that has ended and still has some of the line's capital.
+
+    `capital` is what its positions are worth, as of its end; once they are closed, what that freed,
+    until the line has it. `POST /executions/{execution_id}/flatten` closes them; `closing` says how
+    far that is.
+    """
+
+    execution_id: str
+    strategy_id: str
+    version: shapes.Line
+    role: str
+    status: str
+    capital: shapes.Number
+    positions: Numbers
+    closing: str | None
 
 
 class Mover(shapes.Answer):
@@ -143,11 +162,15 @@ class Mover(shapes.Answer):
 
 
 class LineSummary(shapes.Answer):
-    """A line: its versions, and its members with their money."""
+    """A line: its versions, and its members with their money.
+
+    `capital` and `equity` are its members' together; what those in `tied` have is not in them.
+    """
 
     strategy_name: shapes.Line
     versions: list[shapes.Line]
     members: list[Member]
+    tied: list[Tied]
     capital: shapes.Number
     equity: shapes.Number
     moved_by: list[Mover]
@@ -172,7 +195,12 @@ class Held(shapes.Answer):
 
 
 class Books(shapes.Answer):
-    """Whether all ledgers of a line agree with all fills and flows, to the last digit."""
+    """Whether all ledgers of a line agree with all fills and flows, to the last digit.
+
+    The sums are over every execution that the line ever had: one that has ended keeps its cash in
+    its ledger, whoever trades with that since. While an experiment or an allocation shares the
+    line's capital, members that were given more than there is are a finding too.
+    """
 
     agrees: bool
     findings: list[shapes.Line]

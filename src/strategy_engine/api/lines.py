@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from strategy_engine.api import configs, doors, line_models, openapi
 from strategy_engine.api import line_answers as answers
 from strategy_engine.api.answers import HistoryEntry
+from strategy_engine.execution.model import Execution
 from strategy_engine.rollout.allocation.model import Allocation, Kind, Policy
 from strategy_engine.rollout.bookkeeping import Books
 from strategy_engine.rollout.lines import Line, Member
@@ -102,7 +103,7 @@ async def get(strategy_name: Name, given: doors.Given) -> answers.Line:
     return answers.Line(
         **await _summary(line, given),
         shadows=[await _member(each, Decimal(0), given) for each in line.shadows],
-        books=_books(await given.lines.books_of(line)),
+        books=_books(await given.lines.books_of(line, await given.allocations.account(line))),
     )
 
 
@@ -113,6 +114,7 @@ async def _summary(line: Line, given: doors.Given) -> dict[str, Any]:
         "strategy_name": line.strategy_name,
         "versions": [each.content.version for each in line.versions],
         "members": [await _member(each, worth, given) for each in line.members],
+        "tied": [await _tied(each, line, given) for each in line.tying],
         "capital": sum((each.contributed for each in line.members), Decimal(0)),
         "equity": worth,
         "moved_by": [
@@ -132,7 +134,7 @@ async def _member(member: Member, worth: Decimal, given: doors.Given) -> answers
         risk_state=execution.risk_state.value,
         weight=member.equity / worth if worth > 0 else Decimal(0),
         capital=member.contributed,
-        capital_target=_target(execution.capital_target),
+        capital_target=execution.capital_target,
         equity=member.equity,
         pnl=member.equity - member.contributed,
         positions=await given.lines.positions(execution.execution_id),
@@ -140,9 +142,17 @@ async def _member(member: Member, worth: Decimal, given: doors.Given) -> answers
     )
 
 
-def _target(target: Decimal | None) -> Decimal | None:
-    # Everything, as it becomes free, is asked for by a target that nobody can have.
-    return None if target is None else max(Decimal(0), target)
+async def _tied(row: Execution, line: Line, given: doors.Given) -> answers.Tied:
+    return answers.Tied(
+        execution_id=row.execution_id,
+        strategy_id=row.strategy_id,
+        version=line.number(row),
+        role=row.role.value,
+        status=row.status.value,
+        capital=row.capital_left,
+        positions=await given.lines.positions(row.execution_id),
+        closing=None if row.closing is None else row.closing.value,
+    )
 
 
 def _books(found: Books) -> answers.Books:

@@ -25,6 +25,7 @@ NEEDED: dict[str, Permission] = {
     "POST /strategies/{strategy_id}/stop": Permission.TRADE,
     "POST /strategies/{strategy_id}/pause": Permission.TRADE,
     "POST /strategies/{strategy_id}/resume": Permission.TRADE,
+    "POST /executions/{execution_id}/flatten": Permission.TRADE,
     "POST /instruments/{symbol}/bars": Permission.WRITE_STRATEGIES,
     "POST /instruments/{symbol}/quotes": Permission.WRITE_STRATEGIES,
     "POST /instruments/{symbol}/trades": Permission.WRITE_STRATEGIES,

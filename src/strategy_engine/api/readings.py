@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
-from strategy_engine.api import example_readings, shapes
+from strategy_engine.api import capital_targets, example_readings, shapes
 
 
 class Started(shapes.Answer):
@@ -76,9 +76,12 @@ class Serving(shapes.Answer):
 class Execution(shapes.Answer):
     """One version at work, or that was. Money in account currency, ratios as fractions.
 
-    `capital` is what it was given in all, and `capital_target` what that is to be; without
-    `serves`, one that is no shadow may always open positions. `exits` says who closes them,
-    `failure` what its strategy did wrong while the engine still closes them.
+    `capital` is what it was given in all, and `capital_target` what that is to be, `nothing` where
+    all is to leave. Once it has ended, `capital` is what it still has of the line's: what a
+    position ties, else 0; and `closing` says how far the engine is with closing that (asked,
+    called_in, closed, settled, stuck). Without `serves`, one that is no shadow may always open
+    positions. `exits` says who closes them, `failure` what its strategy did wrong while the engine
+    still closes them.
     """
 
     model_config = shapes.example(example_readings.EXECUTION)
@@ -94,10 +97,11 @@ class Execution(shapes.Answer):
     risk_state: str
     desired: str
     capital: shapes.Number
-    capital_target: shapes.MaybeNumber
+    capital_target: capital_targets.Target
     serves: list[Serving] | None
     exits: str
     failure: shapes.MaybeLines
+    closing: str | None
     created_at: shapes.Time
     end_time: shapes.Time | None
     fill_count: int
@@ -220,17 +224,26 @@ class Equity(shapes.Answer):
     count: int
 
 
+class Sample(shapes.Answer):
+    """How many observations a figure is of, and its 95 % interval; null where it has none."""
+
+    n: int
+    low: shapes.MaybeNumber
+    high: shapes.MaybeNumber
+
+
 class MetricsPoint(shapes.Answer):
     """A snapshot of an execution's metrics, or what the snapshots of a minute or an hour fold into.
 
     `timestamp` is when it was taken, or the start of the minute or hour; `samples` is the number of
     snapshots. Each figure is the last one, but the deepest drawdown, the mean of `decision_…_ms`
-    and the largest of `decision_…_p99_ms`.
+    and the largest of `decision_…_p99_ms`. `estimates` are of the last snapshot.
     """
 
     timestamp: shapes.Time
     samples: int
     metrics: PerformanceMetrics
+    estimates: dict[str, Sample] = Field(default_factory=dict)
 
 
 class MetricsHistory(shapes.Answer):

@@ -31,6 +31,7 @@ from strategy_engine.rollout.allocation.service import Allocations
 from strategy_engine.rollout.effects import Acted
 from strategy_engine.rollout.events import BEGINNING, Cursor, History
 from strategy_engine.rollout.experiments.service import Experiments
+from strategy_engine.rollout.leavings import Leavings
 from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.model import Deployment, Options, State
 from strategy_engine.rollout.verbs import Asked, Verb
@@ -413,6 +414,7 @@ class Services:
     lines: Lines
     experiments: Experiments
     allocations: Allocations
+    leavings: Leavings
     limits: LimitBook
     stopping: Stopping
     alerting: Alerting

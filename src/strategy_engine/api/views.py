@@ -8,7 +8,7 @@ from typing import Any
 from strategy_engine.api import answers, plain, readings, rollout_views, services, serving
 from strategy_engine.core import clock
 from strategy_engine.execution import interruptions
-from strategy_engine.execution.model import Answered, Execution
+from strategy_engine.execution.model import UNENDED, Answered, Execution
 from strategy_engine.market.model import (
     QUOTE_COLUMNS,
     TRADE_COLUMNS,
@@ -18,6 +18,7 @@ from strategy_engine.market.model import (
     Timeframe,
     Trades,
 )
+from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.rollout import events
@@ -30,6 +31,7 @@ VERBS = {
     "pause": ("paused", "pausing"),
     "resume": ("resumed", "resuming"),
 }
+_ESTIMATES = "estimates"  # of a snapshot: the sample and the interval of each figure
 
 
 def strategy_summary(strategy: Strategy) -> answers.StrategySummary:
@@ -156,11 +158,12 @@ def execution(found: Execution) -> readings.Execution:
         role=found.role.value,
         risk_state=found.risk_state.value,
         desired=found.desired.value,
-        capital=plain.number(found.capital),
-        capital_target=None if found.capital_target is None else plain.number(found.capital_target),
+        capital=plain.number(found.capital_left),
+        capital_target=None if found.status not in UNENDED else found.capital_target,
         serves=None if found.serves is None else serving.shown(found.serves),
         exits=found.exits.value,
         failure=found.failure,
+        closing=None if found.closing is None else found.closing.value,
         created_at=found.created_at,
         end_time=found.end_time,
         fill_count=found.fill_count,
@@ -175,9 +178,23 @@ def execution(found: Execution) -> readings.Execution:
     )
 
 
+def metrics_point(point: Point) -> readings.MetricsPoint:
+    """Return metrics as they were, with the samples and intervals that they had."""
+    estimates = point.metrics.get(_ESTIMATES, {})
+    return readings.MetricsPoint(
+        timestamp=point.at,
+        samples=point.samples,
+        metrics=metrics(point.metrics),
+        estimates={
+            name: readings.Sample(n=n, low=low, high=high)
+            for name, (n, low, high) in estimates.items()
+        },
+    )
+
+
 def metrics(measured: Mapping[str, Any]) -> readings.PerformanceMetrics:
     """Return metrics whose every figure is a number, 0.0 until it is defined."""
-    shown = {name: plain.plain(value) for name, value in measured.items()}
+    shown = {name: plain.plain(value) for name, value in measured.items() if name != _ESTIMATES}
     return readings.PerformanceMetrics.model_validate(
         {name: 0.0 if value is None else value for name, value in shown.items()}
     )

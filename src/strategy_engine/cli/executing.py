@@ -1,4 +1,4 @@
-"""What trades: `executions`, `start`, `stop`, `pause`, `resume`."""
+"""What trades: `executions`, `start`, `stop`, `pause`, `resume`, `flatten`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,6 +143,24 @@ def resume(
     """Let a paused strategy decide again."""
     with options.client(url) as client:
         _tell(client.resume(strategy_id), as_json=as_json)
+
+
+def flatten(
+    execution_id: Annotated[str, typer.Argument(metavar="EXECUTION_ID", show_default=False)],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do nothing; tell what would be closed.")
+    ] = False,
+    url: options.Url = options.DEFAULT_URL,
+    as_json: options.AsJson = False,
+) -> None:
+    """Close everything that an execution holds at the next price, even if it has ended."""
+    with options.client(url) as client:
+        found = client.flatten(execution_id, dry_run=dry_run)
+    if as_json:
+        return options.print_json(found)
+    would = "would: " if found["dry_run"] and found["closes"] else ""
+    return print(rules.printable(f"{found['execution_id']}: {would}{found['message']}"))
 
 
 def _tell(moved: "model.Moved", *, as_json: bool) -> None:

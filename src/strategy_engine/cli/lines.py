@@ -9,6 +9,12 @@ from strategy_engine.cli import options, rules
 if TYPE_CHECKING:
     from strategy_engine.client import capital
 
+_CLOSINGS = {
+    "asked": "is being closed",
+    "called_in": "is being closed",
+    "closed": "is closed, and goes to the line",
+    "stuck": "could not be closed",
+}
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The line's name.")]
 
 
@@ -109,13 +115,24 @@ def _told(line: "capital.Line") -> str:
         f"  {each['equity']:,.2f}  P&L {each['pnl']:+,.2f}{_target(each)}  {each['execution_id']}"
         for each in line["members"]
     )
-    return rules.printable("\n".join([head, *members]))
+    tied = (
+        f"  {each['version']}  {each['role']}  {each['status']}  ties {each['capital']:,.2f}"
+        f"{_closing(each)}  {each['execution_id']}"
+        for each in line["tied"]
+    )
+    return rules.printable("\n".join([head, *members, *tied]))
+
+
+def _closing(tied: "capital.Tied") -> str:
+    return f"  {_CLOSINGS[tied['closing']]}" if tied["closing"] in _CLOSINGS else ""
 
 
 def _target(member: "capital.Member") -> str:
     target = member["capital_target"]
     if target is None or target == member["capital"]:
         return ""
+    if target == "nothing":
+        return f"  capital {member['capital']:,.2f}, all of it to leave"
     return f"  capital {member['capital']:,.2f}, to be {target:,.2f}"
 
 

@@ -90,6 +90,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("stop", executing.stop, ("stop STRATEGY_ID",)),
     ("pause", executing.pause, ("pause STRATEGY_ID",)),
     ("resume", executing.resume, ("resume STRATEGY_ID",)),
+    ("flatten", executing.flatten, ("flatten EXECUTION_ID --dry-run", "flatten EXECUTION_ID")),
     (
         "emergency-stop",
         emergency.emergency_stop,

@@ -204,7 +204,9 @@ def _capital(found: model.Execution) -> str:
     shown, target = number(found.get("capital"), ",.2f"), found.get("capital_target")
     if target is None or target == found.get("capital"):
         return shown
-    return f"{shown}, to be {target:,.2f}" if target >= 0 else f"{shown}, all of it to leave"
+    return (
+        f"{shown}, all of it to leave" if target == "nothing" else f"{shown}, to be {target:,.2f}"
+    )
 
 
 def _engagement(found: model.Execution) -> dict[str, str | Text]:

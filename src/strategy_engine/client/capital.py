@@ -1,6 +1,6 @@
 """The shapes of answers about lines, experiments and allocations."""
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class Member(TypedDict):
@@ -13,10 +13,35 @@ class Member(TypedDict):
     status: str
     weight: float
     capital: float
-    capital_target: float | None
+    capital_target: float | Literal["nothing"] | None
     equity: float
     pnl: float
     positions: dict[str, float]
+
+
+class Tied(TypedDict):
+    """An execution that has ended and still has some of the line's capital."""
+
+    execution_id: str
+    strategy_id: str
+    version: str
+    role: str
+    status: str
+    capital: float
+    positions: dict[str, float]
+    closing: str | None
+
+
+class Flattened(TypedDict):
+    """`POST /executions/{id}/flatten`."""
+
+    execution_id: str
+    strategy_id: str
+    execution_status: str
+    closes: bool
+    positions: dict[str, float]
+    message: str
+    dry_run: bool
 
 
 class Mover(TypedDict):
@@ -33,6 +58,7 @@ class Line(TypedDict):
     strategy_name: str
     versions: list[str]
     members: list[Member]
+    tied: list[Tied]
     capital: float
     equity: float
     moved_by: list[Mover]

@@ -1,6 +1,6 @@
 """The shapes of the engine's answers; an answer may hold more than what is named here."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from strategy_engine.client import rollout_model
 
@@ -150,7 +150,8 @@ class Execution(TypedDict):
     error: NotRequired[str | None]
     end_reason: NotRequired[str | None]
     capital: NotRequired[float]
-    capital_target: NotRequired[float | None]
+    capital_target: NotRequired[float | Literal["nothing"] | None]
+    closing: NotRequired[str | None]
     serves: NotRequired[list[dict[str, Any]] | None]
     exits: NotRequired[str]
     failure: NotRequired[str | None]

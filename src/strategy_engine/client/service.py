@@ -197,6 +197,13 @@ class Client:
         answer: model.Execution = self._ask("GET", f"/executions/{_part(execution_id)}")
         return answer
 
+    def flatten(self, execution_id: str, *, dry_run: bool = False) -> capital.Flattened:
+        """Close what an execution holds, ended or not, or be told what that would close."""
+        path = f"/executions/{_part(execution_id)}/flatten"
+        query = {"dry_run": "true" if dry_run else None}
+        answer: capital.Flattened = self._ask("POST", path, query=query)
+        return answer
+
     def trades(self, execution_id: str, *, limit: int = 100, offset: int = 0) -> model.Trades:
         """Return fills, oldest first."""
         path = f"/executions/{_part(execution_id)}/trades"

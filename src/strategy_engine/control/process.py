@@ -223,6 +223,7 @@ class Control:
             lines=self._sharing.lines,
             experiments=self._sharing.experiments,
             allocations=self._sharing.allocations,
+            leavings=self._sharing.leavings,
             limits=LimitBook(self._database, self._clock, self._bell.ring),
             stopping=Stopping(self._database, settings.data_dir, self._clock),
             alerting=self._alerting,

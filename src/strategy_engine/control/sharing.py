@@ -10,6 +10,7 @@ from strategy_engine.registry.service import Registry
 from strategy_engine.rollout.allocation.service import Allocations
 from strategy_engine.rollout.balance import Balance
 from strategy_engine.rollout.experiments.service import Experiments
+from strategy_engine.rollout.leavings import Leavings
 from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.observing import Observer
 from strategy_engine.venue.service import Records
@@ -22,6 +23,7 @@ class Sharing:
     lines: Lines
     experiments: Experiments
     allocations: Allocations
+    leavings: Leavings
     balance: Balance
 
 
@@ -55,9 +57,13 @@ def make(  # noqa: PLR0913 - what they are wired with, each a thing of its own
         observer=observer,
         clock=clock,
     )
+    leavings = Leavings(
+        database=database, registry=registry, executions=executions, records=records
+    )
     return Sharing(
         lines=lines,
         experiments=experiments,
         allocations=allocations,
-        balance=Balance((experiments, allocations)),
+        leavings=leavings,
+        balance=Balance((experiments, allocations, leavings)),
     )

@@ -50,13 +50,20 @@ class Books:
         return not self.findings
 
 
-def judge(found: Mapping[str, Book]) -> Books:
+def judge(found: Mapping[str, Book], shared: capital.Account | None = None) -> Books:
     """Return a line's books from its executions'.
 
     Each execution is judged by itself: two faults that cancel out in the sum are two findings.
+
+    Parameters
+    ----------
+    shared : Account or None
+        The line's money as who shares it counts it: its members may not have more than there is.
     """
     symbols = sorted({s for each in found.values() for s in (*each.positions, *each.tally.held)})
     findings = [told for each in found.values() for told in _findings(each)]
+    if shared is not None and shared.is_overdrawn:
+        findings.append(_overdrawn(shared))
     return Books(
         held=tuple(_held(symbol, found) for symbol in symbols),
         cash=capital.total(each.cash for each in found.values()),
@@ -74,6 +81,15 @@ def _held(symbol: str, found: Mapping[str, Book]) -> Held:
         symbol=symbol,
         positions=capital.total(each.positions.get(symbol, zero) for each in found.values()),
         fills=capital.total(each.tally.held.get(symbol, zero) for each in found.values()),
+    )
+
+
+def _overdrawn(shared: capital.Account) -> str:
+    tied = capital.total(each.contributed for each in shared.tied)
+    there = capital.total((shared.capital, shared.ended_pnl))
+    return (
+        f"members of the line have been given {shared.contributed:f}, and {tied:f} is tied in what"
+        f" ended ones hold, of {there:f} that there is: {-shared.pool:f} too much"
     )
 
 

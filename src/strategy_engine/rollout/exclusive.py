@@ -7,7 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from strategy_engine.core.errors import ConflictError
 from strategy_engine.rollout import store as deployments
 from strategy_engine.rollout.allocation import store as allocations
+from strategy_engine.rollout.capital import Account
 from strategy_engine.rollout.experiments import store as experiments
+from strategy_engine.rollout.lines import Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,15 @@ async def sharers(connection: AsyncConnection, strategy_name: str) -> list[Mover
             for each in await allocations.unended(connection, strategy_name)
         ),
     ]
+
+
+async def account(connection: AsyncConnection, line: Line) -> Account | None:
+    """Return a line's money as the experiment or the allocation that shares it counts it."""
+    for sharing in await allocations.unended(connection, line.strategy_name):
+        return line.account(sharing.capital, sharing.executions.values())
+    for test in await experiments.unended(connection, line.strategy_name):
+        return line.account(test.capital, test.execution_ids)
+    return None
 
 
 async def refuse_while_moved(connection: AsyncConnection, strategy_name: str, what: str) -> None:

@@ -97,6 +97,24 @@ class Line:
         """Return one of its executions."""
         return next((each for each in self.executions if each.execution_id == execution_id), None)
 
+    @property
+    def tying(self) -> tuple[Execution, ...]:
+        """Those that have ended and have some of its capital, in a position or on its way."""
+        holding = {each.execution_id for each in self.tied}
+        return tuple(
+            each
+            for each in self.executions
+            if each.role in REAL
+            and each.status not in UNENDED
+            and (each.tied or each.execution_id in holding)
+        )
+
+    def number(self, row: Execution) -> str:
+        """Return the version of one of its executions."""
+        return next(
+            each.content.version for each in self.versions if each.strategy_id == row.strategy_id
+        )
+
     def alive(self, execution_id: str) -> Member | None:
         """Return a member or a shadow that has not ended."""
         both = (*self.members, *self.shadows)
@@ -239,12 +257,20 @@ class Lines:
         line = await self.look(strategy_name)
         return await self.books_of(line)
 
-    async def books_of(self, line: Line) -> bookkeeping.Books:
-        """Return the books of a line that was looked at."""
+    async def books_of(
+        self, line: Line, shared: capital.Account | None = None
+    ) -> bookkeeping.Books:
+        """Return the books of a line that was looked at.
+
+        Parameters
+        ----------
+        shared : Account or None
+            Its money as who shares it counts it, if somebody does.
+        """
         names = [each.execution_id for each in line.executions]
         found = await self._records.books(names, self._tallies)
         self._tallies |= {name: each.tally for name, each in found.items()}
-        return bookkeeping.judge(found)
+        return bookkeeping.judge(found, shared)
 
     async def positions(self, execution_id: str) -> dict[str, Decimal]:
         """Return what an execution holds now, signed, by symbol."""

@@ -17,6 +17,7 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import audit
 from strategy_engine.registry.model import LIVE, Status, Strategy, Trigger
 from strategy_engine.registry.service import Registry
+from strategy_engine.rollout import capital
 from strategy_engine.rollout.lines import Line, Member
 from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.readiness import Standing
@@ -149,12 +150,32 @@ def refuse_others(line: Line, versions: set[str], field: str) -> None:
 
 def beside(like: Member | None, config: ExecutionConfig, opening: Decimal) -> ExecutionConfig:
     """Return how a new execution is to run: where another stands, or as a request says."""
-    capital = float(opening)
+    amount = float(opening)
     if like is None:
-        return replace(config, capital=capital)
+        return replace(config, capital=amount)
     close_ns = None if like.account is None else like.account.close_ns
     start_ns = like.execution.config.start_ns if close_ns is None else close_ns
-    return replace(like.execution.config, capital=capital, start_ns=start_ns)
+    return replace(like.execution.config, capital=amount, start_ns=start_ns)
+
+
+def less_tied(line: Line, given: Decimal) -> Decimal:
+    """Return the capital that a line begins to share, but for what ended executions still tie.
+
+    Raises
+    ------
+    ConflictError
+        If nothing is left of it.
+    """
+    left = capital.total((given, *(-each.capital_left for each in line.tying)))
+    if left <= 0:
+        names = [each.execution_id for each in line.tying]
+        raise ConflictError(
+            f"all of the line's capital of {given:f} is tied in positions that were held when an"
+            f" execution ended ({', '.join(names)}); POST /executions/{names[0]}/flatten closes"
+            " them",
+            execution_id=names[0],
+        )
+    return left
 
 
 def unready_told(member: Member, why: str) -> str:

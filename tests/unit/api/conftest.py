@@ -23,6 +23,7 @@ from strategy_engine.core.errors import NotFoundError
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import (
     Answered,
+    Closing,
     Desired,
     Execution,
     ExecutionConfig,
@@ -225,6 +226,11 @@ class Executions:
             )
         return self.kept[execution_id]
 
+    async def flatten(self, execution_id: str, *, actor: str, how: Closing) -> Execution:
+        kept = await self.get(execution_id)
+        self.kept[execution_id] = replace(kept, closing=how)
+        return self.kept[execution_id]
+
     async def interruptions(self, execution_id: str) -> list[Interruption]:
         return self.interrupted.get(execution_id, [])
 
@@ -270,6 +276,7 @@ class Records:
     standing: dict[str, Standing] = field(default_factory=dict)
     flows: list[CapitalFlow] = field(default_factory=list)
     account: dict[str, AccountNow] = field(default_factory=dict)
+    held: dict[str, dict[str, Decimal]] = field(default_factory=dict)
 
     async def accounts(self, execution_ids: Collection[str]) -> dict[str, AccountNow]:
         return {name: each for name, each in self.account.items() if name in execution_ids}
@@ -282,6 +289,9 @@ class Records:
 
     async def positions(self, execution_id: str) -> list[Position]:
         return []
+
+    async def holdings(self, execution_ids: Collection[str]) -> dict[str, dict[str, Decimal]]:
+        return {name: self.held.get(name, {}) for name in execution_ids}
 
     async def books(self, execution_ids: Collection[str], known: Any) -> dict[str, Book]:
         return {
@@ -495,6 +505,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             lines=shared.lines,
             experiments=shared.experiments,
             allocations=shared.allocations,
+            leavings=shared.leavings,
             limits=LimitBook(store, clock, lambda: None),
             stopping=Stopping(store, tmp_path, clock),
             snapshots=Snapshots(),

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from strategy_engine.execution.model import Role
+from strategy_engine.execution.model import ExecutionStatus, Role
 from strategy_engine.registry.model import Trigger
 from strategy_engine.rollout.capital import SWEEP
 from strategy_engine.venue.accounts import AccountNow
@@ -65,7 +65,7 @@ async def test_a_line_shows_its_members_their_money_and_its_books(world, content
 
     assert [each["execution_id"] for each in line["members"]] == [old, new]
     assert [each["weight"] for each in line["members"]] == [0.75, 0.25]
-    assert line["members"][1]["capital_target"] == 0.0
+    assert line["members"][1]["capital_target"] == "nothing"
     assert line["members"][1]["pnl"] == 20_000.0
     assert (line["capital"], line["equity"]) == (100_000.0, 120_000.0)
     assert line["books"]["agrees"] is False  # the second has 20,000 in cash that no fill brought
@@ -151,3 +151,22 @@ async def test_a_share_below_one_lot_is_refused_with_the_arithmetic(world, conte
 
     assert answer.status_code == 422
     assert "one lot of EUR/USD.SIM costs 1 × 1.2 = 1.2" in answer.json()["detail"]
+
+
+async def test_what_an_ended_execution_ties_is_shown_beside_the_members(world, content):
+    ids = await approved(world, content, "1.2.0")
+    gone, flat, old = (
+        run(world, ids["1.2.0"], status=ExecutionStatus.STOPPED, tied=tied)
+        for tied in (Decimal("9990.25"), Decimal(0), None)
+    )
+    world.services.records.held[gone] = {"EUR/USD.SIM": Decimal(9_000)}
+    world.services.records.held[old] = {"EUR/USD.SIM": Decimal(1)}
+    async with world.client() as client:
+        line = (await client.get(LINE)).json()
+        ended = (await client.get("/executions", params={"status": "all"})).json()["executions"]
+
+    assert (line["members"], line["capital"]) == ([], 0.0)
+    told = {each["execution_id"]: (each["capital"], each["closing"]) for each in line["tied"]}
+    assert told == {gone: (9_990.25, None), old: (0.0, None)}
+    capitals = {each["execution_id"]: each["capital"] for each in ended}
+    assert capitals == {gone: 9_990.25, flat: 0.0, old: 0.0}

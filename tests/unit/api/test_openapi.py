@@ -72,6 +72,7 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "PUT /risk/limits/{scope}/{subject}",
         "DELETE /risk/limits/{scope}/{subject}",
         "GET /executions/{execution_id}",
+        "POST /executions/{execution_id}/flatten",
         "GET /executions/{execution_id}/trades",
         "GET /executions/{execution_id}/orders",
         "GET /executions/{execution_id}/equity",

@@ -45,7 +45,7 @@ class Planner:
         members = {each.content.version: member for each, member in found if member is not None}
         contributed = capital.total(each.contributed for each in members.values())
         if not members:
-            contributed = given or _default_capital(versions[0], config)
+            contributed = shares.less_tied(line, given or _default_capital(versions[0], config))
         account = capital.Account(
             capital=contributed, stakes=tuple(each.stake for each in members.values())
         )

@@ -135,6 +135,11 @@ class Allocations:
         async with self._database.read() as connection:
             return await exclusive.movers(connection, strategy_name)
 
+    async def account(self, line: Line) -> capital.Account | None:
+        """Return a line's money as who shares it counts it: an allocation or an experiment."""
+        async with self._database.read() as connection:
+            return await exclusive.account(connection, line)
+
     async def look_after_all(self) -> None:
         """Apply every allocation once; trouble of one is said, and stops no other."""
         async with self._database.read() as connection:

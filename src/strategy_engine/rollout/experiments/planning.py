@@ -54,7 +54,7 @@ class Planner:
         symbols = self._symbols(a, b, members, asked)
         mine = await self._assigned(symbols, asked) if design.unit is Unit.INSTRUMENT else ()
         share_b = _share_of(len(mine), len(symbols)) if mine else design.share_b
-        account, worth = self._money(asked, a, members)
+        account, worth = self._money(asked, a, members, line)
         others = tuple(symbol for symbol in symbols if symbol not in mine) if mine else ()
         arms = [
             _arm(version, member, weight=weight, worth=worth, symbols=of_arm)
@@ -104,13 +104,14 @@ class Planner:
         return rules.assign(volatilities, asked.design.share_b, asked.design.seed)
 
     def _money(
-        self, asked: Asked, a: Strategy, members: Sequence[Member | None]
+        self, asked: Asked, a: Strategy, members: Sequence[Member | None], line: Line
     ) -> tuple[capital.Account, Decimal]:
         stakes = tuple(each.stake for each in members if each is not None)
         given = capital.total(each.contributed for each in stakes)
         if not stakes:
             settings = execution_rules.settings_of(a.content, asked.config)
             given = asked.capital or execution_rules.capital_of(settings)
+            given = shares.less_tied(line, given)
         account = capital.Account(capital=given, stakes=stakes)
         return account, account.worth
 
