@@ -1,6 +1,7 @@
 """One signed request to a URL that somebody gave: to the address that was judged, no further."""
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ def client(timeout_s: float = TIMEOUT_S) -> "httpx.AsyncClient":
     # Here, because it costs a start longer than most of the engine's own modules.
     import httpx  # noqa: PLC0415
 
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs URLs, which may hold a token
     return httpx.AsyncClient(trust_env=False, timeout=timeout_s)
 
 
