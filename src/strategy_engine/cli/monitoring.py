@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strategy_engine.cli import options, rules
+from strategy_engine.cli import emergency, options, rules
 
 if TYPE_CHECKING:
     from strategy_engine.client import risk_model
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def status(*, url: options.Url = options.DEFAULT_URL, as_json: options.AsJson = False) -> None:
     """Show what is stopped, which limits are broken, and whom risk holds back."""
-    with options.client(url) as client:
+    with emergency.client(url) as client:
         found = client.risk()
     if as_json:
         return options.print_json(found)
@@ -41,7 +41,7 @@ def breaches(
     as_json: options.AsJson = False,
 ) -> None:
     """List the limits that are or were broken, the newest first."""
-    with options.client(url) as client:
+    with emergency.client(url) as client:
         found = client.breaches(execution_id=execution_id, limit=limit)
     if as_json:
         return options.print_json(found)
@@ -60,7 +60,7 @@ def reset(
     as_json: options.AsJson = False,
 ) -> None:
     """Let an execution that is REDUCING or HALTED be ACTIVE; losses are measured from now on."""
-    with options.client(url) as client:
+    with emergency.client(url) as client:
         found = client.reset_risk(execution_id, comment)
     if as_json:
         return options.print_json(found)

@@ -2,6 +2,7 @@
 
 from typing import Any, TypedDict
 
+from strategy_engine.client import risk_model
 from strategy_engine.client.service import Client
 
 
@@ -83,6 +84,23 @@ class RiskClient(Client):
         """Let what was stopped start and trade again."""
         path = f"/risk/emergency-stops/{stop_id}/reset"
         answer: Reset = self._ask("POST", path, body={"comment": comment})
+        return answer
+
+    def risk(self) -> risk_model.Risk:
+        """Return what is stopped, which limits are broken, and whom risk holds back."""
+        answer: risk_model.Risk = self._ask("GET", "/risk")
+        return answer
+
+    def breaches(self, *, execution_id: str | None = None, limit: int = 50) -> risk_model.Breaches:
+        """Return the limits that are or were broken, the newest first."""
+        query = {"execution_id": execution_id, "limit": limit}
+        answer: risk_model.Breaches = self._ask("GET", "/risk/breaches", query=query)
+        return answer
+
+    def reset_risk(self, execution_id: str, comment: str) -> risk_model.RiskReset:
+        """Let an execution that is REDUCING or HALTED be ACTIVE again."""
+        path = f"/executions/{execution_id}/risk/reset"
+        answer: risk_model.RiskReset = self._ask("POST", path, body={"comment": comment})
         return answer
 
     def orders(self, execution_id: str) -> list[Order]:
