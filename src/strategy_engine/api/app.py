@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from strategy_engine.api import (
+    alerts,
     bus,
     deployments,
     doors,
@@ -53,6 +54,7 @@ ROUTERS = (
     monitoring.index_router,
     bus.router,
     events.router,
+    alerts.router,
 )
 
 type Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

@@ -19,9 +19,10 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from strategy_engine.api import app as api_app
-from strategy_engine.api import examples
+from strategy_engine.api import example_alerts, examples
 
 KEY = "a-key-of-16-signs"
+CHANNEL = {"name": "desk", "url": "http://127.0.0.1:9/"}
 URL = "http://testserver"
 CHECKS = [
     not_a_server_error,
@@ -79,7 +80,12 @@ def door(make_world: Callable[[], Any], content: dict[str, Any]) -> Iterator[Doo
         client.post(f"/strategies/{strategy_id}/start")
         flag = client.post("/flags", json=examples.CREATE_FLAG).json()
         hook = client.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).json()
+        rule = client.post("/alerts/rules", json=example_alerts.CREATE_RULE).json()
+        channel = client.post("/alerts/channels", json=CHANNEL).json()
         known = {
+            "rule_id": rule["rule_id"],
+            "channel_id": channel["channel_id"],
+            "alert_id": "alert_0",
             "webhook_id": hook["webhook_id"],
             "key": flag["key"],
             "strategy_id": strategy_id,
