@@ -118,7 +118,10 @@ class Tested(shapes.Answer):
 
 
 class Accepted(shapes.Answer):
-    """A deployment that goes on by itself; `left_out` are stages that the settings leave out."""
+    """A deployment that goes on by itself; `left_out` are stages that the settings leave out.
+
+    `message` is what is to be known of it beforehand, such as that it trades other instruments.
+    """
 
     model_config = shapes.example(examples.ACCEPTED)
 
@@ -128,6 +131,7 @@ class Accepted(shapes.Answer):
     deployment_type: str
     stages: list[str]
     left_out: list[str]
+    message: shapes.Line
 
 
 class DeploymentSummary(shapes.Answer):

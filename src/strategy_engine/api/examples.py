@@ -133,6 +133,7 @@ ACCEPTED: dict[str, Any] = {
     **_DEPLOYMENT_KEY,
     "stages": _STAGES,
     "left_out": [],
+    "message": "",
 }
 DEPLOYMENT_SUMMARY: dict[str, Any] = {
     **_DEPLOYMENT_KEY,

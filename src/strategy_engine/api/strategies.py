@@ -183,4 +183,5 @@ async def deploy(
         deployment_type=deployment.options.deployment_type.value,
         stages=list(deployment.stages),
         left_out=list(deployment.left_out),
+        message=deployment.message,
     )

@@ -133,6 +133,8 @@ def _tell_accepted(accepted: "model.Accepted", *, as_json: bool) -> None:
     if as_json:
         return options.print_json(accepted)
     print(f"accepted {accepted['pipeline_id']} of {accepted['strategy_id']}")
+    if accepted["message"]:
+        print(rules.printable(accepted["message"]))
     return print(f"follow it with: strategy-engine status {accepted['pipeline_id']}")
 
 

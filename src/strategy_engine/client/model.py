@@ -82,6 +82,7 @@ class Accepted(TypedDict):
     strategy_id: str
     deployment_type: str
     stages: list[str]
+    message: str
 
 
 class Finding(TypedDict):

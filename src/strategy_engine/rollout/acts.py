@@ -20,7 +20,7 @@ from strategy_engine.execution.stops import Stop
 from strategy_engine.infra import audit
 from strategy_engine.registry.model import LIVE, Status, Trigger
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import capital, stakes, switches
+from strategy_engine.rollout import capital, instruments, stakes, switches
 from strategy_engine.rollout.capital import Account
 from strategy_engine.rollout.model import Deployment
 from strategy_engine.rollout.moves import Member
@@ -58,9 +58,11 @@ class Acts:
             await self._registry.move(
                 version, Trigger.DEPLOY, actor=audit.ENGINE, why=deployment.pipeline_id
             )
+        old = await self._registry.get(like.execution.strategy_id)
+        config = _config_after(like, worth)
         return await self._executions.start(
             version,
-            _config_after(like, worth),
+            instruments.config_of(current.content, old.content, config),
             actor=audit.ENGINE,
             role=Role.SHADOW,
             key=f"{deployment.pipeline_id}/{key}",

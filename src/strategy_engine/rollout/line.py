@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from strategy_engine.execution import rules as execution_rules
 from strategy_engine.execution.model import Execution, Role
 from strategy_engine.execution.service import Executions
 from strategy_engine.registry.model import LIVE, Strategy
 from strategy_engine.registry.service import Registry
-from strategy_engine.rollout import adoptions, capital, plans
+from strategy_engine.rollout import adoptions, capital, instruments, plans
 from strategy_engine.rollout.lines import Lines
 from strategy_engine.rollout.model import Handover, Options
 from strategy_engine.rollout.plans import Kind, Step
@@ -50,27 +49,50 @@ class Line:
             If an option makes no sense, a step's capital would not buy a lot, or positions that
             are to be taken over cannot be.
         """
-        others = [] if strategy.status in LIVE else await self.others_at_work(strategy)
-        symbols = await self._symbols(others)
-        plan = plans.plan(options, symbols, replaces=bool(others))
+        others = await self._replaced(strategy)
+        old, new = await self._symbols(others), await self._new_symbols(strategy, others)
+        plan = plans.plan(options, list(dict.fromkeys((*old, *new))), replaces=bool(others))
         if others:
-            await self._check_capital(plan, others, symbols)
+            await self._check_capital(plan, others, new)
         if options.handover is Handover.ADOPT:
             await self._check_adoption(strategy, others)
         return plan, tuple(each.execution_id for each in others)
+
+    async def notice(self, strategy: Strategy) -> str:
+        """Return what there is to say of the instruments that a version would take over."""
+        others = await self._replaced(strategy)
+        if not others:
+            return ""
+        return instruments.notice(
+            await self._new_symbols(strategy, others), await self._symbols(others)
+        )
+
+    async def _replaced(self, strategy: Strategy) -> list[Execution]:
+        return [] if strategy.status in LIVE else await self.others_at_work(strategy)
+
+    async def _new_symbols(
+        self, strategy: Strategy, others: Sequence[Execution]
+    ) -> tuple[str, ...]:
+        if not others:
+            return ()
+        last = others[-1]
+        old = (await self._registry.get(last.strategy_id)).content
+        config = instruments.config_of(strategy.content, old, last.config)
+        return instruments.traded(strategy.content, config)
 
     async def _symbols(self, executions: Sequence[Execution]) -> list[str]:
         found: dict[str, None] = {}
         for each in executions:
             content = (await self._registry.get(each.strategy_id)).content
-            found |= dict.fromkeys(execution_rules.settings_of(content, each.config).symbols)
+            found |= dict.fromkeys(instruments.traded(content, each.config))
         return list(found)
 
     async def _check_adoption(self, strategy: Strategy, others: Sequence[Execution]) -> None:
         for each in others:
             old = (await self._registry.get(each.strategy_id)).content
+            config = instruments.config_of(strategy.content, old, each.config)
             adoptions.check(
-                adoptions.trade_of(strategy.content, each.config),
+                adoptions.trade_of(strategy.content, config),
                 [adoptions.trade_of(old, each.config)],
             )
 

@@ -86,7 +86,7 @@ def plan(options: Options, symbols: Sequence[str], *, replaces: bool) -> tuple[S
     Parameters
     ----------
     symbols : sequence of str
-        The instruments of the version that runs.
+        The instruments of the version that runs, and of the new one.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The shell that doors call: request, follow and answer deployments, and count them."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -135,10 +135,12 @@ class Rollouts:
     ) -> Deployment:
         pipeline_model.criteria(options.validation_criteria, options.validation_profile)
         # It refuses early what cannot be.
-        _, replaces = await self._line.plan(await self._registry.get(strategy_id), options)
+        asked_for = await self._registry.get(strategy_id)
+        _, replaces = await self._line.plan(asked_for, options)
+        notice = await self._line.notice(asked_for)
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
-            deployment = self._new(strategy, options, actor, retried)
+            deployment = replace(self._new(strategy, options, actor, retried), message=notice)
             known = await store.get(connection, deployment.pipeline_id)
             if known is not None:
                 return known

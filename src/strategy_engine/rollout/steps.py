@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from strategy_engine.core.errors import InvalidError
@@ -218,6 +219,7 @@ class Steps:
         strategy = await self._registry.get(deployment.strategy_id)
         try:
             plan, replaces = await self._line.plan(strategy, deployment.options)
+            notice = await self._line.notice(strategy)
         except InvalidError as error:  # the line is another than when it was asked for
             return await self._journal.change(
                 pipeline_id,
@@ -228,8 +230,11 @@ class Steps:
                 current_stage=None,
             )
         plain = tuple(plans.to_plain(plan))
-        return await self._journal.change(
-            pipeline_id, None, plan=plain, replaces=replaces, message=""
+        return await self._journal.revise(
+            pipeline_id,
+            lambda now: replace(now, plan=plain, replaces=replaces, message=notice),
+            action="plan" if notice else None,
+            details={"message": notice, "replaces": list(replaces)},
         )
 
     async def _place(self, deployment: Deployment) -> str:

@@ -68,6 +68,7 @@ async def test_a_deployment_answers_the_contracts_shape(
             "performance_validation",
         ],
         "left_out": [],
+        "message": "",
     }
 
 
@@ -258,7 +259,7 @@ async def test_a_deployment_that_does_not_wait_cannot_be_approved(
 
     assert answer.status_code == 409
     assert answer.json()["state"] == "queued"
-    assert "does not wait for an approval; possible now: nothing" in answer.json()["detail"]
+    assert "does not wait for an approval; possible now: abort" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["", "/status"])

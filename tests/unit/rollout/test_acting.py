@@ -98,6 +98,9 @@ class Alone:
     async def plan(self, strategy, options):
         return plans.plan(options, (), replaces=False), ()
 
+    async def notice(self, strategy):
+        return "it trades B.SIM, as it declares"
+
 
 def version(number, status):
     return Strategy(
@@ -260,6 +263,7 @@ async def test_a_retry_deploys_the_same_version_with_the_same_options_once(world
     assert first.pipeline_id == again.pipeline_id != "pipe_1"
     assert (first.strategy_id, first.options, first.state) == ("strat_2", CANARY, State.QUEUED)
     assert (first.requested_by, first.progress) == ("alice", Progress())
+    assert first.message == "it trades B.SIM, as it declares"
     assert world.carried.enqueued[0] == first.pipeline_id
     (row,) = await world.rows()
     assert (row.action, row.details) == (
