@@ -314,6 +314,7 @@ _CHECKS: Mapping[Unit, Callable[[Kind, Any], Plain]] = {
     Unit.DROP: _loss,
     Unit.COUNT: _count,
     Unit.FLAG: _flag,
+    Unit.ACTIONS: _actions,
     Unit.NAMES: _names,
     Unit.HOURS: _hours,
 }

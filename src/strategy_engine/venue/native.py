@@ -97,6 +97,7 @@ class NativeVenue:
         self.terms: Mapping[str, Terms] = {each.symbol: each for each in terms}
         self.seat = seat or Seat()
         self.orders, self.cancels = Rate(), Rate()
+        self._exits: set[str] = set()  # orders that could open nothing when they were judged
         self.epoch = epoch
         self.highest_epoch = epoch
         self.is_running = True
@@ -265,6 +266,7 @@ class NativeVenue:
             "waiting": self._exchange.dump_waiting(),
             "tape": self.tape.dump(),
             "rates": [self.orders.dump(), self.cancels.dump()],
+            "exits": sorted(self._exits),
         } | self.purse.dump(
             entries=sum(self._open.may_open(each, leaves) for each, leaves in self._open.each()),
             slippage_ppm=self.book.funds.rules.slippage_ppm,
@@ -286,6 +288,7 @@ class NativeVenue:
         sent, taken_back = state.get("rates", ([], []))
         self.orders.load(sent)
         self.cancels.load(taken_back)
+        self._exits = set(state.get("exits", ()))
 
     # -- the gate
 
@@ -299,6 +302,8 @@ class NativeVenue:
         if ceilings.used_up(self.limits, self.day_pnl_nanos, self._beside) is not None:
             self.cancel_entries(now_ns, DAILY_LOSS)
         self._end_tenures(now_ns)
+        if self._exits:
+            self._judge_exits(now_ns)
 
     def _end_tenures(self, now_ns: int) -> None:
         """Take back entries that work where others serve; what was decided last meets a price."""
@@ -320,6 +325,20 @@ class NativeVenue:
             if is_entry and self._open.find(order.client_order_id) is not None:
                 self.cancel(order.client_order_id, now_ns, why)
 
+    def _judge_exits(self, now_ns: int) -> None:
+        """Judge as entries what was none, and would open now that what it closed is gone.
+
+        Beside others only: a backtest knows of no line, and trades them.
+        """
+        self._exits &= {each.client_order_id for each, _ in self._open.each()}
+        for name in () if self.seat.is_alone else sorted(self._exits):
+            order, leaves = self._open.find(name) or (None, 0)
+            if order is None or not self._open.may_open(order, leaves):
+                continue
+            denial = rules.judge_change(self._request(replace(order, lots=leaves), now_ns))
+            if denial is not None:
+                self.cancel(name, now_ns, denial.message)
+
     def _cancel_killed(self, now_ns: int, why: str) -> None:
         for order, _ in tuple(self._open.each()):
             name = order.client_order_id
@@ -337,6 +356,8 @@ class NativeVenue:
             self.tape.refuse_again(order, now_ns, opens=opens)
         else:
             self.orders.note(now_ns)
+            if not opens and not order.reduce_only:
+                self._exits.add(order.client_order_id)
             self.tape.place(order, now_ns, opens=opens)
             self._exchange.ask([(now_ns, order)])
 
