@@ -40,9 +40,17 @@ SLOW = Version(kind="slow")
 TOO_SLOW = {"bounds": {"max_decision_ms": 1.0}}
 
 
+NATIVE = """
+from nautilus_trader.trading.strategy import Strategy
+
+
+class Native(Strategy):
+    pass
+"""
 PROMOTED = {
     "direct": lines.Case(how="direct"),
     "direct by flattening": lines.Case(how="direct", old=HOLDS, options={"handover": "flatten"}),
+    "direct by adopting": lines.Case(how="direct", old=HOLDS, options={"handover": "adopt"}),
     "blue-green": lines.Case(how="blue_green", options={**BRIEFLY, "keep_warm": "0s"}),
     "canary": lines.Case(how="canary", options={"steps": TWO_WEIGHTS, **BRIEFLY}),
     "rolling": lines.Case(how="rolling", symbols=BOTH, options=BRIEFLY),
@@ -107,6 +115,29 @@ def test_a_version_that_behaves_the_same_ends_as_its_plan_says_and_never_as_bett
     watched = [each for each in found["rollout"]["steps"] if each["min_decisions"]]
     assert ("no_evidence_of_harm" in reasons) == bool(watched)
     assert not reasons & {"not_worse", "worse", "inconclusive"}
+
+
+def test_what_the_old_version_holds_is_the_new_ones_at_the_mark(sound: lines.Crowd) -> None:
+    line = sound.lines["direct by adopting"]
+    ended = line.ended(sound.deployments["direct by adopting"])
+    both = (line.first, ended["rollout"]["candidate"])
+    fills = [sound.engine.get(f"/executions/{each}/trades")["trades"] for each in both]
+    (gone,), (come,) = ([each for each in found if each["cause"] == "handover"] for found in fills)
+    assert (gone["quantity"], gone["price"]) == (come["quantity"], come["price"])
+    assert (gone["side"], come["side"]) == ("SELL", "BUY")
+    assert {gone["fee"], come["fee"], come["pnl"]} == {0}
+
+
+def test_a_strategy_that_keeps_its_own_positions_is_refused_at_once(engine: Any) -> None:
+    line = lines.Line(engine=engine, name="Native After")
+    line.begin()
+    body = {"strategy_name": line.name, "version": "9.0.0", "code": NATIVE, "risk_limits": {}}
+    strategy_id = engine.post("/strategies", body)["strategy_id"]
+    path = f"/strategies/{strategy_id}/deploy"
+    status, answer = engine.call("POST", path, {"handover": "adopt"})
+    line.stop()
+    assert (status, answer["accepted"]) == (422, ["run_off", "flatten"])
+    assert "NautilusTrader strategy" in answer["detail"]
 
 
 def test_a_better_version_passes_the_analysis_that_its_plan_requires(sound: lines.Crowd) -> None:
