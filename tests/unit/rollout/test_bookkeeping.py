@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategy_engine.rollout import bookkeeping
+from strategy_engine.rollout import bookkeeping, capital
 from strategy_engine.venue import books
 from strategy_engine.venue.books import Book, Tally
 
@@ -92,3 +92,19 @@ def test_a_position_that_no_fill_made_is_a_finding():
     tally = Tally()
     judged = bookkeeping.judge({"a": book("a", tally, positions={"A.SIM": D(1)})})
     assert judged.findings == ("a: fills of A.SIM add up to 0, the ledger holds 1",)
+
+
+def test_members_that_were_given_what_an_ended_one_still_holds_are_a_finding():
+    def stake(name, contributed):
+        amount = Decimal(contributed)
+        return capital.Stake(execution_id=name, contributed=amount, equity=amount)
+
+    tied = (stake("gone", 40_000),)
+    there = capital.Account(capital=Decimal(100_000), stakes=(stake("a", 60_000),), tied=tied)
+    assert bookkeeping.judge({}, there).agrees
+    too_much = replace(there, stakes=(stake("a", 100_000),))
+    (told,) = bookkeeping.judge({}, too_much).findings
+    assert told == (
+        "members of the line have been given 100000, and 40000 is tied in what ended ones hold, of"
+        " 100000 that there is: 40000 too much"
+    )
