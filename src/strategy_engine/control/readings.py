@@ -1,13 +1,15 @@
 """What alert rules judge: the last metrics of what runs, and how the engine is."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
 from strategy_engine.alerts.judging import Reading
 from strategy_engine.alerts.rules import Scope
 from strategy_engine.api.services import Health, Metrics, Telemetry
+from strategy_engine.control import measuring
+from strategy_engine.control.measuring import ENGINE
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import UNENDED, Execution, Role
 from strategy_engine.execution.service import Executions
@@ -20,7 +22,6 @@ from strategy_engine.performance import rollups
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.registry.service import Registry
 
-ENGINE = "engine"
 FRESH = timedelta(seconds=60)
 SILENT_FEED = "no bar of "  # how a reader of bars says that a type is silent
 # Told by a metric of its own, or never changing while the engine runs.
@@ -40,32 +41,48 @@ class Measured:
 
     async def read(self) -> Sequence[Reading]:
         """Return the metrics of everything that runs, and of the engine."""
-        return [*await self._executions(), await self._engine()]
-
-    async def _executions(self) -> list[Reading]:
         running = [
             each for each in await self.executions.list(UNENDED) if each.role is not Role.VALIDATION
         ]
-        ids = [each.execution_id for each in running]
-        start = self.clock.now() - FRESH
-        found = await self.snapshots.newest(ids, start=start) if ids else []
-        metrics = {each.execution_id: each.metrics for each in found}
-        names = {each: await self._line(each) for each in {run.strategy_id for run in running}}
+        lines = {each: await self._line(each) for each in {run.strategy_id for run in running}}
+        metrics = await self._snapshots(running, lines)
         return [
-            of_execution(each, names[each.strategy_id], metrics.get(each.execution_id, {}))
-            for each in running
+            *(
+                of_execution(each, lines[each.strategy_id], metrics.get(each.execution_id, {}))
+                for each in running
+            ),
+            *(of_version(each, line, metrics.get(each, {})) for each, line in lines.items()),
+            *(
+                of_line(line, metrics.get(measuring.line_id(line), {}))
+                for line in sorted(set(lines.values()))
+            ),
+            await self._engine(metrics.get(ENGINE, {})),
         ]
+
+    async def _snapshots(
+        self, running: Collection[Execution], lines: Mapping[str, str]
+    ) -> dict[str, dict[str, Any]]:
+        """Return the last metrics of all that runs, of what it belongs to, and of the engine."""
+        subjects = [
+            *(each.execution_id for each in running),
+            *lines,
+            *(measuring.line_id(each) for each in set(lines.values())),
+            ENGINE,
+        ]
+        found = await self.snapshots.newest(subjects, start=self.clock.now() - FRESH)
+        return {each.execution_id: each.metrics for each in found}
 
     async def _line(self, strategy_id: str) -> str:
         return (await self.registry.get(strategy_id)).content.strategy_name
 
-    async def _engine(self) -> Reading:
+    async def _engine(self, measured: Mapping[str, Any]) -> Reading:
         health = await self.telemetry.health()
         metrics = await self.telemetry.metrics()
         async with self.database.read() as connection:
             heard = await links.every(connection)
             nodes = await presence.nodes(connection)
-        return of_engine(health, metrics, heard, nodes)
+        told = of_engine(health, metrics, heard, nodes)
+        return replace(told, metrics={**numbers(measured), **told.metrics})
 
 
 def of_execution(execution: Execution, line: str, metrics: Mapping[str, Any]) -> Reading:
@@ -83,6 +100,27 @@ def of_execution(execution: Execution, line: str, metrics: Mapping[str, Any]) ->
     )
 
 
+def of_version(strategy_id: str, line: str, metrics: Mapping[str, Any]) -> Reading:
+    """Return the last metrics of a version, over all its executions."""
+    return Reading(
+        scope=Scope.VERSION,
+        subject_id=strategy_id,
+        metrics=numbers(metrics),
+        names=(line,),
+        told={"strategy_id": strategy_id, "line": line},
+    )
+
+
+def of_line(line: str, metrics: Mapping[str, Any]) -> Reading:
+    """Return the last metrics of a line, over all its versions."""
+    return Reading(scope=Scope.LINE, subject_id=line, metrics=numbers(metrics), told={"line": line})
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return those metrics that are numbers."""
+    return {name: float(value) for name, value in metrics.items() if rollups.is_number(value)}
+
+
 def of_engine(
     health: Health, metrics: Metrics, heard: Collection[Link], nodes: Collection[Presence]
 ) -> Reading:
@@ -96,7 +134,7 @@ def of_engine(
         scope=Scope.ENGINE,
         subject_id=ENGINE,
         metrics={
-            **{name: float(each) for name, each in counters.items() if rollups.is_number(each)},
+            **numbers(counters),
             "pnl": float(metrics.pnl),
             "uptime_seconds": health.uptime_seconds,
             "bus_waiting": float(metrics.bus.waiting),
