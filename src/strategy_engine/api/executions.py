@@ -227,12 +227,7 @@ async def metrics(
     return readings.MetricsHistory(
         execution_id=execution_id,
         resolution=chosen.value,
-        metrics=[
-            readings.MetricsPoint(
-                timestamp=each.at, samples=each.samples, metrics=views.metrics(each.metrics)
-            )
-            for each in found
-        ],
+        metrics=[views.metrics_point(each) for each in found],
         count=len(found),
     )
 

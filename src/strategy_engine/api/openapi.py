@@ -26,6 +26,7 @@ TAGS = [
     {"name": "lines", "description": "All versions of one name: members, books, capital."},
     {"name": "experiments", "description": "Two versions side by side, to tell them apart."},
     {"name": "risk", "description": "What must stop, and what has stopped."},
+    {"name": "metrics", "description": "What it all comes to: figures, tables, tearsheets."},
     {"name": "flags", "description": "Feature flags that strategies read for each decision."},
     {"name": "keys", "description": "Who may: keys with roles, made and revoked."},
     {"name": "market", "description": "Instruments, their bars, quotes and trades."},

@@ -158,7 +158,8 @@ def _array(kind: Kind, values: Sequence[Any]) -> pa.Array:
 
 
 def _from_buffers(kind: Kind, values: Sequence[Any], buffers: list[pa.Buffer]) -> pa.Array:
-    known = np.packbits([each is not None for each in values], bitorder="little")
+    is_known = np.array([each is not None for each in values], dtype=np.bool_)
+    known = np.packbits(is_known, bitorder="little")
     return pa.Array.from_buffers(_TYPES[kind], len(values), [pa.py_buffer(known), *buffers])
 
 

@@ -1,7 +1,7 @@
 """What versions, lines and the whole engine come to, every few seconds and when it is asked."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
+from strategy_engine.control import measured
 from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import InvalidError
@@ -20,8 +21,7 @@ from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance import composite, measure
-from strategy_engine.performance.composite import Course
-from strategy_engine.performance.model import Metrics
+from strategy_engine.performance.composite import Asked, Course, Measured
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.store import Snapshot
 from strategy_engine.registry.service import Registry
@@ -35,39 +35,6 @@ _log = logs.get("control")
 
 type Ints = NDArray[np.int64]
 type Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What of a history is measured, and against what.
-
-    Parameters
-    ----------
-    benchmark : str or None
-        `traded`, `cash` or a symbol; None: what each execution is compared with by its config.
-    start_ns, end_ns : int or None
-        Closes of bars in [start, end).
-    risk_free : float
-        The yearly risk-free rate.
-    """
-
-    benchmark: str | None = None
-    start_ns: int | None = None
-    end_ns: int | None = None
-    risk_free: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """The metrics of some executions as one account; `by` says of which returns they are."""
-
-    metrics: Metrics
-    by: str
-    executions: int
-    equity: float
-    pnl: float
-    first_ns: int | None
-    last_ns: int | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,14 +101,14 @@ class Measuring:
             return
         groups = self._groups()
         at_work = {
-            name: members
+            name: {each.execution.execution_id: each.course for each in members if each.course}
             for name, members in groups.items()
             if any(each.execution.status in UNENDED for each in members)
         }
-        found = await asyncio.to_thread(_measure_all, at_work)
+        found = await asyncio.to_thread(measured.measure_all, at_work)
         now = self._clock.now()
         await self._snapshots.keep(
-            Snapshot(execution_id=name, at=now, metrics=_plain(each))
+            Snapshot(execution_id=name, at=now, metrics=measured.plain(each))
             for name, each in found.items()
         )
 
@@ -175,9 +142,9 @@ class Measuring:
         """Measure everything that ever had capital."""
         return await self._of_group(ENGINE, asked)
 
-    async def curve_of(self, execution: Execution) -> tuple[Curve | None, Trips]:
-        """Return an execution's whole equity, and its round trips."""
-        return (
+    async def course_of(self, execution: Execution) -> Course:
+        """Return an execution's whole course; its `hour` are the closes of its bars."""
+        return measured.course_of(
             await self._reader.whole(execution.execution_id),
             await self._reader.trips(execution.execution_id),
         )
@@ -186,11 +153,10 @@ class Measuring:
         await self._refresh()
         members = self._groups().get(name, [])
         market = await asyncio.to_thread(self._market, asked, members)
-        return await asyncio.to_thread(_measure, members, asked, market)
+        courses = [each.course for each in members if each.course is not None]
+        return await asyncio.to_thread(measured.measure, courses, asked, market)
 
-    def _market(
-        self, asked: Asked, members: Iterable[_Followed]
-    ) -> Callable[[Ints], Floats] | None:
+    def _market(self, asked: Asked, members: Iterable[_Followed]) -> measured.Market | None:
         match asked.benchmark:
             case None:
                 return None
@@ -207,7 +173,7 @@ class Measuring:
                 )
             case symbol:
                 bars = benchmarks.bars_of(self._catalogue, symbol)
-                return partial(_index, bars.close_ns, bars.open, bars.close)
+                return partial(measured.index, bars.close_ns, bars.open, bars.close)
 
     def _measure_bars(  # noqa: PLR0917 - it runs in a thread, which takes them by place
         self,
@@ -218,7 +184,7 @@ class Measuring:
         trips: Trips,
         asked: Asked,
     ) -> Measured:
-        course = _course(curve, trips)
+        course = measured.course_of(curve, trips)
         if curve is not None:  # by the bar, not by the hour
             course = replace(course, hour=curve.close_ns)
         part = composite.cut(course, course.hour, start_ns=asked.start_ns, end_ns=asked.end_ns)
@@ -235,17 +201,17 @@ class Measuring:
             periods_per_year=self._per_year(symbols, timeframe, execution.config.end_ns),
             risk_free=asked.risk_free,
         )
-        return _told(metrics, [part], "bars", part.hour)
+        return measured.told(metrics, [part], "bars", part.hour)
 
     def _market_of_bars(
         self, asked: Asked, execution: Execution, symbols: Sequence[str]
-    ) -> Callable[[Ints], Floats] | None:
+    ) -> measured.Market | None:
         own = execution.config.benchmark or benchmarks.TRADED
         if asked.benchmark != benchmarks.TRADED or own == benchmarks.TRADED:
             is_own = asked.benchmark in {None, own}
             return None if is_own else self._market(asked, ())
         each = [self._catalogue.bars(name, execution.config.timeframe) for name in symbols]
-        parts = [partial(_index, bars.close_ns, bars.open, bars.close) for bars in each]
+        parts = [partial(measured.index, bars.close_ns, bars.open, bars.close) for bars in each]
         return lambda close_ns: np.mean([part(close_ns) for part in parts], axis=0)
 
     def _per_year(self, symbols: Sequence[str], timeframe: str | None, end_ns: int | None) -> float:
@@ -280,7 +246,7 @@ class Measuring:
             new = await self._reader.trips(name, after_seq=seq)
             followed.trips = new if known is None else known.follow(new)
         followed.head = head
-        followed.course = _hourly(followed.curve, followed.trips)
+        followed.course = measured.hourly(followed.curve, followed.trips)
 
     async def _find(self) -> None:
         """Learn of executions that are new, and how the others stand that have not ended."""
@@ -321,88 +287,3 @@ class Measuring:
         if not last:
             return False
         return (self._clock.now() - last[0].at).total_seconds() < self._interval_s / 2
-
-
-def _measure_all(groups: Mapping[str, Sequence[_Followed]]) -> dict[str, Measured]:
-    """Measure groups; those with the same members once."""
-    done: dict[frozenset[str], Measured] = {}
-    found = {}
-    for name, members in groups.items():
-        key = frozenset(each.execution.execution_id for each in members)
-        if key not in done:
-            done[key] = _measure(members, Asked(), None)
-        found[name] = done[key]
-    return found
-
-
-def _measure(
-    members: Sequence[_Followed], asked: Asked, market: Callable[[Ints], Floats] | None
-) -> Measured:
-    courses = [
-        composite.cut(
-            each.course,
-            (each.course.hour + 1) * composite.HOUR_NS,
-            start_ns=asked.start_ns,
-            end_ns=asked.end_ns,
-        )
-        for each in members
-        if each.course is not None
-    ]
-    metrics = composite.measured(courses, risk_free=asked.risk_free, market=market)
-    ends = [each.hour for each in courses if each.hour.size]
-    hour = np.unique(np.concatenate(ends)) if ends else np.empty(0, np.int64)
-    return _told(metrics, courses, "hours", (hour + 1) * composite.HOUR_NS)
-
-
-def _told(metrics: Metrics, courses: Sequence[Course], by: str, close_ns: Ints) -> Measured:
-    return Measured(
-        metrics=metrics,
-        by=by,
-        executions=len(courses),
-        equity=float(sum(each.equity[-1] for each in courses if each.hour.size)),
-        pnl=float(sum(each.made for each in courses)),
-        first_ns=int(close_ns[0]) if close_ns.size else None,
-        last_ns=int(close_ns[-1]) if close_ns.size else None,
-    )
-
-
-def _plain(measured: Measured) -> dict[str, object]:
-    """Return what a snapshot of a group has."""
-    return measured.metrics.to_dict() | {
-        "equity": measured.equity,
-        "pnl": measured.pnl,
-        "execution_count": measured.executions,
-        "estimates": measured.metrics.estimates(),
-    }
-
-
-def _hourly(curve: Curve | None, trips: Trips | None) -> Course:
-    course = _course(curve, trips)
-    return replace(course, hour=curves.hours(course.hour))
-
-
-def _course(curve: Curve | None, trips: Trips | None) -> Course:
-    """Return a ledger's course, its closes in place of hours."""
-    none, nowhere = np.empty(0), np.empty(0, np.int64)
-    return Course(
-        opening=0.0 if curve is None else curve.opening,
-        hour=nowhere if curve is None else curve.close_ns,
-        equity=none if curve is None else curve.equity,
-        contributed=none if curve is None else curve.contributed,
-        benchmark=none if curve is None else curve.benchmark,
-        entry_ns=nowhere if trips is None else trips.entry_ns,
-        exit_ns=nowhere if trips is None else trips.exit_ns,
-        pnl=none if trips is None else trips.pnl,
-    )
-
-
-def _index(closes: Ints, opens: Floats, prices: Floats, close_ns: Ints) -> Floats:
-    """Return what 1 has become in an instrument from the bar of the first close on."""
-    if not close_ns.size:
-        return np.empty(0)
-    first = int(np.searchsorted(closes, close_ns[0]))
-    if first == closes.size:
-        return np.ones(close_ns.size)
-    known = np.searchsorted(closes, close_ns, side="right") - 1
-    found: Floats = np.where(known < first, 1.0, prices[known] / opens[first])
-    return found

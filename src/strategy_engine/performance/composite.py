@@ -76,6 +76,39 @@ class Composite:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What of a history is measured, and against what.
+
+    Parameters
+    ----------
+    benchmark : str or None
+        `traded`, `cash` or a symbol; None: what each execution is compared with by its config.
+    start_ns, end_ns : int or None
+        Closes of bars in [start, end).
+    risk_free : float
+        The yearly risk-free rate.
+    """
+
+    benchmark: str | None = None
+    start_ns: int | None = None
+    end_ns: int | None = None
+    risk_free: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The metrics of some executions as one account; `by` says of which returns they are."""
+
+    metrics: model.Metrics
+    by: str
+    executions: int
+    equity: float
+    pnl: float
+    first_ns: int | None
+    last_ns: int | None
+
+
 def compose(courses: Sequence[Course]) -> Composite:
     """Return the time-weighted course of the sum of ledgers.
 
