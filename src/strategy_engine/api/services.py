@@ -1,6 +1,6 @@
 """What the HTTP door needs from below: one object a process, filled by whoever starts it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +21,8 @@ from strategy_engine.infra.eventlog import EventLog
 from strategy_engine.infra.webhooks.service import Webhooks
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
+from strategy_engine.performance.composite import Asked as MeasureAsked
+from strategy_engine.performance.composite import Measured
 from strategy_engine.performance.rollups import Resolution, Span
 from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
@@ -203,6 +205,17 @@ class Snapshots(Protocol):
         limit: int = 100,
     ) -> Sequence[Point]:
         """Return the last `limit` points of [start, end), oldest first."""
+        ...
+
+    def pages(
+        self,
+        execution_id: str,
+        resolution: Resolution,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> AsyncIterator[Sequence[Point]]:
+        """Yield every point of [start, end), oldest first."""
         ...
 
 
@@ -396,6 +409,59 @@ class Telemetry(Protocol):
         ...
 
 
+class Measuring(Protocol):
+    """What executions, versions, lines and the engine come to."""
+
+    async def of_execution(self, execution: Execution, asked: MeasureAsked) -> Measured:
+        """Measure an execution by its bars."""
+        ...
+
+    async def of_version(self, strategy_id: str, asked: MeasureAsked) -> Measured:
+        """Measure all executions that a version ever had."""
+        ...
+
+    async def of_line(self, strategy_name: str, asked: MeasureAsked) -> Measured:
+        """Measure all executions of a line."""
+        ...
+
+    async def of_engine(self, asked: MeasureAsked) -> Measured:
+        """Measure everything that ever had capital."""
+        ...
+
+
+class Sheets(Protocol):
+    """Tearsheets, as HTML."""
+
+    async def of_execution(self, execution_id: str) -> str:
+        """Return the tearsheet of an execution."""
+        ...
+
+    async def of_version(
+        self,
+        strategy_id: str,
+        of: Literal["auto", "live", "paper", "backtest"],
+        against: str | None,
+    ) -> str:
+        """Return the tearsheet of a version, beside another one's if that is named."""
+        ...
+
+
+class Pages(Protocol):
+    """Whole ledgers, a page at a time."""
+
+    def trades(
+        self, execution_id: str, *, start_ns: int | None, end_ns: int | None
+    ) -> AsyncIterator[Sequence[Sequence[Any]]]:
+        """Yield fills, oldest first, with `venue.pages.TRADE_COLUMNS`."""
+        ...
+
+    def equity(
+        self, execution_id: str, *, start_ns: int | None, end_ns: int | None
+    ) -> AsyncIterator[Sequence[Sequence[Any]]]:
+        """Yield equity, oldest first, with `venue.pages.EQUITY_COLUMNS`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Every service that the door calls."""
@@ -409,6 +475,9 @@ class Services:
     executions: Executions
     records: Records
     snapshots: Snapshots
+    measuring: Measuring
+    sheets: Sheets
+    pages: Pages
     catalogue: Catalogue
     telemetry: Telemetry
     lines: Lines

@@ -18,8 +18,9 @@ from strategy_engine.alerts import alerting
 from strategy_engine.api import app as api_app
 from strategy_engine.api.services import Services
 from strategy_engine.config import Settings
-from strategy_engine.control import sharing
+from strategy_engine.control import sharing, sheets
 from strategy_engine.control.buswatch import BusWatch
+from strategy_engine.control.measuring import Measuring
 from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.control.readings import Measured
 from strategy_engine.control.telemetry import Telemetry
@@ -64,7 +65,9 @@ from strategy_engine.rollout.workflows import Workflows
 from strategy_engine.sandbox.launcher import ChildLimits, Zygotes
 from strategy_engine.sandbox.model import ConfinementReport
 from strategy_engine.venue import limits
+from strategy_engine.venue.curves import Curves
 from strategy_engine.venue.limit_book import LimitBook
+from strategy_engine.venue.pages import Pages
 from strategy_engine.venue.service import Records
 
 GRACE_S = 2
@@ -208,6 +211,16 @@ class Control:
             whose=self._whose,
             interval_s=settings.metrics_interval_s,
         )
+        reader = Curves(ledger)
+        self._measuring = Measuring(
+            reader=reader,
+            executions=self._executions,
+            registry=self._registry,
+            catalogue=self._catalogue,
+            snapshots=snapshots,
+            clock=self._clock,
+            interval_s=settings.metrics_interval_s,
+        )
         self.services = Services(
             webhooks=Webhooks(database=self._database, clock=self._clock, targets=self._targets),
             keys=self._keys,
@@ -218,6 +231,15 @@ class Control:
             executions=self._executions,
             records=self._records,
             snapshots=snapshots,
+            measuring=self._measuring,
+            sheets=sheets.Sheets(
+                measuring=self._measuring,
+                reader=reader,
+                executions=self._executions,
+                pipeline=pipeline,
+                registry=self._registry,
+            ),
+            pages=Pages(ledger),
             catalogue=self._catalogue,
             telemetry=telemetry,
             lines=self._sharing.lines,
@@ -354,11 +376,13 @@ class Control:
         tending = asyncio.create_task(self._tending.run())
         balancing = asyncio.create_task(self._sharing.balance.run())
         sending = asyncio.create_task(self._deliverer().run())
+        measuring = asyncio.create_task(self._measuring.run())
         alarming = [asyncio.create_task(each) for each in self._telling.tasks()]
         _log.info("control serves")
         yield
         knowing.cancel()
         telling.cancel()
+        measuring.cancel()
         sending.cancel()
         for each in alarming:
             each.cancel()

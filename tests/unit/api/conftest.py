@@ -38,7 +38,7 @@ from strategy_engine.infra.webhooks.targets import Targets
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
 from strategy_engine.market.service import Catalogue as RealCatalogue
-from strategy_engine.performance import rollups
+from strategy_engine.performance import composite, rollups
 from strategy_engine.performance.rollups import Resolution, Span
 from strategy_engine.performance.service import Point
 from strategy_engine.pipeline import model as pipeline
@@ -343,6 +343,81 @@ class Snapshots:
         self.asked.append((resolution, asked))
         return self.points
 
+    async def pages(
+        self, execution_id: str, resolution: Resolution, **asked: Any
+    ) -> AsyncIterator[list[Point]]:
+        self.asked.append((resolution, asked))
+        yield self.points
+
+
+@dataclass
+class Measuring:
+    """Measures one course, whoever's it is said to be; and draws it."""
+
+    course: composite.Course = field(
+        default_factory=lambda: composite.Course(
+            opening=1_000.0,
+            hour=np.arange(3, dtype=np.int64),
+            equity=np.array([1_010.0, 1_000.0, 1_020.0]),
+            contributed=np.full(3, 1_000.0),
+            benchmark=np.array([1.0, 1.01, 1.02]),
+            entry_ns=np.array([1], dtype=np.int64),
+            exit_ns=np.array([2], dtype=np.int64),
+            pnl=np.array([20.0]),
+        )
+    )
+    asked: list[composite.Asked] = field(default_factory=list)
+
+    async def of_execution(self, execution: Execution, asked: composite.Asked) -> Any:
+        return self._measured(asked)
+
+    async def of_version(self, strategy_id: str, asked: composite.Asked) -> Any:
+        return self._measured(asked)
+
+    async def of_line(self, strategy_name: str, asked: composite.Asked) -> Any:
+        return self._measured(asked)
+
+    async def of_engine(self, asked: composite.Asked) -> Any:
+        return self._measured(asked)
+
+    def _measured(self, asked: composite.Asked) -> composite.Measured:
+        self.asked.append(asked)
+        return composite.Measured(
+            metrics=composite.measured([self.course]),
+            by="hours",
+            executions=1,
+            equity=1_020.0,
+            pnl=20.0,
+            first_ns=HOUR_NS,
+            last_ns=3 * HOUR_NS,
+        )
+
+
+@dataclass
+class Sheets:
+    executions: Any
+    registry: Registry
+
+    async def of_execution(self, execution_id: str) -> str:
+        await self.executions.get(execution_id)
+        return "<!doctype html>"
+
+    async def of_version(self, strategy_id: str, of: str, against: str | None) -> str:
+        for name in filter(None, (strategy_id, against)):
+            await self.registry.get(name)
+        return "<!doctype html>"
+
+
+@dataclass
+class Pages:
+    rows: list[list[Any]] = field(default_factory=list)
+
+    async def trades(self, execution_id: str, **asked: Any) -> AsyncIterator[list[list[Any]]]:
+        yield self.rows
+
+    async def equity(self, execution_id: str, **asked: Any) -> AsyncIterator[list[list[Any]]]:
+        yield self.rows
+
 
 @dataclass
 class Catalogue:
@@ -509,6 +584,9 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             limits=LimitBook(store, clock, lambda: None),
             stopping=Stopping(store, tmp_path, clock),
             snapshots=Snapshots(),
+            measuring=Measuring(),
+            sheets=Sheets(executions, registry),
+            pages=Pages(),
             catalogue=catalogue,
             telemetry=Telemetry(),
             alerting=alerting.make(store, clock, Targets(private=True)),
