@@ -33,6 +33,7 @@ NEEDED: dict[str, Permission] = {
     "POST /risk/emergency-stops/{stop_id}/reset": Permission.OVERRIDE_RISK,
     "PUT /risk/limits/{scope}/{subject}": Permission.OVERRIDE_RISK,
     "DELETE /risk/limits/{scope}/{subject}": Permission.OVERRIDE_RISK,
+    "POST /executions/{execution_id}/risk/reset": Permission.OVERRIDE_RISK,
     "POST /flags": Permission.WRITE_STRATEGIES,  # a part of the code that reads them
     "PUT /flags/{key}": Permission.WRITE_STRATEGIES,
     "DELETE /flags/{key}": Permission.WRITE_STRATEGIES,

@@ -28,6 +28,7 @@ from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
+from strategy_engine.risk.overseeing import Overseeing
 from strategy_engine.risk.stopping import Reset, Stopped, Wish
 from strategy_engine.rollout.allocation.service import Allocations
 from strategy_engine.rollout.effects import Acted
@@ -486,6 +487,7 @@ class Services:
     leavings: Leavings
     limits: LimitBook
     stopping: Stopping
+    overseeing: Overseeing
     alerting: Alerting
     events: EventLog
     clock: Clock

@@ -22,6 +22,7 @@ from strategy_engine.cli import (
     keys,
     limits,
     lines,
+    monitoring,
     serving,
     ticks,
     webhooks,
@@ -90,7 +91,6 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("stop", executing.stop, ("stop STRATEGY_ID",)),
     ("pause", executing.pause, ("pause STRATEGY_ID",)),
     ("resume", executing.resume, ("resume STRATEGY_ID",)),
-    ("flatten", executing.flatten, ("flatten EXECUTION_ID --dry-run", "flatten EXECUTION_ID")),
     (
         "emergency-stop",
         emergency.emergency_stop,
@@ -100,6 +100,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "emergency-stop --local --reason 'the API is down'",
         ),
     ),
+    ("flatten", executing.flatten, ("flatten EXECUTION_ID --dry-run", "flatten EXECUTION_ID")),
 )
 DATA_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     (
@@ -164,6 +165,9 @@ KEY_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
 
 
 RISK_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("status", monitoring.status, ("risk status",)),
+    ("breaches", monitoring.breaches, ("risk breaches", "risk breaches EXECUTION_ID")),
+    ("reset", monitoring.reset, ("risk reset EXECUTION_ID --comment 'the feed was wrong'",)),
     ("limits", limits.list_, ("risk limits",)),
     (
         "limit",
@@ -300,7 +304,7 @@ app.add_typer(
     name="keys",
 )
 app.add_typer(
-    _group("Say what lines, accounts and the engine are held to.", RISK_COMMANDS),
+    _group("See how risk stands, and what lines, accounts and all are held to.", RISK_COMMANDS),
     name="risk",
 )
 app.add_typer(

@@ -48,6 +48,7 @@ from strategy_engine.pipeline.service import Pipeline, Timeouts
 from strategy_engine.pipeline.stages import Tools
 from strategy_engine.registry.model import Content
 from strategy_engine.registry.service import Registry
+from strategy_engine.risk.overseeing import Overseeing
 from strategy_engine.risk.stopping import Stopping
 from strategy_engine.rollout import fresh
 from strategy_engine.rollout.acting import Acting
@@ -248,6 +249,7 @@ class Control:
             leavings=self._sharing.leavings,
             limits=LimitBook(self._database, self._clock, self._bell.ring),
             stopping=Stopping(self._database, settings.data_dir, self._clock),
+            overseeing=Overseeing(database=self._database, clock=self._clock, poke=self._bell.ring),
             alerting=self._alerting,
             events=EventLog(database=self._database, whose=self._whose),
             clock=self._clock,

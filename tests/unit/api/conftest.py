@@ -45,6 +45,7 @@ from strategy_engine.pipeline import model as pipeline
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry.model import Status
 from strategy_engine.registry.service import Registry
+from strategy_engine.risk.overseeing import Overseeing
 from strategy_engine.risk.stopping import Stopping
 from strategy_engine.rollout import effects, events, verbs
 from strategy_engine.rollout import model as rollout
@@ -583,6 +584,7 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
             leavings=shared.leavings,
             limits=LimitBook(store, clock, lambda: None),
             stopping=Stopping(store, tmp_path, clock),
+            overseeing=Overseeing(database=store, clock=clock),
             snapshots=Snapshots(),
             measuring=Measuring(),
             sheets=Sheets(executions, registry),
