@@ -14,6 +14,7 @@ from strategy_engine.alerts.service import Alerts
 from strategy_engine.config import Settings
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import EngineError
+from strategy_engine.execution import metering
 from strategy_engine.execution.bus import NodeBus
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.leash import Leash
@@ -21,7 +22,8 @@ from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
 from strategy_engine.execution.transcript_upkeep import TranscriptUpkeep
 from strategy_engine.flags.live import LiveFlags
-from strategy_engine.infra import audit, database, lease, logs, presence, wakeup
+from strategy_engine.infra import audit, database, lease, logs, meters, presence, wakeup
+from strategy_engine.infra.meters import NodeMeters
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
 from strategy_engine.performance.service import Snapshots
@@ -173,6 +175,8 @@ class Node:
             _while_held(self._importer.run()),
             _while_held(self._monitor.run()),
             self._flags.run(),
+            self._shared.meters.watch_loop(),
+            _while_held(_tell(self._opened, self._shared.meters, self._clock, self._settings)),
         )
 
     async def _hold(self) -> bool:
@@ -225,6 +229,20 @@ async def _warm(zygotes: Zygotes) -> None:
         await zygotes.warm("lean")
     except EngineError as error:
         _log.error("zygote did not start", why=str(error))  # the next fork tries again, and says so
+
+
+async def _tell(
+    opened: database.Database, mine: NodeMeters, clock: SystemClock, settings: Settings
+) -> None:
+    """Let control have what is measured here, every little while."""
+    metering.from_nought(mine)
+    while True:
+        try:
+            async with opened.write(in_turn=False) as connection:
+                await meters.keep(connection, settings.node_id, mine.exposition(), clock.now())
+        except (SQLAlchemyError, DatabaseAwayError) as error:
+            _log.warning("meters not kept", why=str(error))
+        await asyncio.sleep(min(meters.TOLD_S, settings.metrics_interval_s))
 
 
 async def _beat(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from strategy_engine.execution import sums
+from strategy_engine.execution.metering import EntryMeter
 from strategy_engine.execution.tally import Kept
 from strategy_engine.execution.traders import AnyDesk
 from strategy_engine.execution.transcript import Transcript
@@ -22,17 +23,20 @@ class Keeping:
         self._ledger = ledger
         self._last: asyncio.Future[None] | None = None
         self.transcript: Transcript | None = None  # what goes with the bars that it is of
+        self.meter: EntryMeter | None = None
 
     async def keep(self, entry: Entry) -> None:
         """Wait until an entry is on the disk."""
         self._last = self._ledger.append(self._with_turns(entry))
         await self._last
+        self._count(entry)
 
     async def post(self, entry: Entry) -> None:
         """Queue an entry without waiting for the disk, unless it is far behind or has failed."""
         if self._last is not None and self._last.done():
             self._last.result()
         self._last = self._ledger.post(self._with_turns(entry))
+        self._count(entry)
         if self._ledger.waiting > _UNKEPT_BARS:
             await self._last
 
@@ -54,6 +58,10 @@ class Keeping:
     def follow(self, kept: asyncio.Future[None]) -> None:
         """Hear what it is in whose keeping the last entries of this execution are."""
         self._last = kept
+
+    def _count(self, entry: Entry) -> None:
+        if self.meter is not None:
+            self.meter.kept(entry)
 
     def _with_turns(self, entry: Entry) -> Entry:
         if self.transcript is None or not isinstance(entry, BarProcessed | Flowed):

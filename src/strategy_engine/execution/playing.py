@@ -194,8 +194,10 @@ class Play:
             entry = self._trader.pass_by(event)
             self._has_missed = True
         else:
-            self.asked_s = self._tools.clock.monotonic_s()
+            began_s = self.asked_s = self._tools.clock.monotonic_s()
             entry = await self._trader.decide(event)
+            if self._keeping.meter is not None:
+                self._keeping.meter.decided(self._tools.clock.monotonic_s() - began_s)
             self.asked_s = None
             self._seen = self._desk.tally.cursor
         if entry is not None:

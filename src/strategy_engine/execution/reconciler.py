@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.core.errors import EngineError, UnavailableError
-from strategy_engine.execution import faults, restarts
+from strategy_engine.execution import faults, metering, restarts
 from strategy_engine.execution.barrier import Barrier
 from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.model import Desired, Execution
@@ -139,8 +139,11 @@ class Reconciler:
         record = self._records.get(name, restarts.Record())
         if outcome is Outcome.CRASHED:
             record = restarts.after_crash(record, self._tools.clock.monotonic_s())
+            cause = metering.Restart.CRASHED
         else:
             record = restarts.after_loss(record, has_played=runner.has_played)
+            cause = metering.Restart.LOST
+        self._tools.meters.restarts.labels(cause.value).inc()
         self._records[name] = record
         if not record.is_exhausted:
             self._rest(name, record.back_off_s)

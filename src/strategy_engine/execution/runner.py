@@ -12,6 +12,7 @@ from strategy_engine.execution import (
     faults,
     guard,
     keeping,
+    metering,
     preparing,
     rules,
     traders,
@@ -43,7 +44,7 @@ from strategy_engine.execution.tools import NodeSettings, Tools
 from strategy_engine.execution.traders import AnyDesk, Trader
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
-from strategy_engine.sandbox.model import ConfinementReport
+from strategy_engine.sandbox.model import ConfinementReport, NotConfinedError
 from strategy_engine.venue.model import Opened, StaleEpochError
 
 __all__ = ("NodeSettings", "Outcome", "Runner", "Tools")
@@ -195,6 +196,8 @@ class Runner:
 
     async def _give_up(self, mine: Execution, error: EngineError) -> Outcome:
         fault = faults.judge(error, mine.role)
+        if isinstance(error, NotConfinedError):
+            metering.missing(self._tools.meters, error.report)
         if fault is faults.Fault.STRATEGY:
             await self.fail(error)
             return Outcome.ENDED
@@ -297,6 +300,7 @@ class Runner:
             trader.gate.seat.is_shadow = wanted.role is Role.SHADOW
         trader.desk.tally.compared_with = await preparing.benchmark_of(mine, past, self._tools)
         trader.desk.tally.notice(mine.notices)
+        self._keeping.meter = metering.of(self._tools.meters, is_native=trader.takes_ticks)
         opened = Opened(
             execution_id=mine.execution_id,
             epoch=mine.epoch,
@@ -318,6 +322,7 @@ class Runner:
     ) -> bool:
         tally = play.tally
         changes = {} if report is None else {"confinement": faults.plain_report(report)}
+        metering.missing(self._tools.meters, report)
         moved = await self._tools.journal.ready(
             mine,
             Trigger.PAUSE if play.is_paused else Trigger.READY,

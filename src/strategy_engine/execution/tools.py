@@ -8,6 +8,7 @@ from strategy_engine.execution.guard import Guard, NoGuard
 from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.watch import NoWatch, Watch
 from strategy_engine.flags.live import LiveFlags
+from strategy_engine.infra.meters import NodeMeters
 from strategy_engine.market.busbars import BusBars
 from strategy_engine.market.service import Catalogue
 from strategy_engine.registry.service import Registry
@@ -41,6 +42,7 @@ class Tools:
     settings: NodeSettings
     bars: BusBars | None = None
     flags: LiveFlags | None = None
+    meters: NodeMeters = field(default_factory=NodeMeters)
     guard: Guard = field(default_factory=NoGuard)
     watch: Watch = field(default_factory=NoWatch)
     oversight: Oversight = field(init=False)
