@@ -24,6 +24,7 @@ from strategy_engine.cli import (
     lines,
     monitoring,
     serving,
+    taking,
     ticks,
     webhooks,
 )
@@ -87,6 +88,24 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         "start",
         executing.start,
         ("start STRATEGY_ID", "start STRATEGY_ID --capital 50000 --speed 100"),
+    ),
+    (
+        "export",
+        taking.export,
+        (
+            "export EXECUTION_ID equity -o equity.parquet",
+            "export EXECUTION_ID trades --from 2025-01-01",
+            "export 'RSI Mean Reversion' metrics --resolution 1h -o line.csv",
+        ),
+    ),
+    (
+        "tearsheet",
+        taking.tearsheet,
+        (
+            "tearsheet EXECUTION_ID -o execution.html",
+            "tearsheet STRATEGY_ID --of backtest -o backtest.html",
+            "tearsheet STRATEGY_ID --against OTHER_ID -o both.html",
+        ),
     ),
     ("stop", executing.stop, ("stop STRATEGY_ID",)),
     ("pause", executing.pause, ("pause STRATEGY_ID",)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import quote
 
 import httpx
@@ -349,6 +349,14 @@ class Client:
         answer: capital.WholeExperiment = self._ask("POST", path)
         return answer
 
+    def export(self, subject: str, table: str, target: BinaryIO, query: Mapping[str, Any]) -> None:
+        """Write a table of an execution, or metrics of a version, a line or `engine`."""
+        self._take(f"{_of(subject)}/export/{_part(table)}", target, query)
+
+    def tearsheet(self, subject: str, target: BinaryIO, query: Mapping[str, Any]) -> None:
+        """Write the tearsheet of an execution or a version."""
+        self._take(f"{_of(subject)}/tearsheet", target, query)
+
     def instruments(self) -> list[model.Instrument]:
         """Return what can be traded."""
         answer: dict[str, list[model.Instrument]] = self._ask("GET", "/instruments")
@@ -379,6 +387,19 @@ class Client:
             return answer
         raise problems.refusal(response.status_code, answer)
 
+    def _take(self, path: str, target: BinaryIO, query: Mapping[str, Any]) -> None:
+        params = {name: value for name, value in query.items() if value is not None}
+        try:
+            with self._http.stream("GET", path, params=params) as response:
+                if not response.is_success:
+                    response.read()
+                    raise problems.refusal(response.status_code, self._decoded(response))
+                target.writelines(response.iter_bytes())
+        except httpx.TimeoutException:
+            raise problems.silent(self.url, self._timeout_s) from None
+        except httpx.RequestError as error:
+            raise problems.unreachable(self.url, str(error) or type(error).__name__) from None
+
     def _decoded(self, response: httpx.Response) -> dict[str, Any]:
         try:
             answer = response.json()
@@ -387,6 +408,15 @@ class Client:
         if not isinstance(answer, dict):
             raise problems.stranger(self.url, response.status_code)
         return answer
+
+
+def _of(subject: str) -> str:
+    if subject == "engine":
+        return "/engine"
+    for prefix, kind in (("exec_", "executions"), ("strat_", "strategies")):
+        if subject.startswith(prefix):
+            return f"/{kind}/{_part(subject)}"
+    return f"/lines/{_part(subject)}"
 
 
 def _part(identifier: str) -> str:
