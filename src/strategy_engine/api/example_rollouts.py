@@ -32,6 +32,7 @@ DEPLOY: dict[str, Any] = {
 OPTIONS: dict[str, Any] = DEPLOY | {
     "handover": "run_off",
     "handover_deadline_s": 300.0,
+    "rebalance": "as_freed",
     "validation_profile": "default",
     "duration_days": None,
     "min_time": "30s",

@@ -11,7 +11,7 @@ from strategy_engine.flags.model import FlagType
 from strategy_engine.matching.settings import MAX_CAPITAL
 from strategy_engine.rollout import durations, limits
 from strategy_engine.rollout.durations import MOST_BARS
-from strategy_engine.rollout.model import DeploymentType, Handover, Options
+from strategy_engine.rollout.model import DeploymentType, Handover, Options, Rebalance
 from strategy_engine.rollout.plans import MOST_STEPS
 
 FreeJson = dict[str, Any]
@@ -152,6 +152,11 @@ class Deploy(Request):
         ge=0,
         le=LONGEST_HANDOVER_S,
         description="A run-off that lasts longer is flattened.",
+    )
+    rebalance: Annotated[Rebalance, Field(strict=False)] = Field(
+        default=Rebalance.AS_FREED,
+        description="What a smaller share does to open positions: as_freed (nothing: what is to"
+        " leave leaves as they close). Not built: immediate.",
     )
     validation_profile: Profile = "default"
     validation_criteria: FreeJson = Field(

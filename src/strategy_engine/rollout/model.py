@@ -58,6 +58,13 @@ class Handover(StrEnum):
     ADOPT = "adopt"  # the new version takes them over at their marks
 
 
+class Rebalance(StrEnum):
+    """What a smaller share does to the positions of who gives."""
+
+    AS_FREED = "as_freed"  # nothing: what is to leave leaves as its positions close
+    IMMEDIATE = "immediate"  # the contract names it: reduced at once to the smaller share
+
+
 ARROWS: dict[tuple[State, Trigger], State] = {
     (State.QUEUED, Trigger.BEGIN): State.RUNNING,
     (State.QUEUED, Trigger.FAIL): State.FAILED,
@@ -82,6 +89,8 @@ class Options:
     ----------
     handover_deadline_s : float
         Bounds a run-off, which then flattens.
+    rebalance : Rebalance
+        What a weight does to the positions of those that are to have less.
     duration_days : int or None
         The most recent days that every stage judges by; None: all there are.
     steps : tuple of dict
@@ -112,6 +121,7 @@ class Options:
     rollback_on_failure: bool = True
     handover: Handover = Handover.RUN_OFF
     handover_deadline_s: float = 300.0
+    rebalance: Rebalance = Rebalance.AS_FREED
     validation_profile: str = "default"
     validation_criteria: dict[str, Any] = field(default_factory=dict)
     duration_days: int | None = None

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from strategy_engine.core.errors import InvalidError
+from strategy_engine.core.errors import InvalidError, NotBuiltError
 from strategy_engine.rollout import durations, limits
 from strategy_engine.rollout.durations import Duration
-from strategy_engine.rollout.model import DeploymentType, Options
+from strategy_engine.rollout.model import DeploymentType, Options, Rebalance
 
 FULL = 1.0
 MOST_BESIDE_A_BASELINE = 0.5  # a candidate, its baseline and the stable version share the whole
@@ -92,6 +92,8 @@ def plan(options: Options, symbols: Sequence[str], *, replaces: bool) -> tuple[S
     ------
     InvalidError
         If an option makes no sense; it is named.
+    NotBuiltError
+        If a weight is to close positions.
     """
     _check(options)
     middle = _MIDDLES[options.deployment_type](options, symbols)
@@ -213,6 +215,15 @@ def _rolling(options: Options, symbols: Sequence[str]) -> tuple[Step, ...]:
 
 def _check(options: Options) -> None:
     """Refuse what no step may look at, but a later rollout would."""
+    if options.rebalance is Rebalance.IMMEDIATE:
+        raise NotBuiltError(
+            "rebalance immediate is not built: no weight closes a part of a position; with"
+            " as_freed what is to leave leaves as its positions close, and handover flatten closes"
+            " the old version's at the switch, at the next price",
+            field="rebalance",
+            value=Rebalance.IMMEDIATE.value,
+            accepted=[Rebalance.AS_FREED.value],
+        )
     durations.parse(options.min_time, "min_time")
     _count(options.min_decisions, "")
     keep_warm(options)

@@ -90,7 +90,7 @@ class Rollouts:
         ------
         NotFoundError, IllegalTransitionError
             If the version does not exist, or is in a state that cannot be deployed.
-        InvalidError
+        InvalidError, NotBuiltError
             If an option makes no sense, or cannot be had here.
         """
         return await self._accept(strategy_id, options, actor=actor)

@@ -19,6 +19,7 @@ from strategy_engine.rollout.model import (
     Options,
     Outcome,
     Progress,
+    Rebalance,
     State,
 )
 
@@ -221,6 +222,7 @@ def _deployment(row: sa.Row[Any]) -> Deployment:
             options,
             deployment_type=DeploymentType(options.deployment_type),
             handover=Handover(options.handover),
+            rebalance=Rebalance(options.rebalance),
             steps=tuple(options.steps),
         ),
         progress=msgspec.convert(row.progress, Progress),

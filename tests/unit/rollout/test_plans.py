@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategy_engine.core.errors import InvalidError
+from strategy_engine.core.errors import InvalidError, NotBuiltError
 from strategy_engine.rollout import limits, plans, store
 from strategy_engine.rollout.durations import Duration
-from strategy_engine.rollout.model import DeploymentType, Options
+from strategy_engine.rollout.model import DeploymentType, Options, Rebalance
 from strategy_engine.rollout.plans import Kind, Step
 from strategy_engine.rollout.rules import Bounds
 
@@ -248,6 +248,17 @@ def test_bounds_that_are_asked_for_stand_beside_the_usual_ones():
     asked = Options(loss_budget=0.05, bounds={"max_slippage_bps": 12, "fewest_orders": 3})
     assert limits.bounds(asked) == replace(
         Bounds(), loss_budget=0.05, max_slippage_bps=12, fewest_orders=3
+    )
+
+
+@pytest.mark.parametrize("kind", DeploymentType)
+def test_a_weight_that_is_to_close_positions_at_once_is_refused_by_name(kind):
+    asked = Options(deployment_type=kind, rebalance=Rebalance.IMMEDIATE)
+    with pytest.raises(NotBuiltError, match="handover flatten") as refused:
+        plans.plan(asked, SYMBOLS, replaces=True)
+    assert (refused.value.facts["field"], refused.value.facts["accepted"]) == (
+        "rebalance",
+        ["as_freed"],
     )
 
 
