@@ -307,7 +307,7 @@ class Executions:
             return await switching.get(connection, key)
 
     async def take_back_switch(self, key: str) -> Switch | None:
-        """Want a switch no more; return it if it is done all the same."""
+        """Want a switch no more; return it if it is done, or all but done, all the same."""
         async with self._database.write() as connection:
             await switching.take_back(connection, key)
             return await switching.get(connection, key)
