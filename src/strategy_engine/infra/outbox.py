@@ -100,12 +100,23 @@ async def add_to(
 
 
 async def waiting(
-    connection: AsyncConnection, table: sa.Table, names: Collection[str], *, limit: int
+    connection: AsyncConnection,
+    table: sa.Table,
+    names: Collection[str],
+    *,
+    limit: int,
+    after: int = 0,
 ) -> list[Waiting]:
-    """Return the oldest events on some topics that have not been published, in order."""
+    """Return the oldest events on some topics that have not been published, in order.
+
+    Parameters
+    ----------
+    after : int
+        Only those behind this one.
+    """
     found = await connection.execute(
         sa.select(*(table.c[name] for name in Waiting.__slots__))
-        .where(table.c.published_at.is_(None), table.c.topic.in_(names))
+        .where(table.c.published_at.is_(None), table.c.topic.in_(names), table.c.outbox_id > after)
         .order_by(table.c.outbox_id)
         .limit(limit)
     )

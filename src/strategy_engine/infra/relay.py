@@ -70,7 +70,7 @@ def executions(control: Database, ledger: Database) -> Route:
         middle=Queue(
             database=ledger,
             table=outbox.LEDGER,
-            topics=(topics.TRADE, topics.POSITION, topics.METRICS),
+            topics=(topics.TRADE, topics.DENIED, topics.POSITION, topics.METRICS),
         ),
         last=Queue(database=control, table=outbox.CONTROL, topics=(topics.ERROR, topics.STOPPED)),
     )
@@ -119,6 +119,7 @@ class _State:
     reported_s: float = float("-inf")
     trimmed_s: float = float("-inf")
     ripe: set[str] = field(default_factory=set)
+    kept: dict[tuple[str, ...], int] = field(default_factory=dict)  # since the broker is away
     webhooks: Sequence[Webhook] = ()  # that may want what is published
 
 
@@ -183,6 +184,7 @@ class Relay:
         if not self._holds:
             return links.REPORT_S
         if not state.is_connected:
+            await self._keep_what_waits()
             return AWAY_S  # the next report asks whether it is back
         more = await self._pass()
         self._recovered()
@@ -231,8 +233,7 @@ class Relay:
         if queue is None or not found:
             return
         messages = [message_of(each, self._keeping.encoding) for each in found]
-        await self._keep(found)
-        await webhooks.queue(self._home, self._state.webhooks, found, at=self._clock.now())
+        await self._keep(found, self._state.webhooks)
         try:
             await self._bus.publish(messages)
         except EngineError as error:
@@ -246,10 +247,25 @@ class Relay:
                 await outbox.remove(connection, queue.table, ids)
         self._state.published += len(found)
 
-    async def _keep(self, found: Sequence[Waiting]) -> None:
-        if any(each.topic not in eventlog.LEFT_OUT for each in found):
+    async def _keep(self, found: Sequence[Waiting], wanting: Sequence[Webhook] = ()) -> None:
+        """Keep events for those who follow here, and for webhooks, before they are published."""
+        is_followed = any(each.topic not in eventlog.LEFT_OUT for each in found)
+        if is_followed or webhooks.are_wanted(wanting, found):
             async with self._home.write() as connection:
                 await eventlog.keep(connection, found)
+                await webhooks.queue(connection, wanting, found, at=self._clock.now())
+
+    async def _keep_what_waits(self) -> None:
+        """Let those who follow here hear of it, though the broker is away."""
+        for queue in self._route.queues():
+            after = self._state.kept.get(queue.topics, 0)
+            async with queue.database.read() as connection:
+                found = await outbox.waiting(
+                    connection, queue.table, queue.topics, limit=AT_ONCE, after=after
+                )
+            if found:
+                await self._keep(found)
+                self._state.kept[queue.topics] = found[-1].outbox_id
 
     async def _trim(self) -> None:
         before = self._clock.now() - timedelta(seconds=self._keeping.published_s)
@@ -293,6 +309,7 @@ class Relay:
         state = self._state
         if state.is_connected and trouble:
             _log.warning("bus_away", relay=self._name, why=trouble)
+            state.kept.clear()
         elif not state.is_connected and not trouble:
             _log.info("bus_back", relay=self._name)
         state.is_connected, state.detail = not trouble, trouble

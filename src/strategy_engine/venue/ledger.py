@@ -189,7 +189,8 @@ class Ledger:
         outbox_rows.hear(
             (entry for each in kept for entry in succession.entries_of(each)), self._told
         )
-        if batch.trades and (events := outbox_rows.events(batch, self._told)):
+        has_news = batch.trades or batch.orders
+        if has_news and (events := outbox_rows.events(batch, self._told)):
             outbox.add_sync(connection, events, at=SystemClock().now())
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Mapping, MutableMapping
 
+from strategy_engine.core import clock, ids
 from strategy_engine.infra.bus import topics
-from strategy_engine.venue.model import Entry, Opened
+from strategy_engine.venue.model import Entry, Opened, OrderStatus
 from strategy_engine.venue.rows import Batch, Row
+
+_NANOS_PER_MICRO = 1_000
 
 
 def hear(entries: Iterable[Entry], told: MutableMapping[str, str]) -> None:
@@ -15,7 +18,7 @@ def hear(entries: Iterable[Entry], told: MutableMapping[str, str]) -> None:
 
 
 def events(batch: Batch, told: Mapping[str, str]) -> list[topics.Payload]:
-    """Return a commit's events in their order: every fill, and a position after its last one."""
+    """Return a commit's events in their order: every fill, a position after its last, denials."""
     trades = [row for row in batch.trades if row["execution_id"] in told]
     last = {(row["execution_id"], row["symbol"]): row["trade_id"] for row in trades}
     found: list[topics.Payload] = []
@@ -25,7 +28,11 @@ def events(batch: Batch, told: Mapping[str, str]) -> list[topics.Payload]:
         found.append(_trade(row, strategy_id))
         if last[key] == row["trade_id"] and key in batch.positions:
             found.append(_position(row, batch.positions[key], strategy_id))
-    return found
+    return found + [
+        _denied(row, told[row["execution_id"]])
+        for row in batch.orders
+        if row["status"] == OrderStatus.DENIED.value and row["execution_id"] in told
+    ]
 
 
 def _trade(row: Row, strategy_id: str) -> topics.StrategyTrade:
@@ -48,6 +55,29 @@ def _trade(row: Row, strategy_id: str) -> topics.StrategyTrade:
             cause=row["cause"],
             opens=row["opens"],
             closes_round_trip=row["closes_round_trip"],
+        ),
+    )
+
+
+def _denied(row: Row, strategy_id: str) -> topics.OrderDenied:
+    # Derived, because an id of the strategy's own may be as long as it likes.
+    event_id = ids.derived(row["execution_id"], row["order_id"])
+    return topics.OrderDenied(
+        event_id=f"{event_id}.denied",
+        sequence=clock.to_nanos(row["decided_at"]) // _NANOS_PER_MICRO,
+        execution_id=row["execution_id"],
+        strategy_id=strategy_id,
+        order=topics.Denied(
+            order_id=row["order_id"],
+            symbol=row["symbol"],
+            side=row["side"],
+            quantity=float(row["quantity"]),
+            order_type=row["type"],
+            opens=row["opens"],
+            cause=row["cause"],
+            denial_code=row["denial_code"] or "",
+            reason=row["reason"],
+            decided_at=row["decided_at"],
         ),
     )
 

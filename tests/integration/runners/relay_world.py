@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from strategy_engine.core.clock import SystemClock
 from strategy_engine.core.errors import UnavailableError
-from strategy_engine.infra import database, outbox, relay
+from strategy_engine.infra import database, eventlog, outbox, relay
 from strategy_engine.infra.bus import codec, links, topics
 from strategy_engine.infra.bus.links import Link
 from strategy_engine.infra.bus.model import Layout, Message
@@ -158,6 +158,17 @@ def of(name: str, ids: Sequence[str]) -> list[str]:
 async def until(is_so: Callable[[], bool], timeout_s: float = 30) -> None:
     async with asyncio.timeout(timeout_s):
         while not is_so():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.005)
+
+
+async def followed(control: Database, count: int, timeout_s: float = 30) -> list[str]:
+    """Return what is told to who follows the engine itself, once it is so much."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            async with control.read() as connection:
+                found = await eventlog.after(connection, eventlog.BEGINNING)
+            if len(found) >= count:
+                return [str(each.payload["event_id"]) for each in found]
             await asyncio.sleep(0.005)
 
 

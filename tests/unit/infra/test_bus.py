@@ -147,12 +147,13 @@ def test_no_payload_has_a_name_that_stock_nautilustrader_would_read_as_a_time_or
     assert "type" not in names
 
 
-def test_the_seven_topics_of_the_contract_are_there_and_two_for_other_engines():
+def test_the_seven_topics_of_the_contract_are_there_and_three_for_other_engines():
     assert {each.name for each in topics.TOPICS} == {
         "strategy.deployed",
         "strategy.execution.started",
         "strategy.execution.stopped",
         "strategy.trade",
+        "strategy.order.denied",
         "strategy.error",
         "pipeline.stage.completed",
         "pipeline.failed",

@@ -120,7 +120,8 @@ async def until(webhooks: Webhooks, webhook_id: str, is_so: Callable[[list], boo
 async def queue(opened: Database, clock: SteppedClock, events: list[Waiting]) -> None:
     async with opened.read() as connection:
         webhooks = await service.active(connection)
-    await service.queue(opened, webhooks, events, at=clock.now())
+    async with opened.write() as connection:
+        await service.queue(connection, webhooks, events, at=clock.now())
 
 
 def ended(found: list) -> bool:
@@ -358,7 +359,8 @@ async def test_what_is_queued_after_a_webhook_was_removed_is_not_sent(
         async with opened.read() as connection:
             known = await service.active(connection)
         await webhooks.remove(hook.webhook_id, actor="a")
-        await service.queue(opened, known, [waiting()], at=NOW)
+        async with opened.write() as connection:
+            await service.queue(connection, known, [waiting()], at=NOW)
         async with delivering(opened, clock):
             await until(webhooks, hook.webhook_id, lambda found: not found)
 

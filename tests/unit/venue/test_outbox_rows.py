@@ -88,6 +88,39 @@ def test_what_nobody_is_told_of_is_told_to_nobody():
     assert ids(made) == ["exec_b-1.trade"]
 
 
+def order(execution_id: str, order_id: str, status: str = "denied") -> dict[str, Any]:
+    return {
+        "order_id": order_id,
+        "execution_id": execution_id,
+        "symbol": "EUR/USD.SIM",
+        "side": "BUY",
+        "quantity": Decimal("100.5"),
+        "opens": True,
+        "cause": "signal",
+        "status": status,
+        "denial_code": "max_position_size" if status == "denied" else None,
+        "reason": "max_position_size of line RSI is 100",
+        "decided_at": NOW,
+        "type": "market",
+    }
+
+
+def test_a_denial_is_told_with_its_code_and_its_reason_and_nothing_else_of_orders():
+    orders = [order("exec_a", "1", "accepted"), order("exec_a", "2"), order("exec_v", "3")]
+    (event,) = outbox_rows.events(Batch(orders=orders), TOLD)
+    assert isinstance(event, topics.OrderDenied)
+    assert (event.execution_id, event.strategy_id) == ("exec_a", "strat_a")
+    assert (event.order.order_id, event.order.denial_code) == ("2", "max_position_size")
+    assert event.order.reason == "max_position_size of line RSI is 100"
+
+
+def test_a_denials_event_is_the_same_each_time_and_fits_whatever_the_orders_id_is():
+    made = Batch(orders=[order("exec_a", "o" * 200), order("exec_a", "p" * 200)])
+    assert ids(made) == ids(made)
+    assert len(set(ids(made))) == 2
+    assert all(len(each) <= 160 for each in ids(made))
+
+
 def opened(execution_id: str, strategy_id: str | None) -> Opened:
     return Opened(
         execution_id=execution_id,

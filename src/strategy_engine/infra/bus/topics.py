@@ -80,6 +80,29 @@ class StrategyTrade(Payload, frozen=True, kw_only=True):
     trade: Trade
 
 
+class Denied(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that was not let through; `denial_code` is stable, `reason` is for people."""
+
+    order_id: str
+    symbol: str
+    side: str
+    quantity: float
+    order_type: str
+    opens: bool
+    cause: str
+    denial_code: str
+    reason: str
+    decided_at: datetime
+
+
+class OrderDenied(Payload, frozen=True, kw_only=True):
+    """An order was denied; `sequence` is the time of its bar in microseconds since 1970."""
+
+    execution_id: str
+    strategy_id: str
+    order: Denied
+
+
 class StrategyError(Payload, frozen=True, kw_only=True):
     """An execution ended in error; `sequence` is 1. `strategy.execution.stopped` follows."""
 
@@ -154,6 +177,7 @@ DEPLOYED = "strategy.deployed"
 STARTED = "strategy.execution.started"
 STOPPED = "strategy.execution.stopped"
 TRADE = "strategy.trade"
+DENIED = "strategy.order.denied"
 ERROR = "strategy.error"
 STAGE_COMPLETED = "pipeline.stage.completed"
 PIPELINE_FAILED = "pipeline.failed"
@@ -165,6 +189,7 @@ TOPICS = (
     Topic(name=STARTED, payload=ExecutionStarted, subject="execution_id"),
     Topic(name=STOPPED, payload=ExecutionStopped, subject="execution_id"),
     Topic(name=TRADE, payload=StrategyTrade, subject="execution_id"),
+    Topic(name=DENIED, payload=OrderDenied, subject="execution_id"),
     Topic(name=ERROR, payload=StrategyError, subject="execution_id"),
     Topic(name=STAGE_COMPLETED, payload=StageCompleted, subject="pipeline_id"),
     Topic(name=PIPELINE_FAILED, payload=PipelineFailed, subject="pipeline_id"),

@@ -122,7 +122,11 @@ async def active(connection: AsyncConnection) -> Sequence[Webhook]:
 
 
 async def queue(
-    database: Database, webhooks: Sequence[Webhook], events: Sequence[Waiting], *, at: datetime
+    connection: AsyncConnection,
+    webhooks: Sequence[Webhook],
+    events: Sequence[Waiting],
+    *,
+    at: datetime,
 ) -> None:
     """Queue events for the webhooks that want them; again the same ones is no change."""
     rows = [
@@ -142,8 +146,12 @@ async def queue(
         if webhook.wants(event.topic)
     ]
     if rows:
-        async with database.write(in_turn=False) as connection:
-            await store.queue(connection, rows)
+        await store.queue(connection, rows)
+
+
+def are_wanted(webhooks: Sequence[Webhook], events: Sequence[Waiting]) -> bool:
+    """Say whether any webhook is told of any of these events."""
+    return any(webhook.wants(event.topic) for event in events for webhook in webhooks)
 
 
 def _body(event: Waiting) -> str:
