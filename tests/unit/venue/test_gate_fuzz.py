@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as play
 
 from strategy_engine.core import money
@@ -49,6 +49,7 @@ class Still(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now_ns, self.number, self.price = 0, 0, PRICE
+        self.has_decided = False  # a signal is given once a bar
         self.sent: list[tuple[str, int]] = []  # who, and when it went
         self.cancels: list[int] = []
         self.oversight = Oversight()
@@ -77,6 +78,7 @@ class Still(RuleBasedStateMachine):
         self.meet()
 
     def meet(self) -> None:
+        self.has_decided = False
         times = self.now_ns, self.now_ns + 10 * SECOND_NS
         self.now_ns = times[1]
         self.native.on_bar(SYMBOL, times, (self.price,) * 4, 10**9)
@@ -128,9 +130,11 @@ class Still(RuleBasedStateMachine):
         if self.native.cancels.at(self.now_ns) > before:
             self.cancels.append(self.now_ns)
 
+    @precondition(lambda self: not self.has_decided)
     @rule(lots=st.integers(-9_000, 9_000))
     def decide(self, lots: int) -> None:
         """Let the signal strategy want a share of its equity."""
+        self.has_decided = True
         self.signal.account.books[SYMBOL].last_target = None
         decision = Decision(action=Action.TARGET, size_ppb=lots * 1_000)
         placed = self.heard(
