@@ -32,6 +32,7 @@ from strategy_engine.api import (
     risk_limits,
     strategies,
     streams,
+    timing,
     verbs,
     webhooks,
 )
@@ -86,4 +87,6 @@ def build(services: Services, *, lifespan: Lifespan | None = None) -> FastAPI:
     app.add_middleware(edges.Porter)
     app.add_middleware(edges.LastResort)
     app.add_middleware(edges.Heads)
+    if services is not None:  # a document alone is asked by nobody
+        app.add_middleware(timing.Timing, meters=services.meters)
     return app

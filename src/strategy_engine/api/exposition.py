@@ -37,10 +37,12 @@ def wanted(accept: str) -> str:
     return media_type if quality > 0 and (quality, True) > as_json else JSON
 
 
-def render(metrics: Metrics, media_type: str) -> tuple[bytes, str]:
-    """Return the counters as text, and its content type."""
+def render(
+    metrics: Metrics, measured: Iterable[Metric], media_type: str = TEXT
+) -> tuple[bytes, str]:
+    """Return the counters, and what else was measured, as text; and its content type."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(_families(metrics)))
+    registry.register(_Once((*_families(metrics), *measured)))
     if media_type == OPENMETRICS:
         text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # its stub has none
         return text, openmetrics.CONTENT_TYPE_LATEST

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from strategy_engine.api import doors, example_readings, exposition, openapi, readings, views
+from strategy_engine.api.services import Telemetry
 
 router = APIRouter(tags=["monitoring"])
 index_router = APIRouter(tags=["monitoring"], dependencies=[doors.bearer])
@@ -35,13 +36,31 @@ async def health(given: doors.Given, response: Response) -> readings.Health:
 )
 async def metrics(request: Request, given: doors.Given) -> Any:
     """Return JSON, or Prometheus text where `Accept` asks for text or OpenMetrics."""
-    found = await given.telemetry.metrics()
     media_type = exposition.wanted(request.headers.get("accept", ""))
     if media_type != exposition.JSON:
-        text, content_type = exposition.render(found, media_type)
-        return Response(text, media_type=content_type, headers=_VARY)
+        return await _exposed(given.telemetry, media_type)
+    found = await given.telemetry.metrics()
     shown = readings.Metrics.model_validate({**asdict(found), "engine_type": "strategy_deployment"})
     return Response(shown.model_dump_json(), media_type=exposition.JSON, headers=_VARY)
+
+
+@router.get(
+    "/metrics/prometheus",
+    summary="The same for Prometheus, whatever it accepts",
+    response_class=Response,
+    responses=_TEXTS | openapi.keyless(),
+)
+async def prometheus(request: Request, given: doors.Given) -> Response:
+    """Return Prometheus text, or OpenMetrics where `Accept` likes that better."""
+    liked = exposition.wanted(request.headers.get("accept", ""))
+    is_open = liked == exposition.OPENMETRICS
+    return await _exposed(given.telemetry, liked if is_open else exposition.TEXT)
+
+
+async def _exposed(telemetry: Telemetry, media_type: str) -> Response:
+    found = await telemetry.metrics()
+    text, content_type = exposition.render(found, await telemetry.measured(), media_type)
+    return Response(text, media_type=content_type, headers=_VARY)
 
 
 _VARY = {"Vary": "Accept"}

@@ -2,7 +2,7 @@
 
 from strategy_engine.access.model import Permission
 
-OPEN = frozenset({"/health", "/metrics"})
+OPEN = frozenset({"/health", "/metrics", "/metrics/prometheus"})
 AT_ONCE = frozenset({"/risk/emergency-stop"})  # by the keys that are known: no database is asked
 NEEDED: dict[str, Permission] = {
     "POST /strategies": Permission.WRITE_STRATEGIES,

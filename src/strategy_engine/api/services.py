@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+from prometheus_client.core import Metric
 
 from strategy_engine.access.model import Key, Principal
 from strategy_engine.access.model import Role as AccessRole
@@ -18,6 +20,7 @@ from strategy_engine.execution.stops import Stop
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.infra.eventlog import EventLog
+from strategy_engine.infra.meters import ControlMeters
 from strategy_engine.infra.webhooks.service import Webhooks
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
@@ -409,6 +412,10 @@ class Telemetry(Protocol):
         """Return the counters; those of the past survive restarts."""
         ...
 
+    async def measured(self) -> Sequence[Metric]:
+        """Return what the engine's processes measure of themselves, for Prometheus alone."""
+        ...
+
 
 class Measuring(Protocol):
     """What executions, versions, lines and the engine come to."""
@@ -492,3 +499,4 @@ class Services:
     events: EventLog
     clock: Clock
     bus: BusSettings = field(default_factory=BusSettings)
+    meters: ControlMeters = field(default_factory=ControlMeters)

@@ -23,6 +23,7 @@ from strategy_engine.control.buswatch import BusWatch
 from strategy_engine.control.measuring import Measuring
 from strategy_engine.control.paper import PaperRuns, RunningNow
 from strategy_engine.control.readings import Measured
+from strategy_engine.control.scraping import Scraping
 from strategy_engine.control.telemetry import Telemetry
 from strategy_engine.control.telling import Telling
 from strategy_engine.control.whose import Whose
@@ -35,6 +36,7 @@ from strategy_engine.infra import database, durable, lease, logs, outages, proce
 from strategy_engine.infra.bus import broker
 from strategy_engine.infra.eventlog import EventLog
 from strategy_engine.infra.lease import Lease, LeaseLostError
+from strategy_engine.infra.meters import ControlMeters
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.infra.webhooks.delivery import Deliverer
 from strategy_engine.infra.webhooks.service import Webhooks
@@ -163,6 +165,7 @@ class Control:
     def __init__(self, settings: Settings, birth: Birth) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        self._meters = ControlMeters()
         self._targets = Targets(private=settings.webhook_private)
         self._zygotes = Zygotes(confinement=settings.sandbox)
         self._lease = birth.lease
@@ -195,6 +198,14 @@ class Control:
             started_s=birth.started_s,
             wall=birth.wall,
             bus=BusWatch(database=self._database, settings=settings.bus),
+            scraping=Scraping(
+                database=self._database,
+                meters=self._meters,
+                clock=self._clock,
+                executions=self._executions,
+                registry=self._registry,
+                pipeline=pipeline,
+            ),
         )
         snapshots = Snapshots(ledger, interval_s=settings.metrics_interval_s)
         self._telling = Telling(
@@ -223,6 +234,7 @@ class Control:
             interval_s=settings.metrics_interval_s,
         )
         self.services = Services(
+            meters=self._meters,
             webhooks=Webhooks(database=self._database, clock=self._clock, targets=self._targets),
             keys=self._keys,
             flags=self._flags,
@@ -372,6 +384,7 @@ class Control:
         launching = asyncio.create_task(self._launch())
         await asyncio.wait({launching}, timeout=LAUNCH_S)
         warming = asyncio.create_task(self._warm())
+        timing = asyncio.create_task(self._meters.watch_loop())
         ringing = asyncio.create_task(self._bell.run())
         knowing = asyncio.create_task(self._keys.watch())
         telling = asyncio.create_task(self._relay().run())
@@ -382,6 +395,7 @@ class Control:
         alarming = [asyncio.create_task(each) for each in self._telling.tasks()]
         _log.info("control serves")
         yield
+        timing.cancel()
         knowing.cancel()
         telling.cancel()
         measuring.cancel()

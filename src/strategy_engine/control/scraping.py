@@ -60,8 +60,7 @@ class Scraping:
             waiting = await counts.waiting(connection)
             undone = await counts.undone(connection)
         return [
-            *self.meters.families(),
-            *meters.merged(kept),
+            *meters.merged(self.meters.families(), kept),
             *_processes(processes.usage(os.getppid())),  # control's parent is the supervisor
             _depths(waiting),
             _rollbacks(undone),

@@ -1,15 +1,18 @@
 """How the engine is and what it has done, read from the rows that survive restarts."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from prometheus_client.core import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.api.services import Durations, Health, Metrics, Part
 from strategy_engine.control import telling
 from strategy_engine.control.buswatch import BusWatch
+from strategy_engine.control.scraping import Scraping
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import UNENDED
 from strategy_engine.execution.service import Executions
@@ -42,6 +45,7 @@ class Telemetry:
     started_s: float  # by the monotonic clock, which all processes of a machine share
     wall: ConfinementReport
     bus: BusWatch
+    scraping: Scraping
     _counted: list[Health] = field(default_factory=list, repr=False)  # the last one, if any
 
     async def health(self) -> Health:
@@ -115,6 +119,10 @@ class Telemetry:
                 ).items()
             },
         )
+
+    async def measured(self) -> Sequence[Metric]:
+        """Return what the engine's processes measure of themselves."""
+        return await self.scraping.families()
 
     async def _health(self) -> Health:
         now = self.clock.now()

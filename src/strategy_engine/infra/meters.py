@@ -112,15 +112,15 @@ class NodeMeters(Meters):
         return generate_latest(self.registry).decode()
 
 
-def merged(texts: Iterable[tuple[str, str]]) -> list[Metric]:
-    """Return the families of several nodes, each sample with the node that it is of.
+def merged(own: Iterable[Metric], texts: Iterable[tuple[str, str]]) -> list[Metric]:
+    """Return control's families and those of nodes as one, each sample with the node it is of.
 
     Parameters
     ----------
     texts : iterable of (str, str)
         Node and exposition.
     """
-    found: dict[str, Metric] = {}
+    found = {each.name: each for each in own}
     for node, text in texts:
         for family in text_string_to_metric_families(text):
             whole = found.setdefault(

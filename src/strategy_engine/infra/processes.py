@@ -15,6 +15,7 @@ PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KIB = 1 << 10
+_NODE = "engine-node"  # as the supervisor names it
 _UTIME = 11  # of what follows the name in `stat`: user, system, waited-for user and system time
 
 
@@ -86,7 +87,7 @@ def usage(root_pid: int, proc: Path = PROC) -> dict[Kind, Usage]:
 def _kind(pid: int, parent: Kind, proc: Path) -> Kind:
     if parent is not Kind.SUPERVISOR:
         return _BELOW[parent]
-    return Kind.NODE if _name(pid, proc) == Kind.NODE else Kind.CONTROL
+    return Kind.NODE if _name(pid, proc) == _NODE else Kind.CONTROL
 
 
 def _name(pid: int, proc: Path) -> str:

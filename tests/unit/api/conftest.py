@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from prometheus_client.core import Metric
 
 from strategy_engine.access.service import Keys
 from strategy_engine.alerts import alerting
@@ -502,6 +503,11 @@ class Telemetry:
             },
         )
     )
+
+    measures: tuple[Metric, ...] = ()
+
+    async def measured(self) -> tuple[Metric, ...]:
+        return self.measures
 
     async def health(self) -> services.Health:
         return services.Health(

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -153,3 +154,41 @@ async def test_the_first_page_tells_where_to_go(client: httpx.AsyncClient) -> No
     assert body["docs"] == "/docs"
     for name in ("docs", "openapi", "health", "metrics"):
         assert (await client.get(body[name])).status_code == 200
+
+
+async def test_prometheus_is_told_at_a_place_of_its_own_whatever_it_accepts(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    waiting = GaugeMetricFamily("strategy_deployments_open", "Open.", labels=["state"])
+    waiting.add_metric(["queued"], 3)
+    world.services.telemetry.measures = (waiting,)
+
+    plain = await client.get("/metrics/prometheus", headers={"accept": "application/json"})
+    liked = await client.get("/metrics/prometheus", headers={"accept": PROMETHEUS})
+
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert liked.headers["content-type"].startswith("application/openmetrics-text")
+    told = {each.name: each for each in text_string_to_metric_families(plain.text)}
+    assert [each.value for each in told["strategy_deployments_open"].samples] == [3]
+    assert told.keys() >= {name.removesuffix("_total") for name in OF_THE_CONTRACT} - {
+        "strategy_pnl"
+    }
+
+
+async def test_answers_are_timed_by_route_and_not_by_path(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    for path in ("/strategies/one", "/strategies/another", "/no/such/place", "/health"):
+        await client.get(path)
+
+    counted = {
+        (each.labels["method"], each.labels["route"], each.labels["status"]): each.value
+        for family in world.services.meters.families()
+        for each in family.samples
+        if each.name == "strategy_api_duration_seconds_count"
+    }
+    assert counted == {
+        ("GET", "/strategies/{strategy_id}", "404"): 2,
+        ("GET", "none", "404"): 1,
+        ("GET", "/health", "200"): 1,
+    }

@@ -37,7 +37,7 @@ def test_what_several_nodes_measure_stays_apart_by_node() -> None:
     second.denials.labels("daily_loss_limit").inc(5)
     first.decisions.labels("signal").observe(0.003)
 
-    found = meters.merged([("a", first.exposition()), ("b", second.exposition())])
+    found = meters.merged((), [("a", first.exposition()), ("b", second.exposition())])
 
     counted = samples(found)
     assert [each.name for each in found].count("strategy_denials") == 1
@@ -56,13 +56,23 @@ def test_what_is_merged_is_told_as_it_was() -> None:
 
     class Once(Collector):
         def collect(self) -> list[Metric]:
-            return meters.merged([("a", node.exposition())])
+            return meters.merged((), [("a", node.exposition())])
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Once())
-    again = meters.merged([("a", generate_latest(registry).decode())])
+    again = meters.merged((), [("a", generate_latest(registry).decode())])
 
-    assert samples(again) == samples(meters.merged([("a", node.exposition())]))
+    assert samples(again) == samples(meters.merged((), [("a", node.exposition())]))
+
+
+def test_what_control_and_a_node_both_measure_is_one_family() -> None:
+    control, node = ControlMeters(), NodeMeters()
+
+    found = meters.merged(control.families(), [("a", node.exposition())])
+
+    (lag,) = (each for each in found if each.name == "strategy_event_loop_lag_seconds")
+    whose = {(each.labels["process"], each.labels.get("node")) for each in lag.samples}
+    assert whose == {("control", None), ("node", "a")}
 
 
 async def test_a_loop_that_is_held_up_is_late() -> None:

@@ -45,8 +45,8 @@ def test_what_stands_where_in_the_tree_is_counted_as_what_it_is(tmp_path):
     page, tick = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
     tree = {
         1: ("strategy-engine", 100, (100, 0, 9_900, 0), "2 3"),
-        2: ("node", 200, (200, 100, 0, 0), "4"),
-        3: ("control", 300, (0, 0, 0, 0), ""),
+        2: ("engine-node", 200, (200, 100, 0, 0), "4"),
+        3: ("engine-control", 300, (0, 0, 0, 0), ""),
         4: ("zygote (lean)", 50, (10, 0, 500, 40), "5 6"),
         5: ("exec_a", 60, (70, 30, 0, 0), ""),
         6: ("exec_b", 55, (100, 0, 0, 0), ""),
