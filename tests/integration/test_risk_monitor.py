@@ -94,25 +94,27 @@ def test_a_losing_strategy_is_paused_at_its_daily_limit_and_stays_so_after_a_res
     paused = execution(engine, name, lambda now: now["status"] == "paused")
 
     assert paused["desired"] == "pause"
-    (breach,) = breaches_of(engine, name, "daily_loss_limit")
-    assert (breach["action"], breach["executions"], breach["ended_at"]) == ("pause", [name], None)
-    assert breach["value"] <= -20.0
+    breach = breaches_of(engine, name, "daily_loss_limit")[-1]
+    assert (breach["action"], breach["executions"]) == ("pause", [name])
+    assert breach["value"] <= breach["limit"] == -20.0
     alert_of(engine, "daily_loss_limit", name)
     assert engine.get(f"/strategies/{strategy_id}")["status"] == "paused"
 
     engine.until_replaced(NODE, engine.kill(NODE))
 
-    execution(engine, name, lambda now: now["status"] == "paused")
+    after = execution(
+        engine, name, lambda now: now["status"] == "paused" and now["restart_count"] > 0
+    )
+    assert (after["desired"], after["fill_count"]) == ("pause", paused["fill_count"])
     held = engine.get("/risk")
     assert [each["execution_id"] for each in held["held_back"]] == [name]
     assert held["held_back"][0]["why"].startswith("risk.pause: ")
-    assert len(breaches_of(engine, name, "daily_loss_limit")) == 1
 
 
 def test_a_drawdown_first_reduces_and_then_halts(engine):
-    limits = {"soft_drawdown": -0.002, "max_drawdown": -0.008, "reduce_factor": 0.5}
+    limits = {"soft_drawdown": -0.001, "max_drawdown": -0.006, "reduce_factor": 0.75}
     strategy_id = version(engine, "Holding", HOLDING, limits, position_size=0.9)
-    name = start(engine, strategy_id, speed=100)
+    name = start(engine, strategy_id, speed=8)
 
     ended = engine.until(
         f"/executions/{name}", lambda now: now["status"] == "stopped", timeout_s=90
@@ -127,7 +129,7 @@ def test_a_drawdown_first_reduces_and_then_halts(engine):
     bought, *exits = [each for each in trades if each["quantity"]]
     assert [each["side"] for each in trades] == ["BUY", "SELL", "SELL"]
     kept = bought["quantity"] - exits[0]["quantity"]
-    assert kept == pytest.approx(bought["quantity"] * 0.5, abs=1)
+    assert kept == pytest.approx(bought["quantity"] * 0.75, abs=1)
     assert exits[1]["quantity"] == kept
     for measure in ("soft_drawdown", "max_drawdown"):
         alert_of(engine, measure, name)
@@ -138,8 +140,8 @@ def test_a_drawdown_first_reduces_and_then_halts(engine):
     assert answer["risk_state"] == "ACTIVE"
     (line,) = [each for each in engine.get("/risk")["lines"] if each["strategy_name"] == "Holding"]
     assert line["peak_pnl"] == line["pnl"] < 0
-    status, problem = engine.call("POST", f"/executions/{name}/risk/reset", {"comment": "again"})
-    assert (status, problem["kind"]) == (409, "conflict")
+    status, _ = engine.call("POST", f"/executions/{name}/risk/reset", {"comment": "again"})
+    assert status == 409
 
 
 def test_two_correlated_executions_raise_the_alert(engine):
