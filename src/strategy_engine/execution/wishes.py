@@ -72,7 +72,10 @@ async def begin(connection: AsyncConnection, execution: Execution, by: By, *, ac
 
 
 def _details(execution: Execution, why: str) -> dict[str, Any]:
-    details = {"strategy_id": execution.strategy_id, "role": execution.role.value}
+    details: dict[str, Any] = {
+        "strategy_id": execution.strategy_id,
+        "role": execution.role.value,
+    }
     if execution.config.risk_override:
         details["risk_override"] = execution.config.risk_override_reason or "no reason was kept"
     if execution.config.risk_limits:
