@@ -23,6 +23,7 @@ STAGES = (
     "performance_validation",
 )
 
+NO_VETO = "off"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -115,6 +116,8 @@ class Settings(BaseSettings):
         default=None, min_length=1, max_length=200, validation_alias="STRATEGY_BUS_COMMAND_STREAM"
     )
 
+    risk_veto: str = Field(default=NO_VETO, validation_alias="RISK_VETO")
+
     @property
     def server(self) -> str | None:
         """The URL of the PostgreSQL database; None: SQLite files in the data directory."""
@@ -166,6 +169,17 @@ class Settings(BaseSettings):
     def _needs_secret(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("bus_command_secret") is None:
             raise ValueError("commands are obeyed only with STRATEGY_BUS_COMMAND_SECRET set")
+        return value
+
+    @field_validator("risk_veto")
+    @classmethod
+    def _refuse_veto(cls, value: str) -> str:
+        if value != NO_VETO:
+            raise ValueError(
+                f"{value!r} asks for a veto of an external risk engine before each order, which is"
+                " not built; leave it off, and let that engine hold executions back with signed"
+                " risk commands (docs/bus.md)"
+            )
         return value
 
     @field_validator("catalogs", mode="before")
