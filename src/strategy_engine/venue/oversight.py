@@ -55,7 +55,7 @@ class Oversight:
         self.sets: Sets = {}
         self._sums: dict[tuple[Scope, str], Sums] = {}
         self._seats: dict[str, Seat] = {}
-        self._lines: dict[str, dict[str, Seat]] = {}
+        self._waiting: dict[tuple[str, str], dict[Who, tuple[Waiting, ...]]] = {}
 
     def set_limits(self, sets: Sets) -> None:
         """Hold everybody to these limits from the next order on."""
@@ -81,7 +81,6 @@ class Oversight:
             return found
         seat = Seat(own, among=self, who=who)
         self._seats[who.execution_id] = seat
-        self._lines.setdefault(who.line, {})[who.execution_id] = seat
         return seat
 
     def has(self, execution_id: str) -> bool:
@@ -97,18 +96,28 @@ class Oversight:
         seat.clear()
         for scope in SHARED:
             self.sums(scope, who.subject(scope)).keep(last.day, last.pnl_nanos)
-        line = self._lines[who.line]
-        del line[who.execution_id]
-        if not line:
-            del self._lines[who.line]
 
-    def rivals(self, who: Who) -> list["Seat"]:
-        """Return the places of other versions of a line."""
-        return [
-            each
-            for each in self._lines.get(who.line, {}).values()
-            if each.who is not None and each.who.strategy_id != who.strategy_id
-        ]
+    def wait(self, who: Who, before: Orders, after: Orders) -> None:
+        """Put the orders of one who waits in the place of those before; call it under the lock."""
+        for symbol in {**before, **after}:
+            there = self._waiting.setdefault((who.line, symbol), {})
+            if symbol in after:
+                there[who] = after[symbol]
+            else:
+                there.pop(who, None)
+
+    def match(
+        self, who: Who, symbol: str, side: Side, price_ticks: int | None, now_ns: int
+    ) -> str | None:
+        """Return whose order of another version of a line one would trade against; None: no."""
+        there = self._waiting.get((who.line, symbol))
+        if not there:
+            return None
+        for other, orders in tuple(there.items()):
+            is_rival = other.strategy_id != who.strategy_id
+            if is_rival and matches.crosses(side, price_ticks, now_ns, orders):
+                return other.execution_id
+        return None
 
 
 class Exposure(TypedDict):
@@ -174,12 +183,14 @@ class Seat:
         with self._lock:
             for sums in self._sums.values():
                 sums.change(self.standing, standing)
+            if self._among is not None and self.who is not None and (self.waiting or waiting):
+                self._among.wait(self.who, self.waiting, waiting)
             self.standing, self.waiting = standing, waiting
 
     def clear(self) -> None:
         """Count for nothing, and never again: who comes back gets another place."""
         self.put(NOBODY)
-        self._sums = {}
+        self._sums, self._among = {}, None
 
     def beside(self, scope: Scope, symbol: str, day: int) -> Beside:
         """Return what the others of its line, its account or its node hold and do."""
@@ -214,11 +225,7 @@ class Seat:
         """Return which execution of another version an order would trade against; None: nobody."""
         if self._among is None or self.who is None:
             return None
-        for each in self._among.rivals(self.who):
-            orders = each.waiting.get(symbol)
-            if orders and matches.crosses(side, price_ticks, now_ns, orders):
-                return None if each.who is None else each.who.execution_id
-        return None
+        return self._among.match(self.who, symbol, side, price_ticks, now_ns)
 
     def _all_sets(self) -> Sets:
         if self._among is None or self.who is None:
