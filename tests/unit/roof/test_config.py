@@ -181,7 +181,7 @@ def test_a_url_that_is_none_is_refused_without_repeating_it(monkeypatch):
 def test_a_veto_that_is_not_built_is_refused_at_start(monkeypatch, asked):
     monkeypatch.setenv("RISK_VETO", asked)
 
-    with pytest.raises(InvalidError, match="RISK_VETO.*which is not built"):
+    with pytest.raises(InvalidError, match=r"RISK_VETO.*which is not built"):
         config.load()
 
 
