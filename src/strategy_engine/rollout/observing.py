@@ -35,6 +35,9 @@ NO_FAULT = frozenset(
         DenialCode.HALTED,
         DenialCode.REDUCING,
         DenialCode.STALE_EPOCH,
+        DenialCode.KILLED,
+        DenialCode.SELF_MATCH,
+        DenialCode.TRADING_HOURS,
     }
 )
 MOST_HELD_UP = 3  # looks in a row at which nothing could be compared; then nothing is known
