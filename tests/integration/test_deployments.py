@@ -4,6 +4,7 @@ import os
 import signal
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,45 @@ def test_a_pipeline_survives_the_death_of_control_and_no_stage_counts_twice(engi
     found = ended(engine, pipeline_id)
     assert (found["status"], found["stages_completed"]) == ("completed", 6)
     assert engine.get("/health")["tests_completed"] == before + 6
+
+
+def at_work_for(pid):
+    """Return the processes that a process has forked by its zygotes."""
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        below = [Path(f"/proc/{each}/task/{each}/children").read_text() for each in listed]
+    except FileNotFoundError:  # one ended between the looks
+        return at_work_for(pid)
+    return [each for told in below for each in told.split()]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_validation_that_is_aborted_ends_with_its_processes_and_leaves_a_draft(engine, is_killed):
+    endless = {"test_it.py": "def test_it():\n    while True:\n        pass\n"}
+    strategy_id = register(engine, tests=endless)
+    pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy")["pipeline_id"]
+    control = engine.children()["engine-control"]
+    path = f"/deployments/{pipeline_id}/status"
+    engine.until(
+        path, lambda now: now["current_stage"] == "unit_tests" and bool(at_work_for(control))
+    )
+    would = engine.post(f"/deployments/{pipeline_id}/abort?dry_run=true")["would"]
+    done = engine.post(f"/deployments/{pipeline_id}/abort", {"comment": "wrong file"})
+    if is_killed:
+        os.kill(control, signal.SIGKILL)
+        engine.until_replaced("engine-control", control)
+        control = engine.children()["engine-control"]
+    engine.until(path, lambda _: not at_work_for(control), timeout_s=10)
+    found = engine.get(path)
+
+    assert "back to draft" in would[0]
+    assert (done["status"], done["deployment_status"]) == ("aborting", "failed")
+    assert (found["outcome"], found["stages_completed"]) == ("aborted", 1)
+    assert found["message"].endswith("wrong file")
+    assert status_of(engine, strategy_id) == "draft"
+    status, _ = engine.call("PUT", f"/strategies/{strategy_id}", {"tests": {}})
+    assert status == 200
+    assert deploy(engine, strategy_id)["outcome"] == "promoted"
 
 
 def test_stages_that_are_left_out_by_setting_are_shown(start_engine):
