@@ -144,6 +144,7 @@ class Knowledge:
         self._known[name] = replace(known, read=read)
 
     async def _first(self, row: Execution) -> Known:
+        await self.learn(row.strategy_id)  # it may have begun only since
         content = self._contents[row.strategy_id]
         kept = self._kept.get((Scope.EXECUTION, row.execution_id))
         return Known(
