@@ -102,9 +102,7 @@ def test_a_losing_strategy_is_paused_at_its_daily_limit_and_stays_so_after_a_res
 
     engine.until_replaced(NODE, engine.kill(NODE))
 
-    after = execution(
-        engine, name, lambda now: now["status"] == "paused" and now["restart_count"] > 0
-    )
+    after = execution(engine, name, lambda now: now["status"] == "paused" and now["interruptions"])
     assert (after["desired"], after["fill_count"]) == ("pause", paused["fill_count"])
     held = engine.get("/risk")
     assert [each["execution_id"] for each in held["held_back"]] == [name]

@@ -189,6 +189,24 @@ async def test_a_reset_lets_an_execution_be_active_and_says_who_and_why(control)
     assert told[-1].details["comment"] == "looked at"
 
 
+async def test_a_reset_ends_the_breaches_that_held_it_back_and_no_others(control):
+    row = await started(control)
+    mine = {"subject": row.execution_id, "executions": (row.execution_id,)}
+    of_line = {"scope": Scope.LINE, "subject": "Line", "measure": Measure.DAILY_LOSS}
+    await insert(
+        control,
+        breach(1, **mine),
+        breach(2, **of_line),
+        breach(3, measure=Measure.EXPOSURE, **mine),
+    )
+
+    await desk(control).reset(row.execution_id, actor="ann", why="looked at")
+
+    assert [each.breach_id for each in await lasting(control)] == ["breach_3"]
+    with pytest.raises(ConflictError):
+        await desk(control).reset(row.execution_id, actor="ann", why="again")
+
+
 async def test_there_is_nothing_to_reset_of_who_is_active(control):
     row = await started(control)
 

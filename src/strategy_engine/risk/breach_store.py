@@ -83,10 +83,10 @@ async def insert_breach(connection: AsyncConnection, breach: Breach, node_id: st
 
 
 async def update_breach(connection: AsyncConnection, breach: Breach) -> None:
-    """Store who has a part in a breach by now, and when it ended."""
+    """Store who has a part in a breach that lasts, and when it ended: the first time counts."""
     await connection.execute(
         sa.update(BREACHES)
-        .where(BREACHES.c.breach_id == breach.breach_id)
+        .where(BREACHES.c.breach_id == breach.breach_id, BREACHES.c.ended_at.is_(None))
         .values(executions=list(breach.executions), ended_at=breach.ended_at)
     )
 

@@ -14,7 +14,7 @@ from strategy_engine.execution.stops import Stop, StoppedError
 from strategy_engine.infra import audit
 from strategy_engine.infra.database import Database
 from strategy_engine.registry import service as registry
-from strategy_engine.risk import breach_store, references
+from strategy_engine.risk import breach_store, breaches, references
 from strategy_engine.risk.breach_store import Kept
 from strategy_engine.risk.breaches import Breach
 from strategy_engine.risk.rules import Measure
@@ -105,6 +105,8 @@ class Overseeing:
             after = replace(row, risk_state=RiskState.ACTIVE, updated_at=now)
             await store.update(connection, after)
             await self._begin_anew(connection, row, line, now)
+            for each in held_by:
+                await breach_store.update_breach(connection, breaches.over(each, now))
             await audit.record(connection, _entry(row, actor, why, now))
         self.poke()
         return after
