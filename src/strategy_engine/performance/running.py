@@ -309,12 +309,14 @@ class Running:
     def dump(self) -> dict[str, Any]:
         """Return all but the round trips: what `load` goes on from, to the last digit."""
         plain = {name: getattr(self, name) for name in _DUMPED}
+        plain["_daily"] = self._daily.copy()
         return plain | {name: getattr(self, name).dump() for name in _DUMPED_PARTS}
 
     def load(self, dumped: dict[str, Any]) -> None:
         """Go on where a history with the same parameters was dumped; its round trips come anew."""
         for name in _DUMPED:
             setattr(self, name, dumped[name])
+        self._daily = list(dumped["_daily"])
         for name in _DUMPED_PARTS:
             getattr(self, name).load(dumped[name])
 
