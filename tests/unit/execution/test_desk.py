@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,111 @@ def test_of_two_instruments_only_the_one_to_be_closed_is_and_the_others_orders_s
     assert first[closed].cause is Cause.HANDOVER
     assert first[other].order_id == waiting[0].order_id
     assert not going.holds(closed)
+
+
+def until_it_waits(made: Desk, strategy: Counting) -> tuple[list[BarProcessed], str]:
+    """Play until an order to open waits; return the entries so far, and the order's id."""
+    entries: list[BarProcessed] = []
+    for entry in play(made, strategy):
+        entries.append(entry)
+        opening = [each.order_id for each in entry.orders if each.opens]
+        if entry.is_decided and opening:
+            return entries, opening[0]
+    raise AssertionError("it never orders")
+
+
+def test_what_is_taken_back_between_two_bars_is_in_the_next_entry_and_never_fills():
+    made, strategy = desk(), Counting()
+    before, name = until_it_waits(made, strategy)
+
+    assert name in made.take_back(only_entries=False)
+    assert made.owes
+    owed = made.withdraw_entries(())
+
+    assert owed is not None
+    assert owed.entry_no == before[-1].entry_no + 1
+    assert name in owed.cancelled
+    assert not made.owes
+    rest = list(play(made, strategy))
+    assert name not in {fill.order_id for each in rest for fill in each.fills}
+    assert not any(name in each.cancelled for each in rest)
+
+
+def test_what_is_taken_back_while_a_bars_fills_wait_for_the_disk_is_in_the_entry_after_them():
+    made = desk()
+    for event in EVENTS:
+        entry = made.mark(event)
+        waiting = [o.order_id for b in made.venue.account.books.values() for o in b.pending]
+        if entry is not None and waiting:
+            break
+        held = made.bar_message(event).holding.lots
+        made.conclude(event, SELL if held else BUY, None)  # so that an order always waits
+    else:
+        raise AssertionError("no bar fills while an order waits")
+    dumped = json.dumps(entry.account)
+
+    gone = made.take_back(only_entries=False)  # by another thread: the fills are on their way
+    concluded = made.conclude(event, None, None)
+
+    assert set(gone) == set(waiting)
+    assert json.dumps(entry.account) == dumped
+    assert entry.cancelled == ()
+    assert set(gone) <= set(concluded.cancelled)
+    assert concluded.entry_no == entry.entry_no + 1
+    assert not any(book["pending"] for book in concluded.account["books"].values())
+
+
+def test_one_that_begins_again_without_its_ledger_having_heard_takes_back_what_was_named():
+    made, strategy = desk(), Counting()
+    entries, name = until_it_waits(made, strategy)
+    made.take_back(only_entries=False)
+
+    resumed = desk(kept_of(entries))  # the cancel never reached the disk
+    assert not resumed.owes
+    resumed.take_back_these({name, "of another"})
+
+    owed = resumed.withdraw_entries(())
+    assert owed is not None
+    assert owed.cancelled == (name,)
+
+
+@pytest.mark.parametrize(("factor", "left"), [("0.5", 0.5), ("0", 0.0), ("0.25", 0.25)])
+def test_a_cut_leaves_a_share_of_each_position_once_and_at_its_next_price(factor, left):
+    made, strategy = desk(), Counting()
+    for entry in play(made, strategy):
+        held = {s: b.lots for s, b in made.venue.account.books.items() if b.lots}
+        if entry.is_decided and held:
+            break
+    made.take_back(only_entries=False)
+    made.cut("cut_1", Decimal(factor))
+    made.cut("cut_1", Decimal(factor))  # heard twice
+    made.withdraw_entries(())
+
+    entries = list(play(made, strategy, paused=range(10**6)))
+
+    cuts = [f for e in entries for f in e.fills if f.cause is Cause.HANDOVER]
+    assert {each.symbol for each in cuts} <= set(held)
+    for each in cuts:
+        lots = abs(held[each.symbol])
+        assert each.lots == lots - int(lots * left)
+    assert len(cuts) == len({each.symbol for each in cuts}) > 0
+    assert not made.tally.is_mid_bar
+
+
+def test_a_cut_that_is_on_the_disk_is_gone_on_with_by_the_next_process():
+    made, strategy = desk(), Counting()
+    entries = []
+    for entry in play(made, strategy):
+        entries.append(entry)
+        if entry.is_decided and any(b.lots for b in made.venue.account.books.values()):
+            break
+    made.cut("cut_1", Decimal(0))
+    owed = made.withdraw_entries(())
+    assert owed is not None
+
+    resumed = desk(kept_of([*entries, owed]))
+    resumed.cut("cut_1", Decimal(0))
+    rest = list(play(resumed, strategy, paused=range(10**6)))
+
+    assert any(f.cause is Cause.HANDOVER for each in rest for f in each.fills)
+    assert resumed.is_flat
