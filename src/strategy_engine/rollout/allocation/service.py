@@ -32,6 +32,7 @@ from strategy_engine.rollout.allocation.planning import Planner
 from strategy_engine.rollout.allocation.rules import Measured, Ruling
 from strategy_engine.rollout.lines import Line, Lines
 from strategy_engine.rollout.observing import Observer
+from strategy_engine.rollout.recording import Recorder
 from strategy_engine.rollout.shares import Shares
 from strategy_engine.venue.service import Records
 
@@ -59,6 +60,7 @@ class Allocations:
         self._records = records
         self._lines = lines
         self._clock = clock
+        self._recorder = Recorder(SUBJECT, clock)
         self._planner = Planner(lines=lines, clock=clock)
         self._shares = Shares(registry=registry, executions=executions, observer=observer)
 
@@ -94,7 +96,14 @@ class Allocations:
                 return await self._changed(connection, existing[0], planned, actor)
             await exclusive.refuse_while_moved(connection, strategy_name, "an allocation")
             await store.insert(connection, planned)
-            await self._record(connection, planned, actor, "start", _told(planned))
+            await self._recorder.record(
+                connection,
+                planned.allocation_id,
+                actor=actor,
+                action="start",
+                details=_told(planned),
+                states=(None, planned.state),
+            )
         return planned
 
     async def get(self, strategy_name: str) -> Allocation:
@@ -191,7 +200,14 @@ class Allocations:
             message="",
         )
         await store.update(connection, changed)
-        await self._record(connection, changed, actor, "change", _told(changed))
+        await self._recorder.record(
+            connection,
+            changed.allocation_id,
+            actor=actor,
+            action="change",
+            details=_told(changed),
+            states=(None, changed.state),
+        )
         return changed
 
     # -- looking
@@ -343,34 +359,15 @@ class Allocations:
                 return known
             await store.update(connection, changed)
             if action is not None:
-                await self._record(
-                    connection, changed, actor, action, _told(changed), from_state=known.state
+                await self._recorder.record(
+                    connection,
+                    changed.allocation_id,
+                    actor=actor,
+                    action=action,
+                    details=_told(changed),
+                    states=(known.state, changed.state),
                 )
             return changed
-
-    async def _record(
-        self,
-        connection: AsyncConnection,
-        allocation: Allocation,
-        actor: str,
-        action: str,
-        details: dict[str, Any],
-        *,
-        from_state: State | None = None,
-    ) -> None:
-        await audit.record(
-            connection,
-            audit.Entry(
-                at=self._clock.now(),
-                actor=actor,
-                subject_type=SUBJECT,
-                subject_id=allocation.allocation_id,
-                action=action,
-                from_state=None if from_state is None else from_state.value,
-                to_state=allocation.state.value,
-                details=details,
-            ),
-        )
 
 
 def _told(allocation: Allocation) -> dict[str, Any]:

@@ -33,24 +33,8 @@ class Planner:
         """
         rules.check(asked.design)
         design = asked.design
-        a = shares.version_of(line, asked.version_a, "version_a")
-        b = shares.version_of(line, asked.version_b, "version_b")
-        if a.strategy_id == b.strategy_id:
-            raise InvalidError(
-                "version_a and version_b are the same; compare a version with another",
-                field="version_b",
-                value=asked.version_b,
-            )
-        shares.refuse_others(line, {asked.version_a, asked.version_b}, "version_a")
-        members = [shares.only_member(line, each) for each in (a, b)]
-        if design.unit is Unit.INSTRUMENT and None not in members:
-            raise InvalidError(
-                "both versions hold capital already; instruments are shared between one that runs"
-                " and one that is started for it: stop one of them, or assign capital",
-                field="unit",
-                value=design.unit.value,
-                accepted=[Unit.CAPITAL.value],
-            )
+        a, b = _versions(asked, line)
+        members = _members(asked, line, (a, b))
         symbols = self._symbols(a, b, members, asked)
         mine = await self._assigned(symbols, asked) if design.unit is Unit.INSTRUMENT else ()
         share_b = _share_of(len(mine), len(symbols)) if mine else design.share_b
@@ -63,9 +47,7 @@ class Planner:
                 (b, members[1], share_b, mine),
             )
         ]
-        for arm in arms:
-            lots = await self._lines.lots(arm.symbols or symbols)
-            capital.check_step(f"version {arm.version}", arm.weight, worth, lots)
+        await self._check_lots(arms, symbols, worth)
         weights = {each.execution_id: each.weight for each in arms if each.execution_id}
         return Experiment(
             experiment_id=ids.new_id(PREFIX),
@@ -80,6 +62,13 @@ class Planner:
             config=asked.config,
             message="capital is on its way",
         )
+
+    async def _check_lots(
+        self, arms: Sequence[Arm], symbols: Sequence[str], worth: Decimal
+    ) -> None:
+        for arm in arms:
+            lots = await self._lines.lots(arm.symbols or symbols)
+            capital.check_step(f"version {arm.version}", arm.weight, worth, lots)
 
     def _symbols(
         self, a: Strategy, b: Strategy, members: Sequence[Member | None], asked: Asked
@@ -114,6 +103,32 @@ class Planner:
             given = shares.less_tied(line, given)
         account = capital.Account(capital=given, stakes=stakes)
         return account, account.worth
+
+
+def _versions(asked: Asked, line: Line) -> tuple[Strategy, Strategy]:
+    a = shares.version_of(line, asked.version_a, "version_a")
+    b = shares.version_of(line, asked.version_b, "version_b")
+    if a.strategy_id == b.strategy_id:
+        raise InvalidError(
+            "version_a and version_b are the same; compare a version with another",
+            field="version_b",
+            value=asked.version_b,
+        )
+    return a, b
+
+
+def _members(asked: Asked, line: Line, versions: Sequence[Strategy]) -> list[Member | None]:
+    shares.refuse_others(line, {asked.version_a, asked.version_b}, "version_a")
+    members = [shares.only_member(line, each) for each in versions]
+    if asked.design.unit is Unit.INSTRUMENT and None not in members:
+        raise InvalidError(
+            "both versions hold capital already; instruments are shared between one that runs"
+            " and one that is started for it: stop one of them, or assign capital",
+            field="unit",
+            value=asked.design.unit.value,
+            accepted=[Unit.CAPITAL.value],
+        )
+    return members
 
 
 def _arm(

@@ -32,6 +32,7 @@ from strategy_engine.rollout.experiments.planning import Planner
 from strategy_engine.rollout.experiments.rules import Look, Step
 from strategy_engine.rollout.lines import Line, Lines
 from strategy_engine.rollout.observing import Observer
+from strategy_engine.rollout.recording import Recorder
 from strategy_engine.rollout.shares import Shares
 from strategy_engine.venue.service import Records
 
@@ -67,6 +68,7 @@ class Experiments:
         self._records = records
         self._lines = lines
         self._clock = clock
+        self._recorder = Recorder(SUBJECT, clock)
         self._due_s: dict[str, float] = {}
         self._planner = Planner(lines=lines, clock=clock)
         self._shares = Shares(registry=registry, executions=executions, observer=observer)
@@ -86,7 +88,14 @@ class Experiments:
         async with self._database.write() as connection:
             await exclusive.refuse_while_moved(connection, asked.strategy_name, "an experiment")
             await store.insert(connection, experiment)
-            await self._record(connection, experiment, actor, "start", _told(experiment))
+            await self._recorder.record(
+                connection,
+                experiment.experiment_id,
+                actor=actor,
+                action="start",
+                details=_told(experiment),
+                states=(None, experiment.state),
+            )
         return experiment
 
     async def stop(self, experiment_id: str, *, actor: str) -> Experiment:
@@ -322,34 +331,15 @@ class Experiments:
                     "why": why or changed.message,
                     "result": msgspec.to_builtins(changed.result),
                 }
-                await self._record(
-                    connection, changed, actor, action, details, from_state=known.state
+                await self._recorder.record(
+                    connection,
+                    changed.experiment_id,
+                    actor=actor,
+                    action=action,
+                    details=details,
+                    states=(known.state, changed.state),
                 )
             return changed
-
-    async def _record(
-        self,
-        connection: AsyncConnection,
-        experiment: Experiment,
-        actor: str,
-        action: str,
-        details: dict[str, Any],
-        *,
-        from_state: State | None = None,
-    ) -> None:
-        await audit.record(
-            connection,
-            audit.Entry(
-                at=self._clock.now(),
-                actor=actor,
-                subject_type=SUBJECT,
-                subject_id=experiment.experiment_id,
-                action=action,
-                from_state=None if from_state is None else from_state.value,
-                to_state=experiment.state.value,
-                details=details,
-            ),
-        )
 
 
 def _fence(experiment: Experiment) -> Switch:
