@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from strategy_engine.api import doors, openapi, shapes
 from strategy_engine.api.models import FreeJson, Request
@@ -27,18 +27,33 @@ Subject = Annotated[
 ]
 
 
+_PUT: dict[str, Any] = {
+    "limits": {"max_position_size": 250_000, "daily_loss_limit": -5_000},
+    "why": "quarter end",
+}
+_SETTING: dict[str, Any] = _PUT | {
+    "scope": "line",
+    "subject": "RSI Mean Reversion",
+    "actor": "alice",
+    "updated_at": "2025-08-24T10:00:00Z",
+}
+
+
 class PutLimits(Request):
     """What a line, an account or the engine is held to from now on."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_PUT]})
+
     limits: FreeJson = Field(
-        description="Names and values, in place of all before; docs/risk.md has every name.",
-        examples=[{"max_position_size": 250_000, "daily_loss_limit": -5_000}],
+        description="Names and values, in place of all before; docs/risk.md has every name."
     )
     why: str = Field(default="", max_length=LONGEST_WHY, description="Kept in the audit log.")
 
 
 class LimitSetting(BaseModel):
     """What a line, an account or the engine is held to, and who said so."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SETTING]})
 
     scope: str
     subject: str
@@ -50,6 +65,12 @@ class LimitSetting(BaseModel):
 
 class LimitSettings(BaseModel):
     """Everything that is set, and every name that may be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"limits": [_SETTING], "count": 1, "names": list(limits.KINDS)}]
+        }
+    )
 
     limits: list[LimitSetting]
     count: int
@@ -63,7 +84,9 @@ async def page(given: doors.Given) -> LimitSettings:
     return LimitSettings(limits=found, count=len(found), names=list(limits.KINDS))
 
 
-@router.put("/{scope}/{subject:path}", summary="Set limits", responses=openapi.errors(body=True))
+@router.put(
+    "/{scope}/{subject:path}", summary="Set limits", responses=openapi.errors(404, body=True)
+)
 async def put(
     scope: ScopePath, subject: Subject, body: PutLimits, given: doors.Given, actor: doors.Actor
 ) -> LimitSetting:
