@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from strategy_engine.cli import (
+    alerts,
     applying,
     bars,
     database,
@@ -16,6 +17,7 @@ from strategy_engine.cli import (
     drill,
     edge,
     emergency,
+    events,
     executing,
     experiments,
     flags,
@@ -110,6 +112,15 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("stop", executing.stop, ("stop STRATEGY_ID",)),
     ("pause", executing.pause, ("pause STRATEGY_ID",)),
     ("resume", executing.resume, ("resume STRATEGY_ID",)),
+    (
+        "events",
+        events.events,
+        (
+            "events",
+            "events --follow --topic strategy.trade --line RSI",
+            "events --follow --severity warning --json",
+        ),
+    ),
     (
         "emergency-stop",
         emergency.emergency_stop,
@@ -277,6 +288,35 @@ WEBHOOK_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] =
     ),
 )
 
+ALERT_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("list", alerts.list_, ("alerts list", "alerts list --all --severity critical")),
+    ("acknowledge", alerts.acknowledge, ('alerts acknowledge ALERT_ID --comment "I look"',)),
+    ("rules", alerts.rules_, ("alerts rules",)),
+    (
+        "add-rule",
+        alerts.add_rule,
+        (
+            "alerts add-rule 'Deep' --metric max_drawdown --below -0.1 --clear -0.08 --for 60",
+            "alerts add-rule 'Line loses' --scope line --metric pnl --below -500",
+            "alerts add-rule 'Flag moved' --topic flag.update --severity info",
+        ),
+    ),
+    ("switch-rule", alerts.switch_rule, ("alerts switch-rule feed_stale --off",)),
+    ("remove-rule", alerts.remove_rule, ("alerts remove-rule RULE_ID",)),
+    ("channels", alerts.channels, ("alerts channels",)),
+    (
+        "add-channel",
+        alerts.add_channel,
+        (
+            "alerts add-channel desk https://ops.example/alerts",
+            "alerts add-channel phone - --kind apprise --severity critical   (URL on stdin)",
+        ),
+    ),
+    ("remove-channel", alerts.remove_channel, ("alerts remove-channel CHANNEL_ID",)),
+    ("test", alerts.try_out, ("alerts test CHANNEL_ID",)),
+    ("deliveries", alerts.deliveries, ("alerts deliveries CHANNEL_ID",)),
+)
+
 LINE_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("list", lines.list_, ("lines list", "lines list 'RSI Mean Reversion'")),
     (
@@ -335,6 +375,10 @@ app.add_typer(
     name="webhooks",
 )
 
+app.add_typer(
+    _group("See what somebody should know; say when and where people are told.", ALERT_COMMANDS),
+    name="alerts",
+)
 app.add_typer(
     _group("See who has a line's capital, and share it across versions.", LINE_COMMANDS),
     name="lines",

@@ -1,6 +1,6 @@
 """A synchronous client of one engine: a method a request, problems raised as one-line errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import quote
@@ -8,8 +8,10 @@ from urllib.parse import quote
 import httpx
 
 from strategy_engine.client import address, capital, model, problems, rollout_model
+from strategy_engine.client.alerting import Alerting, Told, read_stream
 
 TIMEOUT_S = 30.0
+_SILENCE_S = 60.0  # a stream says every 15 s that it is still there
 
 
 class Client:
@@ -361,6 +363,35 @@ class Client:
         """Return what can be traded."""
         answer: dict[str, list[model.Instrument]] = self._ask("GET", "/instruments")
         return answer["instruments"]
+
+    @property
+    def alerting(self) -> Alerting:
+        """Return what may be asked about alerts and events."""
+        return Alerting(self._ask)
+
+    def follow(self, query: Mapping[str, Any], place: str = "") -> Iterator[Told]:
+        """Yield events as they happen, until the engine ends the stream.
+
+        Raises
+        ------
+        NoEngineError
+            If it cannot be reached, or the stream breaks; go on from the last place.
+        RefusedError
+            If the engine refuses.
+        """
+        headers = {"accept": "text/event-stream"} | ({"last-event-id": place} if place else {})
+        params = {name: value for name, value in query.items() if value is not None}
+        timeout = httpx.Timeout(self._timeout_s, read=_SILENCE_S)
+        try:
+            with self._http.stream(
+                "GET", "/events", params=params, headers=headers, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise problems.refusal(response.status_code, self._decoded(response))
+                yield from read_stream(response.iter_lines())
+        except httpx.RequestError as error:
+            raise problems.unreachable(self.url, str(error) or type(error).__name__) from None
 
     def _move(self, strategy_id: str, verb: str) -> model.Moved:
         answer: model.Moved = self._ask("POST", f"/strategies/{_part(strategy_id)}/{verb}")
