@@ -10,14 +10,11 @@ from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
 from strategy_engine.infra import logs
 from strategy_engine.infra.lease import LeaseLostError
-from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.risk import breaches, members, rules
 from strategy_engine.risk.breaches import Breach, Changes, Key
 from strategy_engine.risk.deeds import LONGEST_REASON
@@ -161,14 +158,12 @@ class Monitor:
         while True:
             try:
                 await self.tend()
-                wait_s = self._interval_s
             except LeaseLostError:
                 return  # whoever keeps the lease hears of it too, and ends everything
-            except (SQLAlchemyError, DatabaseAwayError, EngineError, TimeoutError) as error:
-                _log.warning("risk_not_kept", why=str(error), waiting=self._reports.waiting)
-                wait_s = RETRY_S
-                await asyncio.sleep(wait_s)
-            await self._wait(wait_s)
+            except Exception as error:  # noqa: BLE001 - the task's edge: what trades must go on
+                _log.warning("risk_not_kept", why=repr(error), waiting=self._reports.waiting)
+                await asyncio.sleep(RETRY_S)
+            await self._wait(self._interval_s)
 
     async def _wait(self, seconds: float) -> None:
         try:
