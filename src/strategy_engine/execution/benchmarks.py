@@ -20,26 +20,26 @@ class Benchmark:
     Parameters
     ----------
     bars : Bars or None
-    start_after_ns : int
-        Bars that close after it are live.
+    first_close_ns : int
+        When the execution's first bar closes: the bar that closes then or next is the first.
     """
 
     bars: Bars | None
-    start_after_ns: int = 0
+    first_close_ns: int = 0
 
     def index_at(self, close_ns: int) -> float:
         """Return what 1 has become by the last bar that had closed; 1 before the first."""
         if self.bars is None:
             return 1.0
         closes = self.bars.close_ns
-        first = int(np.searchsorted(closes, self.start_after_ns, side="right"))
+        first = int(np.searchsorted(closes, self.first_close_ns))
         known = int(np.searchsorted(closes, close_ns, side="right"))
         if known <= first:
             return 1.0
         return float(self.bars.close[known - 1] / self.bars.open[first])
 
 
-def load(catalogue: Catalogue, config: ExecutionConfig, start_after_ns: int) -> Benchmark | None:
+def load(catalogue: Catalogue, config: ExecutionConfig, first_close_ns: int) -> Benchmark | None:
     """Return what a config names; None: what is traded. Blocks on files."""
     match config.benchmark:
         case None | "traded":
@@ -47,7 +47,7 @@ def load(catalogue: Catalogue, config: ExecutionConfig, start_after_ns: int) -> 
         case "cash":
             return Benchmark(bars=None)
         case symbol:
-            return Benchmark(bars=bars_of(catalogue, symbol), start_after_ns=start_after_ns)
+            return Benchmark(bars=bars_of(catalogue, symbol), first_close_ns=first_close_ns)
 
 
 def bars_of(catalogue: Catalogue, symbol: str) -> Bars:

@@ -117,6 +117,15 @@ class History:
             if firsts[name] < len(each.bars)
         }
 
+    def first_close_ns(self) -> int:
+        """Return when the first live bar closes; as soon as may be, if it is not known yet."""
+        firsts = [
+            each.close_ns_at(first)
+            for each in self.series.values()
+            if (first := each.closed_by(self.start_after_ns)) < len(each.bars)
+        ]
+        return min(firsts, default=self.start_after_ns + 1)
+
     def last_close(self, symbol: str, cursor: Cursor) -> float | None:
         """Return an instrument's last live close up to a cursor, if there is one."""
         each = self.series[symbol]

@@ -34,7 +34,7 @@ async def ticks_of(settings: Settings, tools: Tools) -> TickHistory:
 async def benchmark_of(mine: Execution, past: History, tools: Tools) -> Benchmark | None:
     """Return what it is compared with; None: what it trades."""
     return await asyncio.to_thread(
-        benchmarks.load, tools.catalogue, mine.config, past.start_after_ns
+        benchmarks.load, tools.catalogue, mine.config, past.first_close_ns()
     )
 
 
