@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 from strategy_engine.config import Settings
 
@@ -214,6 +215,47 @@ def test_the_image_says_what_the_contract_says() -> None:
     }
     assert (final.last("USER"), final.last("EXPOSE")) == ("strategy", "8700")
     assert final.last("HEALTHCHECK").startswith("--interval=30s --timeout=10s --retries=3")
+
+
+def test_the_composition_has_the_contracts_service_and_asks_for_a_key() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    engine = services["strategy"]
+
+    assert engine["container_name"] == "nautilus-strategy"
+    assert engine["ports"] == ["8700:8700"]
+    assert engine["deploy"]["resources"]["limits"] == {"memory": "2G", "cpus": "1.0"}
+    assert engine["healthcheck"] == {
+        "test": ["CMD", "curl", "-f", "http://localhost:8700/health"],
+        "interval": "30s",
+        "timeout": "10s",
+        "retries": 3,
+    }
+    assert engine["build"]["platforms"] == ["linux/arm64", "linux/amd64"]
+    assert engine["environment"]["STRATEGY_API_KEY"].startswith("${STRATEGY_API_KEY:?")
+    assert (engine["read_only"], engine["cap_drop"]) == (True, ["ALL"])
+    assert services.keys() == {"strategy", "postgres", "redis", "prometheus", "grafana"}
+
+
+def test_what_the_composition_mounts_is_there() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+
+    mounted = [
+        each.partition(":")[0]
+        for service in services.values()
+        for each in service.get("volumes", [])
+        if each.startswith("./")
+    ]
+
+    assert len(mounted) == 4
+    assert all((ROOT / each).exists() for each in mounted)
+
+
+def test_every_setting_that_the_composition_names_is_one_that_the_engine_reads() -> None:
+    known = {str(each.validation_alias) for each in Settings.model_fields.values()}
+
+    named = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["strategy"]
+
+    assert named["environment"].keys() <= known
 
 
 def test_every_setting_that_the_image_names_is_one_that_the_engine_reads() -> None:

@@ -14,6 +14,7 @@ from strategy_engine.infra import meters, processes
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.meters import ControlMeters
 from strategy_engine.infra.processes import Kind, Usage
+from strategy_engine.pipeline.model import STAGES
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry.service import Registry
 from strategy_engine.rollout import counts
@@ -117,8 +118,8 @@ def _stage_failures(failed: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(
         "strategy_stage_failures", "Stage runs that did not pass.", labels=["stage"]
     )
-    for stage, count in sorted(failed.items()):
-        family.add_metric([stage], count)
+    for stage in STAGES:
+        family.add_metric([stage], failed.get(stage, 0))
     return family
 
 

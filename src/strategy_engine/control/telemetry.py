@@ -19,6 +19,7 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import presence
 from strategy_engine.infra.database import Database
 from strategy_engine.infra.outages import DatabaseAwayError
+from strategy_engine.pipeline.model import STAGES
 from strategy_engine.pipeline.service import Pipeline
 from strategy_engine.registry.model import LIVE, Status
 from strategy_engine.registry.service import Registry
@@ -29,6 +30,8 @@ from strategy_engine.sandbox.model import ConfinementReport
 LATELY = timedelta(hours=24)
 HEALTH_S = 2.0
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+# From nought on, so that the first run of a stage is an increase.
+_NEVER_RAN = Durations(count=0, total_s=0.0, buckets=tuple((each, 0) for each in BUCKETS_S))
 COMPLETED = (Outcome.PROMOTED, Outcome.REVALIDATED)
 
 
@@ -112,7 +115,8 @@ class Telemetry:
                 total_s=tally.durations.total_s,
                 buckets=tally.durations.buckets,
             ),
-            stage_durations={
+            stage_durations=dict.fromkeys(STAGES, _NEVER_RAN)
+            | {
                 stage: Durations(count=runs, total_s=total_s, buckets=tuple(buckets))
                 for stage, (runs, total_s, buckets) in (
                     await self.pipeline.stage_durations(BUCKETS_S)
