@@ -1,6 +1,6 @@
 """HTTP door to the kill switch: stop everything or a part of it, see what is stopped, reset it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from pydantic import Field
@@ -20,8 +20,42 @@ StopId = Annotated[
 Reason = Annotated[str, Field(min_length=1, max_length=deeds.LONGEST_REASON)]
 
 
+_STOP: dict[str, Any] = {
+    "stop_id": "stop_9f86d081884c7d659a2feaa0",
+    "scope": "line",
+    "subject": "RSI Mean Reversion",
+    "flatten": False,
+    "drill": False,
+    "reason": "prices are wrong",
+    "actor": "rita (0a1b2c3d4e5f)",
+    "at": "2025-08-24T10:00:00Z",
+    "in_force": True,
+    "reset_at": None,
+    "reset_by": None,
+    "reset_comment": None,
+}
+_OVER = _STOP | {
+    "in_force": False,
+    "reset_at": "2025-08-24T10:20:00Z",
+    "reset_by": "ann (5e4d3c2b1a09)",
+    "reset_comment": "prices are back",
+}
+_DONE: dict[str, Any] = {
+    "executions": ["exec_2c26b46b68ffc68ff99b453c"],
+    "cancelled": 1,
+    "open": [],
+    "holding": [],
+    "milliseconds": 4.2,
+    "journaled": True,
+}
+
+
 class EmergencyStop(Request):
     """What is to stop."""
+
+    model_config = shapes.example(
+        {"scope": "line", "subject": "RSI Mean Reversion", "reason": "prices are wrong"}
+    )
 
     scope: Annotated[
         Scope, Field(strict=False, description="engine (all), line, account or execution.")
@@ -44,6 +78,8 @@ class EmergencyStop(Request):
 
 class ResetStop(Request):
     """Why it may trade again."""
+
+    model_config = shapes.example({"comment": "prices are back"})
 
     comment: Annotated[Reason, Field(description="Why it may trade again.")]
 
@@ -81,6 +117,10 @@ class Done(shapes.Answer):
 class Stopped(shapes.Answer):
     """A stop, and what came of it."""
 
+    model_config = shapes.example(
+        {"stop": _STOP, "done": _DONE, "recorded": True, "note": "the node has done it"}
+    )
+
     stop: Stop
     done: Done | None = Field(description="Null: no node answered; the note says what holds.")
     recorded: bool = Field(description="False: its row waits for the database.")
@@ -90,6 +130,8 @@ class Stopped(shapes.Answer):
 class Reset(shapes.Answer):
     """A stop that is over."""
 
+    model_config = shapes.example({"stop": _OVER, "confirmed": True, "note": ""})
+
     stop: Stop
     confirmed: bool = Field(description="Whether the node lets orders through again.")
     note: str
@@ -97,6 +139,8 @@ class Reset(shapes.Answer):
 
 class Stops(shapes.Answer):
     """Emergency stops, the newest first."""
+
+    model_config = shapes.example({"stops": [_OVER], "count": 1, "total": 1})
 
     stops: list[Stop]
     count: int

@@ -26,7 +26,7 @@ class Reached:
     note: str
 
 
-def stop(data_dir: Path, deed: Deed, *, patience_s: float = REPLACED_S) -> Reached:
+def stop(data_dir: Path, deed: Deed, *, patience_s: float | None = None) -> Reached:
     """Have a deed done by the node; without one, let the next one find it before it plays anything.
 
     Raises
@@ -37,7 +37,7 @@ def stop(data_dir: Path, deed: Deed, *, patience_s: float = REPLACED_S) -> Reach
         If no node answers, and its journal cannot be written either.
     """
     deeds.check(deed)
-    done = _asked(data_dir, deed, patience_s)
+    done = _asked(data_dir, deed, REPLACED_S if patience_s is None else patience_s)
     if done is None:
         _leave(data_dir, deed)
         done = _asked(data_dir, deed, 0.0)  # one may have begun meanwhile, and read the journal

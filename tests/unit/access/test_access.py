@@ -21,6 +21,7 @@ from strategy_engine.access.service import REMEMBERED_S, Keys
 from strategy_engine.core.clock import SteppedClock
 from strategy_engine.core.errors import ConflictError, InvalidError, NotFoundError
 from strategy_engine.infra import audit, database
+from strategy_engine.infra.outages import DatabaseAwayError
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 READ, TRADE = Permission.READ, Permission.TRADE
@@ -203,3 +204,29 @@ async def test_making_and_revoking_is_in_the_audit(keys, opened):
         ("create", "local"),
         ("revoke", made.key.principal.name),
     ]
+
+
+async def test_who_was_known_is_known_while_the_database_is_away(keys, opened, clock, monkeypatch):
+    root = await keys.create("root", Role.ADMIN, actor="local")
+    await keys.identify(str(root.token))
+
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseAwayError("it is locked")
+
+    monkeypatch.setattr(opened, "read", away)
+    clock.advance(60)
+    assert (await keys.identify_at_once(str(root.token))).role is Role.ADMIN
+    with pytest.raises(DatabaseAwayError):  # nobody can say whether this is a new one
+        await keys.identify_at_once("sek_unknown_key")
+
+
+async def test_a_key_that_is_newer_than_what_was_known_is_asked_for(keys):
+    root = await keys.create("root", Role.ADMIN, actor="local")
+    await keys.identify(str(root.token))
+    made = await keys.create("rita", Role.RISK, actor="root")
+    assert (await keys.identify_at_once(str(made.token))).role is Role.RISK
+
+
+async def test_the_engines_own_key_is_known_before_anything_was_read(opened, clock):
+    engine = Keys(opened, clock, engine_key="k" * 16)
+    assert await engine.identify_at_once("k" * 16) is ENGINE_KEY
