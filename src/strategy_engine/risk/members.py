@@ -60,14 +60,19 @@ class Member:
 
     @property
     def share(self) -> Share:
-        """Return its part of what several have together."""
+        """Return its part of what several have together; `deep_share` has its daily returns."""
         return Share(
             execution_id=self.execution_id,
             line=self.line,
             equity=float(self.figures.equity),
             holdings={name: float(value) for name, value in self.figures.holdings.items()},
-            daily=courses.daily(self.read.course),
+            daily={},
         )
+
+    @property
+    def deep_share(self) -> Share:
+        """Return its part with its daily returns."""
+        return replace(self.share, daily=courses.daily(self.read.course))
 
     def subject(self, scope: Scope) -> str:
         """Return what of a scope it belongs to."""
@@ -143,8 +148,6 @@ def of_execution(member: Member, line: Group | None) -> Observed:
         values[Measure.LOSSES] = Seen(value=float(read.losses[0]), n=read.losses[1])
     if read.slippage is not None:
         values[Measure.SLIPPAGE] = Seen(value=read.slippage[0], n=read.slippage[1])
-    if read.expected is not None:
-        values[Measure.ENVELOPE] = figures.envelope(share.daily.values(), read.expected)
     return Observed(
         scope=Scope.EXECUTION,
         subject=member.execution_id,
@@ -168,21 +171,55 @@ def of_group(group: Group) -> Observed:
     )
 
 
-def deepened(observed: Observed, bounds: Bounds, everybody: Sequence[Member]) -> Observed:
-    """Return an observation with what takes longer to work out, where a limit asks for it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deep:
+    """A subject whose limits ask for what takes longer to work out."""
+
+    scope: Scope
+    subject: str
+    executions: tuple[str, ...]
+    bounds: Bounds
+
+
+type Values = Mapping[Measure, Seen]
+
+
+def deepened(
+    wanted: Iterable[Deep], everybody: Sequence[Member]
+) -> dict[tuple[Scope, str], Values]:
+    """Return what takes longer to work out, where limits ask for it; fit for another thread.
 
     The correlation of one execution is with everybody, that of a group within it.
     """
-    values = dict(observed.values)
-    own = [each.share for each in everybody if each.execution_id in observed.executions]
-    if Measure.VAR in bounds:
+    shares = {each.execution_id: each.deep_share for each in everybody}
+    expected = {each.execution_id: each.read.expected for each in everybody}
+    return {
+        (each.scope, each.subject): _deep(each, shares, expected.get(each.subject))
+        for each in wanted
+    }
+
+
+def _deep(asked: Deep, shares: Mapping[str, Share], backtest: Expected | None) -> Values:
+    values: dict[Measure, Seen] = {}
+    own = [shares[name] for name in asked.executions]
+    is_one = asked.scope is Scope.EXECUTION
+    if Measure.VAR in asked.bounds:
         values[Measure.VAR] = figures.tails(own)
-    if Measure.CORRELATION in bounds:
-        is_one = observed.scope is Scope.EXECUTION
-        among = [each.share for each in everybody] if is_one else own
-        only = observed.subject if is_one else None
-        values[Measure.CORRELATION] = figures.correlation(among, of=only)
-    return replace(observed, values=values)
+    if Measure.CORRELATION in asked.bounds:
+        among = list(shares.values()) if is_one else own
+        values[Measure.CORRELATION] = figures.correlation(
+            among, of=asked.subject if is_one else None
+        )
+    if is_one and backtest is not None and Measure.ENVELOPE in asked.bounds:
+        values[Measure.ENVELOPE] = figures.envelope(own[0].daily.values(), backtest)
+    return values
+
+
+def with_values(observed: Observed, values: Values | None) -> Observed:
+    """Return an observation with more of what is known of its subject."""
+    if not values:
+        return observed
+    return replace(observed, values={**observed.values, **values})
 
 
 def _losses(reference: Reference, equity: Decimal) -> dict[Measure, Seen]:

@@ -19,7 +19,7 @@ from strategy_engine.risk import breaches, members, rules
 from strategy_engine.risk.breaches import Breach, Changes, Key
 from strategy_engine.risk.deeds import LONGEST_REASON
 from strategy_engine.risk.eyes import Eyes
-from strategy_engine.risk.members import Group, Member
+from strategy_engine.risk.members import Deep, Group, Member, Values
 from strategy_engine.risk.model import Action, Deed, Done
 from strategy_engine.risk.reading import Reader
 from strategy_engine.risk.reporting import Reports
@@ -96,10 +96,17 @@ class Monitor:
         filled, self._filled = self._filled, set()
         return filled
 
-    def look(self, filled: AbstractSet[str] | None = None, *, is_deep: bool = False) -> None:
+    def look(
+        self,
+        filled: AbstractSet[str] | None = None,
+        deep: Mapping[tuple[Scope, str], Values] | None = None,
+    ) -> None:
         """Judge what runs here now, and act; if some are named, only their lines.
 
-        A deep look works out tails and correlations too.
+        Parameters
+        ----------
+        deep : mapping, optional
+            What took longer to work out, by subject: tails, correlations, envelopes.
         """
         if self._lasting is None:
             return
@@ -111,11 +118,14 @@ class Monitor:
             for key, each in members.groups(found).items()
             if filled is None or key[0] is Scope.LINE
         ]
-        findings = self._findings(found, groups, is_deep=is_deep)
+        findings = self._findings(found, groups, deep or {})
         self._apply(breaches.follow(self._lasting, findings, self._clock.now()))
 
     def _findings(
-        self, found: list[Member], groups: list[Group], *, is_deep: bool
+        self,
+        found: list[Member],
+        groups: list[Group],
+        deep: Mapping[tuple[Scope, str], Values],
     ) -> list[Finding]:
         lines = {each.subject: each for each in groups if each.scope is Scope.LINE}
         looks = [
@@ -126,9 +136,13 @@ class Monitor:
             bounds = self._eyes.group_bounds((group.scope, group.subject))
             if bounds:
                 looks.append((members.of_group(group), bounds))
-        if is_deep:
-            looks = [(members.deepened(seen, bounds, found), bounds) for seen, bounds in looks]
-        return [each for seen, bounds in looks for each in rules.judge(seen, bounds)]
+        return [
+            finding
+            for seen, bounds in looks
+            for finding in rules.judge(
+                members.with_values(seen, deep.get((seen.scope, seen.subject))), bounds
+            )
+        ]
 
     def _apply(self, changes: Changes) -> None:
         if self._lasting is None or not (changes.begun or changes.joined or changes.ended):
@@ -183,9 +197,27 @@ class Monitor:
             await knowledge.learn(each.row.strategy_id)
         await knowledge.refresh(self._eyes.asked())
         await self._end_of_ended()
-        self.look(is_deep=True)
+        self.look(deep=await self._deepened())
         await self._reports.flush()
         await self._reports.keep(knowledge.kept())
+
+    async def _deepened(self) -> Mapping[tuple[Scope, str], Values]:
+        """Work out, beside the loop, what would hold up everybody else."""
+        found = self._eyes.members()
+        wanted = [
+            Deep(
+                scope=Scope.EXECUTION,
+                subject=each.execution_id,
+                executions=(each.execution_id,),
+                bounds=self._eyes.bounds(each),
+            )
+            for each in found
+        ]
+        for (scope, subject), each in members.groups(found).items():
+            bounds = self._eyes.group_bounds((scope, subject))
+            names = tuple(member.execution_id for member in each)
+            wanted.append(Deep(scope=scope, subject=subject, executions=names, bounds=bounds))
+        return await asyncio.to_thread(members.deepened, wanted, found)
 
     async def _end_of_ended(self) -> None:
         """End the breaches of executions that have ended: nothing is found of those again."""
