@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from strategy_engine.api import doors, example_readings, openapi, readings
+from strategy_engine.api import doors, example_readings, market_answers, openapi
 from strategy_engine.api.market import Symbol
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.market.model import Calendar
@@ -57,7 +57,7 @@ async def import_bars(  # noqa: PLR0913 - each is one optional fact of the instr
         Calendar | None, Query(description="When it trades; found in the times if not given.")
     ] = None,
     replace: Replace = False,
-) -> readings.Imported:
+) -> market_answers.Imported:
     """Judge a CSV or Parquet file of bars and, if nothing refuses it, add it to the catalogue."""
     async with _received(request) as path:
         report = await asyncio.to_thread(
@@ -82,7 +82,7 @@ async def import_bars(  # noqa: PLR0913 - each is one optional fact of the instr
 )
 async def import_quotes(
     *, symbol: Symbol, request: Request, given: doors.Given, replace: Replace = False
-) -> readings.Imported:
+) -> market_answers.Imported:
     """Judge a CSV or Parquet file of quotes and, if nothing refuses it, add it to the catalogue."""
     return await _import_ticks(symbol, "quotes", request, given, replace=replace)
 
@@ -95,7 +95,7 @@ async def import_quotes(
 )
 async def import_trades(
     *, symbol: Symbol, request: Request, given: doors.Given, replace: Replace = False
-) -> readings.Imported:
+) -> market_answers.Imported:
     """Judge a CSV or Parquet file of trades and, if nothing refuses it, add it to the catalogue."""
     return await _import_ticks(symbol, "trades", request, given, replace=replace)
 
@@ -107,7 +107,7 @@ async def _import_ticks(
     given: doors.Given,
     *,
     replace: bool,
-) -> readings.Imported:
+) -> market_answers.Imported:
     async with _received(request) as path:
         report = await asyncio.to_thread(
             given.catalogue.import_ticks, path, symbol, what, replace=replace
@@ -128,9 +128,9 @@ async def _received(request: Request) -> AsyncIterator[Path]:
         yield path.rename(path.with_suffix(suffix))
 
 
-def _told(report: ImportReport | TickReport, what: str) -> readings.Imported:
+def _told(report: ImportReport | TickReport, what: str) -> market_answers.Imported:
     if not report.accepted:
         raise InvalidError("; ".join(report.lines()), field="body", lines=report.lines())
-    return readings.Imported(
+    return market_answers.Imported(
         symbol=report.symbol, what=what, rows=report.rows, lines=report.lines()
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from strategy_engine.api import doors, openapi, readings, views
+from strategy_engine.api import doors, market_answers, openapi, views
 from strategy_engine.api.services import Catalogue
 from strategy_engine.core.errors import NotFoundError
 from strategy_engine.market.model import Quotes, Timeframe, Trades
@@ -25,11 +25,11 @@ Limit = Annotated[int, Query(ge=1, le=5_000, description="The last so many.")]
 
 
 @router.get("", summary="List instruments", responses=openapi.errors())
-async def instruments(given: doors.Given) -> readings.Instruments:
+async def instruments(given: doors.Given) -> market_answers.Instruments:
     """Return every instrument that has bars, by symbol."""
     found = await asyncio.to_thread(_instruments, given.catalogue)
     problems = await asyncio.to_thread(given.catalogue.problems)
-    return readings.Instruments(
+    return market_answers.Instruments(
         instruments=found, count=len(found), problems=[str(each) for each in problems]
     )
 
@@ -50,7 +50,7 @@ async def bars(
     start: doors.Start = None,
     end: doors.End = None,
     limit: Limit = 500,
-) -> readings.Bars:
+) -> market_answers.Bars:
     """Return bars that open in [start, end), oldest first."""
     instrument = await asyncio.to_thread(given.catalogue.instrument, symbol)
     chosen = instrument.default_timeframe if timeframe is None else Timeframe.parse(timeframe)
@@ -73,7 +73,7 @@ async def quotes(
     start: doors.Start = None,
     end: doors.End = None,
     limit: Limit = 500,
-) -> readings.Quotes:
+) -> market_answers.Quotes:
     """Return the last quotes known in [start, end), oldest first."""
     span = doors.nanos(start), doors.nanos(end)
     found = await asyncio.to_thread(given.catalogue.quotes, symbol, *span)
@@ -88,7 +88,7 @@ async def trades(
     start: doors.Start = None,
     end: doors.End = None,
     limit: Limit = 500,
-) -> readings.MarketTrades:
+) -> market_answers.MarketTrades:
     """Return the last trades of the market known in [start, end), oldest first."""
     span = doors.nanos(start), doors.nanos(end)
     found = await asyncio.to_thread(given.catalogue.trades, symbol, *span)
@@ -103,7 +103,7 @@ def _last[T: (Quotes, Trades)](symbol: str, what: str, found: T | None, limit: i
     return found.slice(max(0, len(found) - limit))
 
 
-def _instruments(catalogue: Catalogue) -> list[readings.Instrument]:
+def _instruments(catalogue: Catalogue) -> list[market_answers.Instrument]:
     return [
         views.instrument(each, catalogue.timeframes(each.symbol))
         for each in catalogue.instruments()

@@ -5,7 +5,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from strategy_engine.api import answers, plain, readings, rollout_views, services, serving
+from strategy_engine.api import (
+    answers,
+    market_answers,
+    plain,
+    readings,
+    rollout_views,
+    services,
+    serving,
+)
 from strategy_engine.core import clock
 from strategy_engine.execution import interruptions
 from strategy_engine.execution.model import UNENDED, Answered, Execution
@@ -216,9 +224,9 @@ def moved(verb: str, strategy_id: str, answered: Answered, now: datetime) -> rea
     )
 
 
-def instrument(found: Instrument, timeframes: Sequence[Timeframe]) -> readings.Instrument:
+def instrument(found: Instrument, timeframes: Sequence[Timeframe]) -> market_answers.Instrument:
     """Return an instrument and the timeframes of its bars."""
-    return readings.Instrument(
+    return market_answers.Instrument(
         symbol=found.symbol,
         venue=found.venue,
         currency=found.currency,
@@ -232,16 +240,16 @@ def instrument(found: Instrument, timeframes: Sequence[Timeframe]) -> readings.I
     )
 
 
-def quotes(symbol: str, found: Quotes) -> readings.Quotes:
+def quotes(symbol: str, found: Quotes) -> market_answers.Quotes:
     """Return quotes as rows."""
-    rows = [readings.Quote.model_validate(each) for each in _rows(found, QUOTE_COLUMNS)]
-    return readings.Quotes(symbol=symbol, quotes=rows, count=len(rows))
+    rows = [market_answers.Quote.model_validate(each) for each in _rows(found, QUOTE_COLUMNS)]
+    return market_answers.Quotes(symbol=symbol, quotes=rows, count=len(rows))
 
 
-def market_trades(symbol: str, found: Trades) -> readings.MarketTrades:
+def market_trades(symbol: str, found: Trades) -> market_answers.MarketTrades:
     """Return trades as rows."""
-    rows = [readings.MarketTrade.model_validate(each) for each in _rows(found, TRADE_COLUMNS)]
-    return readings.MarketTrades(symbol=symbol, trades=rows, count=len(rows))
+    rows = [market_answers.MarketTrade.model_validate(each) for each in _rows(found, TRADE_COLUMNS)]
+    return market_answers.MarketTrades(symbol=symbol, trades=rows, count=len(rows))
 
 
 def _rows(found: Quotes | Trades, names: tuple[str, ...]) -> Iterator[dict[str, object]]:
@@ -250,17 +258,17 @@ def _rows(found: Quotes | Trades, names: tuple[str, ...]) -> Iterator[dict[str, 
         yield {"timestamp": clock.from_nanos(ts_ns), **dict(zip(names, values, strict=True))}
 
 
-def bars(symbol: str, timeframe: str, found: Bars) -> readings.Bars:
+def bars(symbol: str, timeframe: str, found: Bars) -> market_answers.Bars:
     """Return bars as rows."""
     columns = (found.ts_ns, found.open, found.high, found.low, found.close, found.volume)
     names = ("timestamp", "open", "high", "low", "close", "volume")
     rows = [
-        readings.Bar.model_validate(
+        market_answers.Bar.model_validate(
             dict(zip(names, (clock.from_nanos(int(ts_ns)), *values), strict=True))
         )
         for ts_ns, *values in zip(*(each.tolist() for each in columns), strict=True)
     ]
-    return readings.Bars(symbol=symbol, timeframe=timeframe, bars=rows, count=len(rows))
+    return market_answers.Bars(symbol=symbol, timeframe=timeframe, bars=rows, count=len(rows))
 
 
 def equity_point(point: EquityPoint) -> readings.EquityPoint:

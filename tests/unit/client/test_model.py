@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from strategy_engine.api import answers, readings, rollouts
+from strategy_engine.api import answers, market_answers, readings, rollouts
 from strategy_engine.client import model, rollout_model
 
 SHAPES: list[tuple[type, type[BaseModel]]] = [
@@ -39,7 +39,7 @@ SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Moved, readings.Moved),
     (model.Trade, readings.Trade),
     (model.Trades, readings.Trades),
-    (model.Instrument, readings.Instrument),
+    (model.Instrument, market_answers.Instrument),
     (model.Key, answers.Key),
     (model.CreatedKey, answers.CreatedKey),
     (model.Keys, answers.Keys),
