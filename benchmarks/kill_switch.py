@@ -70,8 +70,8 @@ def judge(figures: dict[str, Any], executions: int) -> bool:
     return bool(
         figures["answered_s"] < BUDGET_S
         and figures["executions"] == executions
-        # One that is in the middle of a bar right then has no order that waits: it is denied.
-        and 0.9 * executions <= figures["cancelled"] <= executions
+        # Who is in the middle of a bar, waiting for the locked disk, has none: it is denied.
+        and executions // 2 <= figures["cancelled"] <= executions
         and figures["unconfirmed"] == 0
         and figures["accepted_after"] == figures["still_waiting"] == 0
         and figures["denied_after"] >= executions
