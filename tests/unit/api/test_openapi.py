@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from strategy_engine.api import answers, line_answers, line_models, models, readings, shapes
+from strategy_engine.api import (
+    alert_answers,
+    alert_models,
+    answers,
+    event_answers,
+    line_answers,
+    line_models,
+    models,
+    readings,
+    shapes,
+)
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
@@ -82,6 +92,9 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "POST /deployments/{pipeline_id}/rollback",
         "POST /deployments/{pipeline_id}/retry",
         "GET /executions",
+        "GET /risk",
+        "GET /risk/breaches",
+        "POST /executions/{execution_id}/risk/reset",
         "GET /risk/limits",
         "PUT /risk/limits/{scope}/{subject}",
         "DELETE /risk/limits/{scope}/{subject}",
@@ -196,7 +209,17 @@ def test_every_reference_in_the_document_leads_somewhere(document: dict[str, Any
 
 SHOWN = [
     each
-    for module in (models, answers, readings, shapes, line_models, line_answers)
+    for module in (
+        models,
+        answers,
+        readings,
+        shapes,
+        line_models,
+        line_answers,
+        alert_models,
+        alert_answers,
+        event_answers,
+    )
     for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, BaseModel)
