@@ -3,11 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 
-from strategy_engine.execution import outbox_rows, restraint
+from strategy_engine.execution import engagement, outbox_rows, restraint
 from strategy_engine.execution.model import (
     UNENDED,
     Desired,
@@ -141,3 +141,43 @@ def test_a_validation_run_is_told_to_nobody():
     before = replace(EXECUTION, role=Role.VALIDATION)
     assert names(before, replace(before, start_time=NOW)) == []
     assert names(before, replace(before, status=ExecutionStatus.ERROR)) == []
+
+
+def restraint_over(**fields) -> restraint.Restraint:
+    return restraint.Restraint(deed_id="deed_1", why="risk.pause: drawdown", **fields)
+
+
+RESTRAINTS = [
+    restraint_over(),
+    restraint_over(kills=True),
+    restraint_over(is_paused=True),
+    restraint_over(risk_state=RiskState.REDUCING, reduce_factor=Decimal("0.5")),
+    restraint_over(risk_state=RiskState.HALTED, flattens=True),
+]
+
+
+@pytest.mark.parametrize("held_to", RESTRAINTS)
+def test_beside_its_row_a_restraint_never_lets_go_of_anything(held_to):
+    for desired, risk_state in product(Desired, RiskState):
+        row = engagement.of(replace(EXECUTION, desired=desired, risk_state=risk_state))
+        found = restraint.held(row, [held_to])
+        assert STRENGTH.index(found.desired) >= STRENGTH.index(desired)
+        assert RISK.index(found.risk_state) >= RISK.index(risk_state)
+        assert STRENGTH.index(found.desired) >= STRENGTH.index(held_to.desired)
+        assert RISK.index(found.risk_state) >= RISK.index(held_to.risk_state)
+
+
+def test_of_several_restraints_the_strictest_counts_in_whatever_order_they_come():
+    row = engagement.of(EXECUTION)
+    found = [restraint.held(row, order) for order in permutations(RESTRAINTS)]
+    assert {(each.desired, each.risk_state) for each in found} == {
+        (Desired.FLATTEN, RiskState.HALTED)
+    }
+
+
+@pytest.mark.parametrize("held_to", RESTRAINTS)
+def test_a_row_that_a_deed_was_brought_into_says_all_that_the_restraint_does(held_to):
+    written = restraint.applied(EXECUTION, held_to, at=NOW) or EXECUTION
+    row, held = engagement.of(written), restraint.held(engagement.of(EXECUTION), [held_to])
+    assert (row.desired, row.risk_state) == (held.desired, held.risk_state)
+    assert restraint.applied(written, held_to, at=NOW) is None
