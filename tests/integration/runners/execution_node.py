@@ -24,6 +24,7 @@ from strategy_engine.performance.service import Snapshots
 from strategy_engine.registry.service import Registry
 from strategy_engine.sandbox.launcher import Zygotes
 from strategy_engine.venue.ledger import Ledger
+from strategy_engine.venue.oversight import Oversight
 from strategy_engine.venue.service import Records
 
 NODE_ID = "node-1"
@@ -89,6 +90,7 @@ class Node:
     ledger: Ledger
     zygotes: Zygotes
     flags: LiveFlags
+    oversight: Oversight
 
 
 @asynccontextmanager
@@ -121,7 +123,13 @@ async def node(
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(ledger_rows))
     running, reading = asyncio.create_task(reconciler.run()), asyncio.create_task(flags.run())
     try:
-        yield Node(reconciler=reconciler, ledger=ledger, zygotes=zygotes, flags=flags)
+        yield Node(
+            reconciler=reconciler,
+            ledger=ledger,
+            zygotes=zygotes,
+            flags=flags,
+            oversight=tools.oversight,
+        )
     finally:
         reconciler.stop()
         await running

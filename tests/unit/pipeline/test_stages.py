@@ -159,6 +159,14 @@ async def test_the_syntax_check_constructs_and_names_what_nobody_takes(make, too
     assert "RSIStrategy takes rsi_period, oversold, overbought" in warning.message
 
 
+async def test_the_syntax_check_names_limits_that_nobody_reads(make, tools):
+    job = make.job(risk_limits={"max_positon_size": 1, "max_var": 0.1, "allow_self_match": True})
+    result = await stages.syntax_check(job, tools())
+    (warning,) = [each for each in result.findings if each.level is Level.WARNING]
+    assert result.passed
+    assert "risk_limits allow_self_match, max_positon_size" in warning.message
+
+
 @pytest.mark.parametrize(
     ("code", "parameters", "word"),
     [
