@@ -54,7 +54,7 @@ def ran(start_engine: Callable[..., Any]) -> Ran:
         config = {"benchmark": ["traded", "EUR/USD.SIM"][number]}
         started = engine.post(f"/strategies/{strategy_id}/start", {"execution_config": config})
         path = f"/executions/{started['execution_id']}"
-        engine.until(path, lambda now: now["status"] == "stopped")
+        engine.until(path, lambda now: now["status"] == "stopped", timeout_s=100.0)
         versions.append(strategy_id)
         executions.append(started["execution_id"])
     return Ran(engine, versions, executions)
