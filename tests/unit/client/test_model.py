@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from strategy_engine.api import answers, market_answers, readings, rollouts
-from strategy_engine.client import model, rollout_model
+from strategy_engine.api import answers, market_answers, readings, risk, risk_limits, rollouts
+from strategy_engine.client import model, risk_model, rollout_model
 
 SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Part, readings.Part),
@@ -51,6 +51,14 @@ SHAPES: list[tuple[type, type[BaseModel]]] = [
     (model.Flag, answers.Flag),
     (model.WholeFlag, answers.WholeFlag),
     (model.Flags, answers.Flags),
+    (model.RiskLimits, risk_limits.LimitSetting),
+    (model.AllRiskLimits, risk_limits.LimitSettings),
+    (risk_model.Breach, risk.Breach),
+    (risk_model.Breaches, risk.Breaches),
+    (risk_model.HeldBack, risk.HeldBack),
+    (risk_model.LineReference, risk.LineReference),
+    (risk_model.Risk, risk.Risk),
+    (risk_model.RiskReset, risk.RiskReset),
 ]
 IDS = [told.__name__ for told, _ in SHAPES]
 
@@ -84,7 +92,7 @@ def test_a_client_knows_which_members_may_be_null(told: type, answered: type[Bas
 
 
 def test_every_shape_of_the_client_is_compared() -> None:
-    modules = model, rollout_model
+    modules = model, risk_model, rollout_model
     found = [each for module in modules for each in vars(module).values()]
     shapes = {each for each in found if typing.is_typeddict(each)}
 
