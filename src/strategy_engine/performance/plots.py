@@ -177,9 +177,7 @@ def _times(across: _Scale) -> str:
     return "".join(marks)
 
 
-def _path(
-    x: Ints, y: Floats, across: _Scale, up: _Scale, of: Series, *, is_filled: bool
-) -> str:
+def _path(x: Ints, y: Floats, across: _Scale, up: _Scale, of: Series, *, is_filled: bool) -> str:
     points, parts = [], []
     for moment, value in zip(x.tolist(), y.tolist(), strict=True):
         if math.isfinite(value):
