@@ -185,7 +185,7 @@ class Controller:
 
     async def _prepare(self, deployment: Deployment, plan: Sequence[Step], scene: Scene) -> bool:
         progress = deployment.progress
-        if not progress.capital:
+        if not progress.is_counted:
             had = {each.execution.execution_id: each.contributed for each in scene.stables}
             await self._note(deployment, capital=capital.total(had.values()), had=had)
             return False

@@ -253,7 +253,8 @@ def _undoing(deployment: Deployment, holders: Sequence[Holder], gone: str) -> Ef
         told = "it ends; it has placed nothing yet"
     elif not back:
         told = "what the new version holds is closed"
-    ended = [] if back or not progress.capital else [_told_of_ended(deployment, holders, gone)]
+    is_alone = bool(deployment.replaces) and not back
+    ended = [_told_of_ended(deployment, holders, gone)] if is_alone else []
     return _says(told, *ended, *_told(rows, ""), executions=rows)
 
 

@@ -128,8 +128,7 @@ async def _sharing(connection: AsyncConnection, strategy_name: str) -> set[str]:
 
 
 def _moves(deployment: Deployment) -> bool:
-    is_begun = deployment.progress.capital > 0 and not deployment.revalidates
-    return is_begun and (not deployment.is_tended or deployment.progress.undo is not None)
+    return not deployment.is_tended or deployment.progress.undo is not None
 
 
 def _foreseen(execution: Execution, held: Mapping[str, Decimal]) -> tuple[bool, str]:

@@ -222,6 +222,11 @@ class Progress:
     message: str = ""
     undo: Undo | None = None
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether the rollout knows what the line's executions had: it moves nothing before."""
+        return bool(self.had) or self.capital != 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:

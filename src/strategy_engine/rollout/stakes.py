@@ -29,10 +29,16 @@ def started(deployment: Deployment) -> tuple[str, str]:
 
 
 def account_of(deployment: Deployment, members: Iterable[Member]) -> Account:
-    """Return what the line has: the members that trade, and what those that ended left."""
-    stakes, ended = [], []
+    """Return what the line has: the members that trade, and what those that ended left.
+
+    Until the rollout has counted it, it has moved nothing: the line's capital is what the versions
+    before have been given.
+    """
+    stakes, ended, given = [], [], []
     for each in members:
         is_before = each.execution.execution_id in deployment.replaces
+        if is_before:
+            given.append(each.contributed)
         if not is_before and each.execution.role not in REAL:
             continue  # a shadow's capital is nobody's
         if each.execution.status in UNENDED or each.held:
@@ -46,8 +52,11 @@ def account_of(deployment: Deployment, members: Iterable[Member]) -> Account:
             )
         else:
             ended.append(capital.total((each.equity, -each.contributed)))
+    progress = deployment.progress
     return Account(
-        capital=deployment.progress.capital, stakes=tuple(stakes), ended_pnl=capital.total(ended)
+        capital=progress.capital if progress.is_counted else capital.total(given),
+        stakes=tuple(stakes),
+        ended_pnl=capital.total(ended),
     )
 
 

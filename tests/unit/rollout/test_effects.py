@@ -221,6 +221,14 @@ def test_undoing_tells_whether_a_version_that_has_ended_is_started_again(verb, b
     assert capital_of(found) == {"exec_new": (10_000, 0)}
 
 
+def test_a_rollout_that_has_counted_nothing_yet_starts_it_again_with_all_that_it_has():
+    before = replace(deployment(index=0), progress=Progress())
+    found = foreseen(before, Verb.ROLLBACK, [ended(Desired.STOP)])
+
+    assert found.sentences[0] == "it ends; it has placed nothing yet"
+    assert found.sentences[1].endswith("at the last prices 80,000.00")
+
+
 def test_what_could_not_be_closed_is_not_begun_again_with():
     held = ended(Desired.RUN, A=100)
     stuck = replace(held, execution=replace(held.execution, closing=Closing.STUCK))

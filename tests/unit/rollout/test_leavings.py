@@ -19,9 +19,10 @@ from strategy_engine.execution.model import (
     Role,
 )
 from strategy_engine.infra.database import Database
-from strategy_engine.rollout import exclusive
+from strategy_engine.rollout import exclusive, model
 from strategy_engine.rollout import leavings as rooms
 from strategy_engine.rollout.leavings import Leavings
+from strategy_engine.rollout.model import Deployment, Options, Outcome, Progress, State, Undo
 
 D = Decimal
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,6 +39,27 @@ ENDED = Execution(
     pnl=D("-20.5"),
     tied=D(9_990),
 )
+
+ROLLING = Deployment(
+    pipeline_id="pipe_1",
+    strategy_id="strat_2",
+    strategy_name="Line",
+    options=Options(),
+    stages=(),
+    left_out=(),
+    requested_by="somebody",
+    created_at=NOW,
+    state=State.ROLLING_OUT,
+    replaces=("gone",),
+)
+BACK = Progress(undo=Undo(reason="rolled_back", why="", actor="somebody", decided_at=NOW))
+
+
+def answering(found):
+    async def answer(*given):
+        return found
+
+    return answer
 
 
 class NoDatabase:
@@ -114,6 +136,34 @@ async def test_who_shares_the_capital_counts_what_is_freed_by_itself(moved, mine
     moved.sharing = {"gone"} if mine else {"another"}
     found = await room(executions).flatten("gone", actor="a trader")
     assert (found.closes, executions.asked) == (True, [("gone", how)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_counted"),
+    [
+        ({}, True),  # it has still to count what the line has
+        ({"progress": Progress(capital=D(-5))}, True),  # profits were withdrawn
+        ({"replaces": ()}, False),  # it waits for its turn
+        ({"state": State.COMPLETED, "outcome": Outcome.PROMOTED}, False),
+        ({"state": State.COMPLETED, "outcome": Outcome.PROMOTED, "progress": BACK}, True),
+        ({"strategy_name": "Another"}, False),
+    ],
+)
+async def test_a_rollout_counts_what_those_that_it_replaces_free_until_it_has_ended(
+    monkeypatch, changes, is_counted
+):
+    deployment = replace(ROLLING, **changes)
+    of_state = {
+        "unfinished": [deployment] if deployment.state not in model.ENDED else [],
+        "tended": [deployment] if deployment.is_tended else [],
+    }
+    for name, found in of_state.items():
+        monkeypatch.setattr(rooms.deployments, name, answering(found))
+    for store in (rooms.experiments, rooms.allocations):
+        monkeypatch.setattr(store, "unended", answering([]))
+    executions = Executions({"gone": ENDED})
+    await room(executions).flatten("gone", actor="a trader")
+    assert executions.asked == [("gone", Closing.CALLED_IN if is_counted else Closing.ASKED)]
 
 
 def test_what_is_freed_is_what_was_tied_and_what_prices_made_of_it():

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from strategy_engine.core import money
 from strategy_engine.rollout.model import DeploymentType, Options, Outcome
 from strategy_engine.rollout.verbs import Verb
 
 sys.path.append(str(Path(__file__).parent))
-from world import World
+from world import CAPITAL, World
 from world_node import Script
 
 STEADY = Script(period=12, hold=6)
@@ -70,6 +71,26 @@ async def test_what_a_person_has_stopped_is_started_again_by_who_rolls_back_and_
     else:
         assert ended.message.endswith("was stopped meanwhile, and stays stopped")
         assert world.alive == []
+
+
+@pytest.mark.parametrize(("verb", "is_back"), [(Verb.ABORT, False), (Verb.ROLLBACK, True)])
+async def test_what_is_stopped_before_a_rollout_has_counted_the_line_comes_back_with_all_it_had(
+    world, verb, is_back
+):
+    before = await world.start_stable(STEADY)
+    for _ in range(8):
+        await world.round()
+    deployment = await world.deploy(STEADY, CANARY)
+    await world.stop_version(before.strategy_id)
+    assert await world.say(deployment.pipeline_id, verb)
+    await to_the_end(world)
+
+    ended = world.rows[before.execution_id]
+    freed = CAPITAL + ended.final_pnl
+    assert ended.final_pnl != 0
+    assert not (await world.journal.get(deployment.pipeline_id)).progress.is_counted
+    assert [each.config.capital for each in world.stables] == [float(freed)] * is_back
+    assert world.bank_nanos == (0 if is_back else money.to_nanos(freed))
 
 
 async def test_an_abort_starts_again_what_the_rollout_itself_has_stopped_and_says_so(world):
