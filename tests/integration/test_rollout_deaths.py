@@ -93,7 +93,7 @@ NEW = {
     "random": (Version(kind="random"), "decision_mismatch"),
     "loses": (Version(kind="loses", parameters={"fee_bps": 40}), "loss_budget"),
     "refused": (
-        Version(kind="loses", limits=lines.LIMITS | {"daily_loss_limit": -1}),
+        Version(kind="loses", limits=lines.LIMITS | lines.REFUSES),
         "rejects",
     ),
     "slow": (Version(kind="slow"), "slow"),

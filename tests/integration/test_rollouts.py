@@ -35,7 +35,7 @@ RAISES = Version(kind="raises")
 HANGS = Version(kind="hangs")
 RANDOM = Version(kind="random")
 LOSES = Version(kind="loses", parameters={"fee_bps": 40})
-REFUSED = Version(kind="loses", limits=lines.LIMITS | {"daily_loss_limit": -1})
+REFUSED = Version(kind="loses", limits=lines.LIMITS | lines.REFUSES)
 SLOW = Version(kind="slow")
 TOO_SLOW = {"bounds": {"max_decision_ms": 1.0}}
 

@@ -20,6 +20,8 @@ from strategy_engine.market.service import Catalogue
 EURUSD, MIRROR = "EUR/USD.SIM", "MIRROR/USD.SIM"
 CAPITAL = Decimal(100_000)
 LIMITS = {"max_position_size": 60_000, "daily_loss_limit": -50_000}
+# The gate refuses entries at once; the monitor, which would pause, only tells of it.
+REFUSES = {"daily_loss_limit": -1, "actions": {"daily_loss_limit": "alert"}}
 UNENDED = {"starting", "running", "paused"}
 CONTROL, NODE, EVERYTHING = "engine-control", "engine-node", "everything"
 WORKING = {"submitted", "accepted", "triggered", "partially_filled"}
