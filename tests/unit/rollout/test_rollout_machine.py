@@ -62,9 +62,13 @@ class Line(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.world = None
+        self.is_sound = True
 
     def run(self, doing):
-        return self.runner.run(doing)
+        self.is_sound = False  # until it has come to its end
+        found = self.runner.run(doing)
+        self.is_sound = True
+        return found
 
     @initialize(seed=st.integers(1, 3), before=scripts, script=scripts, options=chosen())
     def begin(self, seed, before, script, options):
@@ -137,10 +141,13 @@ class Line(RuleBasedStateMachine):
             trading.script = replace(trading.script, raises_at=trading.decisions + 1)
 
     def teardown(self):
-        if self.world is not None:
-            self.run(self.end())
-            self.world.close()
-        self.runner.close()
+        try:
+            if self.world is not None and self.is_sound:
+                self.run(self.end())
+        finally:
+            if self.world is not None:
+                self.world.close()
+            self.runner.close()
 
     async def end(self):
         """Let all come to its end: nothing is left over."""
@@ -170,7 +177,7 @@ class Line(RuleBasedStateMachine):
 
 
 Line.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=40,  # a third of a second each: a loaded machine may take ten times as long
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -85,6 +85,7 @@ class World(Books):
         self.unmeasured: set[str] = set()  # executions whose decisions cannot be compared
         self._is_control = False
         self.deployments: list[str] = []
+        self._rolling: tuple[int, Deployment | None] | None = None  # as it was at which write
         self.adopted = 0  # how many switches have handed positions over
         self.registry = Registry(self._database, self.clock)
         self.executions = FakeExecutions(
@@ -209,6 +210,11 @@ class World(Books):
 
     async def rolling(self) -> Deployment | None:
         """Return the deployment that is rolling out, or is being taken back."""
+        if self._rolling is None or self._rolling[0] != self._database.write_count:
+            self._rolling = self._database.write_count, await self._find_rolling()
+        return self._rolling[1]
+
+    async def _find_rolling(self) -> Deployment | None:
         for name in self.deployments:
             found = await Journal.get(self.journal, name)
             is_going_on = found.state is State.ROLLING_OUT

@@ -56,6 +56,7 @@ class MemoryDatabase:
     """The control database in memory, for one task: real SQL and real transactions."""
 
     def __init__(self) -> None:
+        self.write_count = 0
         self._engine = database.sync_engine("sqlite://")
         database.control.create_all(
             self._engine, tables=[database.control.tables[each] for each in _TABLES]
@@ -68,6 +69,7 @@ class MemoryDatabase:
 
     @asynccontextmanager
     async def write(self, *, in_turn: bool = True):
+        self.write_count += 1
         with self._engine.begin() as connection:
             yield _Connection(connection)
 
