@@ -121,7 +121,9 @@ class Tally:
 
     @property
     def benchmark(self) -> float:
-        """Buy and hold of what is traded, in equal parts, from 1.0."""
+        """What it is compared with, from 1.0: buy and hold of what is traded, in equal parts."""
+        if self.compared_with is not None:
+            return self.compared_with.index_at(self.place[0])
         return sum(self._growth.values()) / len(self._growth)
 
     @property

@@ -114,6 +114,10 @@ def test_every_endpoint_of_the_contract_is_there(document: dict[str, Any]) -> No
         "POST /instruments/{symbol}/trades",
         "GET /health",
         "GET /metrics",
+        "GET /metrics/prometheus",
+        "POST /risk/emergency-stop",
+        "GET /risk/emergency-stops",
+        "POST /risk/emergency-stops/{stop_id}/reset",
         "GET /flags",
         "POST /flags",
         "GET /flags/{key}",
@@ -171,11 +175,14 @@ def test_every_request_and_answer_has_an_example(document: dict[str, Any]) -> No
                 assert has_example(document, media), name
 
 
+PROBES = {"GET /health", "GET /metrics", "GET /metrics/prometheus"}
+
+
 def test_every_route_tells_its_errors_as_problems(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         failures = {code for code in operation["responses"] if int(code) >= 400}
         expected = {"500"}
-        if not name.endswith((" /health", " /metrics")):
+        if name not in PROBES:
             expected |= {"401", "503"}
         if "requestBody" in operation:
             expected |= {"400", "413", "422"}
@@ -196,7 +203,7 @@ def test_every_parameter_is_described(document: dict[str, Any]) -> None:
 
 def test_all_but_the_probes_ask_for_the_key(document: dict[str, Any]) -> None:
     keyless = {name for name, operation in operations(document) if not operation.get("security")}
-    assert keyless == {"GET /health", "GET /metrics"}
+    assert keyless == PROBES
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
 
 
