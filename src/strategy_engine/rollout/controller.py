@@ -5,9 +5,8 @@ for is said again until it is seen to be so; what it has decided is saved before
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 from strategy_engine.core.errors import EngineError
 from strategy_engine.infra import audit, logs
@@ -16,8 +15,9 @@ from strategy_engine.rollout import capital, limits, moves, plans, stakes
 from strategy_engine.rollout import scene as scenes
 from strategy_engine.rollout.acts import Acts
 from strategy_engine.rollout.journal import Journal
-from strategy_engine.rollout.model import ENDED, Deployment, Progress, State, Undo
+from strategy_engine.rollout.model import Deployment, State
 from strategy_engine.rollout.moves import Look
+from strategy_engine.rollout.notes import Notes
 from strategy_engine.rollout.observing import Observer
 from strategy_engine.rollout.plans import FULL, Kind, Step
 from strategy_engine.rollout.rules import Observation, Reason, Ruling, Verdict
@@ -39,6 +39,7 @@ class Controller:
     ) -> None:
         self._journal = journal
         self._clock = journal.clock
+        self._notes = Notes(journal)
         self._acts = acts
         self._observer = observer
         self._auto_rollback = auto_rollback
@@ -67,7 +68,7 @@ class Controller:
             return False
         message = f"held: {stop}"
         if deployment.progress.message != message:
-            await self._note(deployment, message=message)
+            await self._notes.note(deployment, message=message)
         return True
 
     async def turn(self, deployment: Deployment) -> None:
@@ -81,7 +82,7 @@ class Controller:
         except DatabaseAwayError:
             raise  # no fault of the new version: it is looked at again
         except EngineError as error:
-            await self._undo(deployment, Reason.FAILED, str(error), audit.ENGINE)
+            await self._undo(deployment, Reason.FAILED, str(error))
 
     async def look(self, deployment: Deployment) -> Scene:
         """Return the executions of a rollout, and how its candidate does."""
@@ -114,15 +115,15 @@ class Controller:
         plan = plans.from_plain(deployment.plan)
         progress, step = deployment.progress, plan[deployment.progress.index]
         if progress.began_at is None:
-            await self._begin(deployment, step)
+            await self._notes.begin(deployment, step)
             return
         still = moves.stands_still(step, scene.candidate, scenes.needed(deployment, plan, scene))
         if (still or progress.is_still) and progress.message != still:
-            await self._stand(deployment, step, scene, still)
+            await self._notes.stand(deployment, step, scene.candidate, still)
             return
         is_in_place = not still and await self._set_up(deployment, plan, scene)
         if is_in_place and progress.reached_at is None:
-            await self._reach(deployment, scene)
+            await self._notes.reach(deployment, scene.candidate)
             return
         look = Look(
             step=step,
@@ -152,17 +153,19 @@ class Controller:
         progress = deployment.progress
         match ruling.verdict:
             case Verdict.ABORT if self._may_undo(deployment):
-                await self._undo(deployment, ruling.reason, ruling.message, audit.ENGINE)
+                await self._undo(deployment, ruling.reason, ruling.message)
             case _ if moves.is_measured_again(progress, observation):
-                await self._release(deployment, ruling, observation)
+                await self._notes.release(deployment, ruling, observation)
             case _ if progress.held_by:
                 return  # a person, or what is inconclusive, holds it until it is resumed
             case Verdict.ABORT | Verdict.PAUSE:
-                await self._hold(deployment, ruling, observation)
+                await self._notes.hold(deployment, ruling, observation)
+            case Verdict.PROMOTE if plan[progress.index].kind is Kind.FINISH:
+                await self._finish(deployment)
             case Verdict.PROMOTE:
-                await self._advance(deployment, plan, ruling, observation)
+                await self._notes.advance(deployment, plan[progress.index], ruling, observation)
             case Verdict.HOLD if progress.message != ruling.message:
-                await self._note(deployment, message=ruling.message)
+                await self._notes.note(deployment, message=ruling.message)
 
     def _may_undo(self, deployment: Deployment) -> bool:
         return self._auto_rollback and deployment.options.rollback_on_failure
@@ -187,7 +190,7 @@ class Controller:
         progress = deployment.progress
         if not progress.is_counted:
             had = {each.execution.execution_id: each.contributed for each in scene.stables}
-            await self._note(deployment, capital=capital.total(had.values()), had=had)
+            await self._notes.note(deployment, capital=capital.total(had.values()), had=had)
             return False
         wants_baseline = stakes.has_baseline(plan) and not progress.baseline
         if progress.candidate and not wants_baseline:
@@ -200,7 +203,7 @@ class Controller:
         started = await self._acts.start_in_shadow(
             deployment, last, version=version, key=key, worth=worth
         )
-        await self._note(deployment, **{key: started.execution_id})
+        await self._notes.note(deployment, **{key: started.execution_id})
         return False
 
     async def _weigh(self, deployment: Deployment, step: Step, scene: Scene) -> bool:
@@ -208,7 +211,7 @@ class Controller:
         account = stakes.account_of(deployment, scene.members.values())
         if not progress.goals:
             goals = stakes.goals_of(deployment, step, account, scene.members)
-            await self._note(deployment, goals=goals)
+            await self._notes.note(deployment, goals=goals)
             return False
         if progress.reached_at is not None:
             return True  # what prices make of it since is its own
@@ -224,27 +227,6 @@ class Controller:
         freed = all(each.equity <= 0 for each in scene.givers)
         return freed and account.pool <= 0 and scenes.is_let_go(step, scene)
 
-    async def _advance(
-        self,
-        deployment: Deployment,
-        plan: Sequence[Step],
-        ruling: Ruling,
-        observation: Observation | None,
-    ) -> None:
-        index = deployment.progress.index
-        if plan[index].kind is Kind.FINISH:
-            await self._finish(deployment)
-            return
-        switched = deployment.progress.switched
-        if plan[index].kind is Kind.SWITCH:
-            switched = (*switched, index)
-        await self._save(
-            deployment,
-            lambda progress: _at(progress, index + 1, switched=switched),
-            action="step_ends",
-            details=_evidence(plan[index], ruling, observation),
-        )
-
     async def _finish(self, deployment: Deployment) -> None:
         scene = await self.look(deployment)
         if not await self._has_all(deployment, scene):
@@ -255,7 +237,7 @@ class Controller:
         await self._acts.finish(deployment, scene.stables, keeps_warm=keeps_warm)
         ending = (await self.look(deployment)).ending
         if ending:
-            await self._note(deployment, message=f"{', '.join(ending)} is being stopped")
+            await self._notes.note(deployment, message=f"{', '.join(ending)} is being stopped")
             return
         await self._journal.complete(
             deployment,
@@ -269,7 +251,9 @@ class Controller:
         if scene.leavings:
             await self._acts.call_in(deployment, scene.leavings)
             names = ", ".join(each.execution.execution_id for each in scene.leavings)
-            await self._note(deployment, message=f"what {names} held when it ended is being closed")
+            await self._notes.note(
+                deployment, message=f"what {names} held when it ended is being closed"
+            )
             return False
         account = stakes.account_of(deployment, scene.members.values())
         taker = scene.candidate
@@ -278,136 +262,9 @@ class Controller:
         await self._acts.give_on(deployment, account, [deployment.progress.candidate])
         return False
 
-    # -- what is saved
-
-    async def _begin(self, deployment: Deployment, step: Step) -> None:
-        now = self._clock.now()
-        await self._save(
-            deployment,
-            lambda progress: replace(progress, began_at=now),
-            action="step_begins",
-            details={"step": step.name, "weight": step.weight},
-            current_stage=step.name,
-        )
-
-    async def _stand(self, deployment: Deployment, step: Step, scene: Scene, why: str) -> None:
-        """Let a step stand still, or go on: what was shown before then counts no more."""
-        mine, now = scene.candidate, self._clock.now()
-        place_ns = 0 if mine is None or mine.account is None else mine.account.close_ns or 0
-        changes: dict[str, Any] = {"is_still": bool(why), "message": why, "reached_at": None}
-        if not why:  # the deadlines begin anew, as when a person resumes it
-            changes |= {"began_at": now, "seen_from_ns": place_ns}
-        await self._save(
-            deployment,
-            lambda progress: replace(progress, **changes),
-            action="stands_still" if why else "goes_on",
-            details={
-                "step": step.name,
-                "weight": step.weight,
-                "message": why or "every version decides again; what it shows counts from here on",
-            },
-        )
-
-    async def _reach(self, deployment: Deployment, scene: Scene) -> None:
-        now, bars = self._clock.now(), scene.candidate.bars if scene.candidate else 0
-        await self._note(deployment, reached_at=now, bars_at=bars)
-
-    async def _hold(
-        self, deployment: Deployment, ruling: Ruling, observation: Observation | None
-    ) -> None:
-        step = plans.from_plain(deployment.plan)[deployment.progress.index]
-        await self._save(
-            deployment,
-            lambda progress: replace(
-                progress,
-                held_by=audit.ENGINE,
-                held_why=ruling.message,
-                held_for=ruling.reason.value,
-                message=ruling.message,
-            ),
-            action="held",
-            details=_evidence(step, ruling, observation),
-        )
-
-    async def _release(
-        self, deployment: Deployment, ruling: Ruling, observation: Observation | None
-    ) -> None:
-        """Lift the engine's own hold: what was not measured is."""
-        step = plans.from_plain(deployment.plan)[deployment.progress.index]
-        now = self._clock.now()
-
-        def released(progress: Progress) -> Progress:
-            if not moves.is_measured_again(progress, observation):
-                return progress  # somebody holds it since
-            return replace(progress, held_by="", held_why="", held_for="", message="", began_at=now)
-
-        told = f"measured again: {deployment.progress.held_why}"
-        await self._save(
-            deployment,
-            released,
-            action="released",
-            details=_evidence(step, ruling, observation) | {"message": told},
-        )
-
-    async def _undo(self, deployment: Deployment, reason: str, why: str, actor: str) -> None:
-        undo = Undo(reason=str(reason), why=why, actor=actor, decided_at=self._clock.now())
+    async def _undo(self, deployment: Deployment, reason: Reason, why: str) -> None:
         _log.warning("rollout undone", pipeline_id=deployment.pipeline_id, reason=reason, why=why)
-        revised = await self._save(
-            deployment,
-            lambda progress: replace(progress, undo=undo, message=why),
-            action="undo",
-            details={"reason": undo.reason, "message": why},
-            current_stage="undo",
-        )
+        revised = await self._notes.undo(deployment, str(reason), why, audit.ENGINE)
         if revised.progress.undo is not None:  # at once: every moment counts now
             scene = await self.look(revised)
             await self._undoing.turn(revised, scene.members)
-
-    async def _note(self, deployment: Deployment, **fields: Any) -> None:
-        await self._save(deployment, lambda progress: replace(progress, **fields), action=None)
-
-    async def _save(
-        self,
-        deployment: Deployment,
-        change: Callable[[Progress], Progress],
-        *,
-        action: str | None,
-        details: Mapping[str, Any] | None = None,
-        **fields: Any,
-    ) -> Deployment:
-        """Save a decision, unless somebody has moved the rollout on since it was looked at."""
-        known = deployment.progress
-
-        def revised(now: Deployment) -> Deployment | None:
-            at = now.progress
-            if now.state in ENDED or (at.index, at.undo) != (known.index, known.undo):
-                return None
-            return replace(now, progress=change(at), **fields)
-
-        return await self._journal.revise(
-            deployment.pipeline_id, revised, action=action, details=details
-        )
-
-
-def _at(progress: Progress, index: int, **fields: Any) -> Progress:
-    return replace(
-        progress,
-        index=index,
-        began_at=None,
-        reached_at=None,
-        goals={},
-        waived_by="",
-        message="",
-        **fields,
-    )
-
-
-def _evidence(step: Step, ruling: Ruling, observation: Observation | None) -> dict[str, Any]:
-    return {
-        "step": step.name,
-        "weight": step.weight,
-        "verdict": ruling.verdict.value,
-        "reason": ruling.reason.value,
-        "message": ruling.message,
-        "observation": None if observation is None else asdict(observation),
-    }
