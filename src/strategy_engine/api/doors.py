@@ -1,12 +1,14 @@
 """What routes are given: the services, who is asking, identifiers and pages."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from strategy_engine.access import model as access
 from strategy_engine.access.model import Principal
@@ -18,6 +20,7 @@ from strategy_engine.core import clock
 # Bars and fills are kept by int64 nanoseconds: nothing is outside of these.
 EARLIEST = datetime(1678, 1, 1, tzinfo=UTC)
 LATEST = datetime(2262, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"\s*[-+]?[\d_.]+(e[-+]?\d+)?\s*", re.IGNORECASE)
 NOT_NUL = r"^[^\x00]*$"
 MOST_OFFSET = 1_000_000_000
 
@@ -54,6 +57,13 @@ async def _unfit_targets(request: Request) -> None:
     targets.check_path(request.scope.get("raw_path") or b"", request.path_params)
 
 
+def _no_number(value: object) -> object:
+    """Refuse a bare number, of which nobody can say whether seconds or milliseconds are meant."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        raise PydanticCustomError("iso_8601", "a time is written as ISO 8601, not as a number")
+    return value
+
+
 def _in_utc(moment: datetime) -> datetime:
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return max(EARLIEST, min(LATEST, aware)).astimezone(UTC)
@@ -78,6 +88,7 @@ Limit = Annotated[int, Query(ge=1, le=500, description="The most that are answer
 Offset = Annotated[int, Query(ge=0, le=MOST_OFFSET, description="How many to skip.")]
 Moment = Annotated[
     datetime | None,
+    BeforeValidator(_no_number),
     AfterValidator(lambda value: None if value is None else _in_utc(value)),
 ]
 _HOW_TIMES = "ISO 8601, in UTC unless it says. Nothing is kept before 1678 or after 2261."

@@ -31,6 +31,7 @@ Benchmark = Annotated[
     Query(
         min_length=1,
         max_length=100,
+        pattern=doors.NOT_NUL,
         description="traded (buy and hold of that), cash, or an instrument's symbol; what each"
         " execution is compared with by its config, if not given.",
     ),

@@ -139,7 +139,9 @@ def test_a_reading_that_the_document_allows_is_never_refused(door: Door, path: s
         suppress_health_check=list(HealthCheck),
     )
     def ask(case: schemathesis.Case) -> None:
-        case.path_parameters.update({name: door.known[name] for name in case.path_parameters})
+        case.path_parameters.update(
+            {name: door.known[name] for name in case.path_parameters if name != "table"}
+        )
         if "timeframe" in case.query:
             case.query["timeframe"] = "1h"  # that it must divide a day, no schema can say
         case.validate_response(sent(door.client, case), checks=[checks.positive_data_acceptance])
