@@ -14,7 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from strategy_engine.api import plain
-from strategy_engine.api.services import Bus, Durations, Metrics
+from strategy_engine.api.telemetry import Bus, Durations, Metrics
 
 JSON = "application/json"
 TEXT = "text/plain"

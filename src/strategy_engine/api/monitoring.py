@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from strategy_engine.api import doors, example_readings, exposition, openapi, readings, views
-from strategy_engine.api.services import Telemetry
+from strategy_engine.api.telemetry import Telemetry
 
 router = APIRouter(tags=["monitoring"])
 index_router = APIRouter(tags=["monitoring"], dependencies=[doors.bearer])

@@ -1,18 +1,17 @@
 """What the HTTP door needs from below: one object a process, filled by whoever starts it."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from prometheus_client.core import Metric
+from typing import Literal, Protocol
 
 from strategy_engine.access.model import Key, Principal
 from strategy_engine.access.model import Role as AccessRole
 from strategy_engine.access.service import Made
 from strategy_engine.alerts.alerting import Alerting
+from strategy_engine.api.figures import Measuring, Pages, Sheets, Snapshots
+from strategy_engine.api.telemetry import Telemetry
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Answered, Execution, ExecutionConfig, ExecutionStatus
@@ -24,10 +23,6 @@ from strategy_engine.infra.meters import ControlMeters
 from strategy_engine.infra.webhooks.service import Webhooks
 from strategy_engine.market.model import Bars, Calendar, Instrument, Quotes, Timeframe, Trades
 from strategy_engine.market.report import ImportReport, TickReport
-from strategy_engine.performance.composite import Asked as MeasureAsked
-from strategy_engine.performance.composite import Measured
-from strategy_engine.performance.rollups import Resolution, Span
-from strategy_engine.performance.service import Point
 from strategy_engine.pipeline.model import Request, StageResult
 from strategy_engine.registry.model import Strategy
 from strategy_engine.registry.service import Registry
@@ -45,8 +40,6 @@ from strategy_engine.venue.accounts import AccountNow
 from strategy_engine.venue.limit_book import LimitBook
 from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
-
-type Amount = Decimal | float | int
 
 
 class Followed(Protocol):
@@ -192,37 +185,6 @@ class Records(Protocol):
         ...
 
 
-class Snapshots(Protocol):
-    """The metrics of executions as they were."""
-
-    def choose(self, asked: Span, *, now: datetime) -> Resolution:
-        """Return the finest resolution that still has a whole span, in as few points as asked."""
-        ...
-
-    async def history(
-        self,
-        execution_id: str,
-        resolution: Resolution,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        limit: int = 100,
-    ) -> Sequence[Point]:
-        """Return the last `limit` points of [start, end), oldest first."""
-        ...
-
-    def pages(
-        self,
-        execution_id: str,
-        resolution: Resolution,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-    ) -> AsyncIterator[Sequence[Point]]:
-        """Yield every point of [start, end), oldest first."""
-        ...
-
-
 class Keys(Protocol):
     """API keys, and who asks with them."""
 
@@ -329,144 +291,6 @@ class Catalogue(Protocol):
         self, path: Path, symbol: str, what: Literal["quotes", "trades"], *, replace: bool = False
     ) -> TickReport:
         """Judge a file of quotes or trades and, if nothing refuses it, store it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One part of the engine; `reason` says why it does not serve as it should."""
-
-    name: str
-    healthy: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """How the engine is. `serving` is false only when control itself cannot serve."""
-
-    serving: bool
-    parts: tuple[Part, ...]
-    strategies_deployed: int
-    pipelines_executed: int
-    tests_completed: int
-    active_strategies: int
-    active_executions: int
-    uptime_seconds: float
-    messagebus_connected: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bus:
-    """How the bus is: what waits to be published, since when, and what went over it by kind."""
-
-    is_connected: bool = True
-    detail: str = ""
-    waiting: int = 0
-    oldest_s: float = 0.0
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Durations:
-    """How long something took. `buckets` are (upper bound in seconds, how many took no longer)."""
-
-    count: int = 0
-    total_s: float = 0.0
-    buckets: tuple[tuple[float, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
-    """The engine's counters. Rates are over the last day or the uptime, whichever is shorter.
-
-    `success_rate_without_rejections` leaves out the deployments that ended because the strategy
-    did not earn its validation.
-    """
-
-    deployments_per_hour: float
-    pipelines_per_hour: float
-    total_strategies: int
-    total_deployments: int
-    total_pipelines: int
-    active_executions: int
-    success_rate: float
-    success_rate_without_rejections: float
-    containerized: bool
-    trade_count: int
-    pnl: Amount
-    deployment_errors: int
-    pipeline_durations: Durations = Durations()
-    stage_durations: Mapping[str, Durations] = field(default_factory=dict)
-    bus: Bus = field(default_factory=Bus)
-
-
-class Telemetry(Protocol):
-    """How the engine is and what it has done."""
-
-    async def health(self) -> Health:
-        """Return the engine's health; must answer fast, and must not raise."""
-        ...
-
-    async def metrics(self) -> Metrics:
-        """Return the counters; those of the past survive restarts."""
-        ...
-
-    async def measured(self) -> Sequence[Metric]:
-        """Return what the engine's processes measure of themselves, for Prometheus alone."""
-        ...
-
-
-class Measuring(Protocol):
-    """What executions, versions, lines and the engine come to."""
-
-    async def of_execution(self, execution: Execution, asked: MeasureAsked) -> Measured:
-        """Measure an execution by its bars."""
-        ...
-
-    async def of_version(self, strategy_id: str, asked: MeasureAsked) -> Measured:
-        """Measure all executions that a version ever had."""
-        ...
-
-    async def of_line(self, strategy_name: str, asked: MeasureAsked) -> Measured:
-        """Measure all executions of a line."""
-        ...
-
-    async def of_engine(self, asked: MeasureAsked) -> Measured:
-        """Measure everything that ever had capital."""
-        ...
-
-
-class Sheets(Protocol):
-    """Tearsheets, as HTML."""
-
-    async def of_execution(self, execution_id: str) -> str:
-        """Return the tearsheet of an execution."""
-        ...
-
-    async def of_version(
-        self,
-        strategy_id: str,
-        of: Literal["auto", "live", "paper", "backtest"],
-        against: str | None,
-    ) -> str:
-        """Return the tearsheet of a version, beside another one's if that is named."""
-        ...
-
-
-class Pages(Protocol):
-    """Whole ledgers, a page at a time."""
-
-    def trades(
-        self, execution_id: str, *, start_ns: int | None, end_ns: int | None
-    ) -> AsyncIterator[Sequence[Sequence[Any]]]:
-        """Yield fills, oldest first, with `venue.pages.TRADE_COLUMNS`."""
-        ...
-
-    def equity(
-        self, execution_id: str, *, start_ns: int | None, end_ns: int | None
-    ) -> AsyncIterator[Sequence[Sequence[Any]]]:
-        """Yield equity, oldest first, with `venue.pages.EQUITY_COLUMNS`."""
         ...
 
 

@@ -13,6 +13,7 @@ from strategy_engine.api import (
     rollout_views,
     services,
     serving,
+    telemetry,
 )
 from strategy_engine.core import clock
 from strategy_engine.execution import interruptions
@@ -281,7 +282,7 @@ def equity_point(point: EquityPoint) -> readings.EquityPoint:
     )
 
 
-def health(found: services.Health) -> readings.Health:
+def health(found: telemetry.Health) -> readings.Health:
     """Return how the engine is: degraded if a part is, unavailable if control cannot serve."""
     parts = [
         readings.Part(

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from strategy_engine.api.services import Bus, Part
+from strategy_engine.api.telemetry import Bus, Part
 from strategy_engine.infra import relay
 from strategy_engine.infra.bus import links
 from strategy_engine.infra.bus.broker import BusSettings

@@ -7,7 +7,7 @@ from typing import Any
 
 from strategy_engine.alerts.judging import Reading
 from strategy_engine.alerts.rules import Scope
-from strategy_engine.api.services import Health, Metrics, Telemetry
+from strategy_engine.api.telemetry import Health, Metrics, Telemetry
 from strategy_engine.control import measuring
 from strategy_engine.control.measuring import ENGINE
 from strategy_engine.core.clock import Clock

@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
-from strategy_engine.api.services import Durations, Health, Metrics, Part
+from strategy_engine.api.telemetry import Durations, Health, Metrics, Part
 from strategy_engine.control import telling
 from strategy_engine.control.buswatch import BusWatch
 from strategy_engine.control.scraping import Scraping

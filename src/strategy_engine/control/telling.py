@@ -11,7 +11,7 @@ from strategy_engine.alerts.alerting import Alerting
 from strategy_engine.alerts.delivery import Deliverer
 from strategy_engine.alerts.rules import UNDELIVERED
 from strategy_engine.alerts.watch import Watch
-from strategy_engine.api.services import Part
+from strategy_engine.api.telemetry import Part
 from strategy_engine.control.readings import Measured
 from strategy_engine.core.clock import Clock
 from strategy_engine.infra import eventlog, logs

@@ -17,7 +17,7 @@ from prometheus_client.core import Metric
 from strategy_engine.access.service import Keys
 from strategy_engine.alerts import alerting
 from strategy_engine.api import app as api_app
-from strategy_engine.api import services
+from strategy_engine.api import services, telemetry
 from strategy_engine.control import sharing
 from strategy_engine.core.clock import SteppedClock
 from strategy_engine.core.errors import NotFoundError
@@ -478,11 +478,11 @@ class Catalogue:
 
 @dataclass
 class Telemetry:
-    parts: tuple[services.Part, ...] = (services.Part(name="node", healthy=True),)
+    parts: tuple[telemetry.Part, ...] = (telemetry.Part(name="node", healthy=True),)
     serving: bool = True
     error: Exception | None = None
-    counters: services.Metrics = field(
-        default_factory=lambda: services.Metrics(
+    counters: telemetry.Metrics = field(
+        default_factory=lambda: telemetry.Metrics(
             deployments_per_hour=5.2,
             pipelines_per_hour=17.3,
             total_strategies=47,
@@ -495,11 +495,11 @@ class Telemetry:
             trade_count=12,
             pnl=Decimal("-3.5"),
             deployment_errors=2,
-            pipeline_durations=services.Durations(
+            pipeline_durations=telemetry.Durations(
                 count=3, total_s=7.5, buckets=((1.0, 1), (5.0, 3))
             ),
             stage_durations={
-                "backtest": services.Durations(count=2, total_s=0.8, buckets=((0.5, 1),))
+                "backtest": telemetry.Durations(count=2, total_s=0.8, buckets=((0.5, 1),))
             },
         )
     )
@@ -509,8 +509,8 @@ class Telemetry:
     async def measured(self) -> tuple[Metric, ...]:
         return self.measures
 
-    async def health(self) -> services.Health:
-        return services.Health(
+    async def health(self) -> telemetry.Health:
+        return telemetry.Health(
             serving=self.serving,
             parts=self.parts,
             strategies_deployed=47,
@@ -522,7 +522,7 @@ class Telemetry:
             messagebus_connected=True,
         )
 
-    async def metrics(self) -> services.Metrics:
+    async def metrics(self) -> telemetry.Metrics:
         if self.error:
             raise self.error
         return self.counters

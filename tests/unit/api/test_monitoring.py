@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from strategy_engine.api import exposition, services
+from strategy_engine.api import exposition, telemetry
 
 OF_THE_CONTRACT = {
     "strategy_deployments_total": "counter",
@@ -47,8 +47,8 @@ async def test_a_part_that_fails_degrades_the_engine_and_is_named(
     world: Any, client: httpx.AsyncClient
 ) -> None:
     world.services.telemetry.parts = (
-        services.Part(name="control", healthy=True),
-        services.Part(name="node", healthy=False, reason="no heartbeat for 12 s"),
+        telemetry.Part(name="control", healthy=True),
+        telemetry.Part(name="node", healthy=False, reason="no heartbeat for 12 s"),
     )
 
     answer = await client.get("/health")
