@@ -9,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
-from strategy_engine.core.errors import InvalidError, NotFoundError
+from strategy_engine.core.errors import NotFoundError
 from strategy_engine.execution import (
-    benchmarks,
     interruptions,
     leavings,
     rules,
@@ -20,6 +19,7 @@ from strategy_engine.execution import (
     switching,
     wishes,
 )
+from strategy_engine.execution.confirming import Confirming
 from strategy_engine.execution.model import (
     ACTIVE,
     REPLACED,
@@ -34,18 +34,16 @@ from strategy_engine.execution.model import (
     Role,
     Switch,
 )
+from strategy_engine.execution.opening import Opening
 from strategy_engine.execution.stops import Stop
 from strategy_engine.infra.database import Database
 from strategy_engine.market.service import Catalogue
-from strategy_engine.matching.settings import Settings
 from strategy_engine.registry import model as registry_model
 from strategy_engine.registry import service as registry_service
-from strategy_engine.registry.model import Status, Strategy, Trigger
+from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.registry.service import Registry
 
 CONFIRM_S = 5.0
-_FIRST_LOOK_S = 0.005
-_LONGEST_LOOK_S = 0.1
 
 
 class Executions:
@@ -77,12 +75,11 @@ class Executions:
     ) -> None:
         self._database = database
         self._registry = registry
-        self._catalogue = catalogue
         self._clock = clock
         self._poke = poke
-        self._confirm_s = confirm_s
         self._admit = admit
-        self._feeds = feeds
+        self._opening = Opening(catalogue=catalogue, clock=clock, feeds=feeds)
+        self._confirming = Confirming(database=database, clock=clock, confirm_s=confirm_s)
 
     async def start(
         self,
@@ -115,11 +112,11 @@ class Executions:
         if key is not None and (earlier := await self._started_for(key)) is not None:
             return earlier
         strategy = await self._registry.get(strategy_id)
-        settings = await self._checked(strategy, config)
+        settings = await self._opening.checked(strategy, config)
         is_beside = key is not None and role is not Role.STABLE
         if is_beside or strategy.status is not Status.RUNNING:
             await asyncio.to_thread(self._admit)
-        execution = self._new(strategy_id, config, settings, role, key)
+        execution = self._opening.new(strategy_id, config, settings, role, key)
         async with self._database.write() as connection:
             strategy = await registry_service.load(connection, strategy_id)
             await starting.refuse_stopped(connection, strategy, config)
@@ -136,7 +133,7 @@ class Executions:
                 await self._registry.move_in(connection, strategy_id, Trigger.START, actor=actor)
             await wishes.begin(connection, execution, self._by(actor), action="start")
         self._poke()
-        (execution,) = await self._settled([execution.execution_id])
+        (execution,) = await self._confirming.settled([execution.execution_id])
         return execution
 
     async def stop(self, strategy_id: str, *, actor: str) -> Answered:
@@ -322,8 +319,8 @@ class Executions:
         """
         strategy = await self._registry.get(strategy_id)
         fast = replace(config, speed=0.0 if config.speed is None else config.speed)
-        settings = await self._checked(strategy, fast)
-        execution = self._new(strategy_id, fast, settings, Role.VALIDATION)
+        settings = await self._opening.checked(strategy, fast)
+        execution = self._opening.new(strategy_id, fast, settings, Role.VALIDATION)
         async with self._database.write() as connection:
             if key is not None:
                 execution, is_known = await store.attempt(connection, execution, key)
@@ -336,15 +333,7 @@ class Executions:
 
     async def wait_ended(self, execution_id: str, timeout_s: float) -> Execution:
         """Return an execution when it has stopped or failed, or as it is after `timeout_s`."""
-        deadline = self._clock.monotonic_s() + timeout_s
-        delay_s = _FIRST_LOOK_S
-        while True:
-            execution = await self.get(execution_id)
-            left_s = deadline - self._clock.monotonic_s()
-            if execution.status not in UNENDED or left_s <= 0:
-                return execution
-            await asyncio.sleep(min(delay_s, left_s))
-            delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
+        return await self._confirming.ended(lambda: self.get(execution_id), timeout_s)
 
     async def stop_for_handover(
         self, execution_ids: Iterable[str], *, actor: str, why: str = REPLACED
@@ -356,7 +345,7 @@ class Executions:
             for each in found:
                 await wishes.change(connection, each, Change(desired=Desired.STOP), by)
         self._poke()
-        return await self._answer([each.execution_id for each in found])
+        return await self._confirming.answer([each.execution_id for each in found])
 
     async def _started_for(self, key: str) -> Execution | None:
         async with self._database.read() as connection:
@@ -373,7 +362,7 @@ class Executions:
             for each in found:
                 await wishes.change(connection, each, Change(desired=desired), self._by(actor))
         self._poke()
-        return await self._answer([each.execution_id for each in found])
+        return await self._confirming.answer([each.execution_id for each in found])
 
     async def _end_flat(
         self, connection: AsyncConnection, row: Execution, by: switching.By
@@ -385,71 +374,6 @@ class Executions:
         if await leavings.is_last(connection, asked):
             await self._registry.move_in(connection, row.strategy_id, Trigger.STOP, actor=by.actor)
         return asked
-
-    async def _answer(self, execution_ids: Sequence[str]) -> Answered:
-        executions = await self._settled(execution_ids)
-        waiting = [each.execution_id for each in executions if not each.is_settled]
-        note = ""
-        if waiting:
-            note = (
-                f"the node has not confirmed {', '.join(waiting)} within {self._confirm_s:g} s;"
-                " what is wanted is written, and done as soon as the node is there"
-            )
-        return Answered(executions=tuple(executions), is_confirmed=not waiting, note=note)
-
-    async def _settled(self, execution_ids: Sequence[str]) -> Sequence[Execution]:
-        deadline = self._clock.monotonic_s() + self._confirm_s
-        delay_s = _FIRST_LOOK_S
-        while True:
-            async with self._database.read() as connection:
-                found = await store.get_many(connection, execution_ids)
-            is_late = self._clock.monotonic_s() >= deadline
-            if is_late or all(each.is_settled for each in found):
-                return sorted(found, key=lambda each: each.role is not Role.STABLE)
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
-
-    async def _checked(self, strategy: Strategy, config: ExecutionConfig) -> Settings:
-        settings = rules.settings_of(strategy.content, config)
-        rules.check_feed(config.feed, self._feeds)
-        await asyncio.to_thread(self._check_market, settings)
-        await asyncio.to_thread(benchmarks.check, config, self._catalogue)
-        return settings
-
-    def _check_market(self, settings: Settings) -> None:
-        for symbol in settings.symbols:
-            try:
-                self._catalogue.instrument(symbol)
-            except (NotFoundError, InvalidError) as error:
-                raise InvalidError(str(error), field="symbols", value=symbol) from error
-            try:
-                self._catalogue.bars(symbol, settings.timeframe, limit=0)
-            except (NotFoundError, InvalidError) as error:
-                value = settings.timeframe
-                raise InvalidError(str(error), field="timeframe", value=value) from error
-
-    def _new(
-        self,
-        strategy_id: str,
-        config: ExecutionConfig,
-        settings: Settings,
-        role: Role,
-        key: str | None = None,
-    ) -> Execution:
-        now = self._clock.now()
-        return Execution(
-            execution_id=ids.new_id(ids.EXECUTION)
-            if key is None
-            else ids.derived(ids.EXECUTION, key),
-            strategy_id=strategy_id,
-            role=role,
-            status=ExecutionStatus.STARTING,
-            desired=Desired.RUN,
-            config=config,
-            capital=rules.capital_of(settings),
-            created_at=now,
-            updated_at=now,
-        )
 
     def _by(self, actor: str, why: str = "") -> switching.By:
         return switching.By(actor=actor, at=self._clock.now(), why=why)
