@@ -16,6 +16,7 @@ from strategy_engine.flags.sticky import Reading, Sticky
 from strategy_engine.market.feeds import BarEvent
 from strategy_engine.matching.model import Decision, Fill, Terms
 from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.model import (
     BarProcessed,
     Closed,
@@ -24,6 +25,7 @@ from strategy_engine.venue.model import (
     Placed,
 )
 from strategy_engine.venue.paper import NOTHING_HAPPENED, NOTHING_PLACED, PaperVenue
+from strategy_engine.venue.vetting import Answers
 
 
 class Desk:
@@ -156,6 +158,17 @@ class Desk:
             fills=[filled for symbol, filled in self._untold if symbol == event.symbol],
             flags=self._flags.news(event.symbol, self._reading.values),
         )
+
+    @alone
+    def proposed(self, event: BarEvent, decision: Decision) -> tuple[GateRequest, ...]:
+        """Return what of a decision could open something, and would pass the gate by now."""
+        return self.venue.proposed(event.symbol, decision, event.close_ns)
+
+    @alone
+    def hear(self, answers: Answers) -> None:
+        """Take what was said of the orders that are placed next."""
+        self.venue.answers = answers
+        self.tally.notice(answers.notices)
 
     @alone
     def conclude(

@@ -76,7 +76,7 @@ class Leash:
         taken_back = self._obey(held_to)
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody plays any more
-                self._loop.call_soon_threadsafe(self._reins.nudge.set)
+                self._loop.call_soon_threadsafe(self._reins.stir)
         return taken_back
 
     def _obey(self, held_to: Restraint) -> tuple[str, ...] | None:

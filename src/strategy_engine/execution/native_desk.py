@@ -24,12 +24,15 @@ from strategy_engine.matching.ticket import (
     Instruction,
     Modify,
     OrderEvent,
+    Ticket,
     Updated,
 )
 from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.model import BarProcessed, Closed, Flowed
 from strategy_engine.venue.native import NativeVenue, View
 from strategy_engine.venue.tape import Taken
+from strategy_engine.venue.vetting import Answers
 
 HELD_BACK = "the execution is paused or ends: entries are taken back"
 GIVEN_UP = "another execution serves the instrument now: entries are taken back"
@@ -59,6 +62,7 @@ class NativeDesk:
         self._untold_nanos = 0  # that flowed since it was told last
         self._cuts = Cuts()
         self._is_owing = False
+        self._telling: int | None = None  # so many of what happened are on their way to it
         self.lock = RLock()
 
     @alone
@@ -74,7 +78,7 @@ class NativeDesk:
         self.tally.denials = self.venue.tape.denials
         self._view = msgspec.convert(checkpoint.account["view"], View)
         self._untold_nanos = checkpoint.account.get("untold", 0)
-        self._told_ns = self._known_ns
+        self._told_ns = self.known_ns
         self._is_restart = True
         self.venue.publish(self.tally.place[0])
 
@@ -100,7 +104,13 @@ class NativeDesk:
         )
 
     @property
-    def _known_ns(self) -> int:
+    def told_ns(self) -> int:
+        """When that was which it was shown last."""
+        return self._told_ns
+
+    @property
+    def known_ns(self) -> int:
+        """When that was which it may know: where it stands between two bars."""
         tally = self.tally
         at_ns = tally.history.time_at(tally.known)
         return at_ns if tally.is_mid_bar else max(at_ns, tally.place[0])
@@ -162,7 +172,7 @@ class NativeDesk:
         """Return the bars that a strategy was not shown after `seen`."""
         now = self.tally.known
         return messages.NativeWarmUp(
-            start_ns=self._known_ns,
+            start_ns=self.known_ns,
             bars=self.tally.history.frames_between(seen, now),
             balance_nanos=self._view.balance_nanos,
         )
@@ -190,6 +200,22 @@ class NativeDesk:
     # -- what it asks for
 
     @alone
+    def proposed(
+        self, acted: messages.NativeActed, now_ns: int, *, is_start: bool = False
+    ) -> tuple[GateRequest, ...]:
+        """Return what could open something of what it asks for, and might pass the gate by now."""
+        given = self._given(acted)
+        if is_start and self._is_restart:  # it gets no new order
+            given = [each for each in given if not isinstance(each[1], Ticket)]
+        return self.venue.proposed(given, now_ns)
+
+    @alone
+    def hear(self, answers: Answers) -> None:
+        """Take what was said of the orders that are placed next."""
+        self.venue.answers = answers
+        self.tally.notice(answers.notices)
+
+    @alone
     def started(self, acted: messages.NativeActed) -> None:
         """Take what a strategy asks for in its start; of a second one, no new orders."""
         before = self._view
@@ -207,7 +233,7 @@ class NativeDesk:
     @alone
     def caught_up(self, acted: messages.NativeActed) -> None:
         """Take what a strategy has to say of the bars that it was not shown in their time."""
-        self._told_ns = self._known_ns
+        self._told_ns = self.known_ns
         self._hear(acted, self._told_ns, self._told_ns)
 
     @alone
@@ -389,22 +415,26 @@ class NativeDesk:
         *,
         is_restart: bool = False,
     ) -> None:
-        given = [(ts_ns, self._whole(each)) for ts_ns, each in rules.instructions_of(acted.asked)]
-        self.venue.ask(given, since_ns=since_ns, now_ns=now_ns, is_restart=is_restart)
+        self.venue.ask(self._given(acted), since_ns=since_ns, now_ns=now_ns, is_restart=is_restart)
         self._view = self.venue.view()
         self.tally.denials = self.venue.tape.denials
         self.tally.notice(acted.notices)
         if acted.state is not None:
             self.tally.state = self._news = acted.state
 
+    def _given(self, acted: messages.NativeActed) -> list[tuple[int, Instruction]]:
+        return [(ts_ns, self._whole(each)) for ts_ns, each in rules.instructions_of(acted.asked)]
+
     def _tell(self) -> None:
-        self.venue.tape.tell()
-        self._untold_nanos = 0
+        # What risk takes back while the strategy is asked it hears of the next time.
+        self.venue.tape.tell(self._telling)
+        self._telling, self._untold_nanos = None, 0
 
     def _undelivered(self) -> tuple[Any, ...]:
         return tuple(msgspec.to_builtins(each) for each in self.venue.tape.untold)
 
     def _untold(self) -> msgspec.Raw:
+        self._telling = len(self.venue.tape.untold)
         return msgspec.Raw(_encode([self._left(each) for each in self.venue.tape.untold]))
 
     def _whole(self, asked: Instruction) -> Instruction:

@@ -14,6 +14,7 @@ from strategy_engine.execution.tally import Tally
 from strategy_engine.execution.ticks import place_of
 from strategy_engine.execution.tools import Tools
 from strategy_engine.execution.traders import Trader
+from strategy_engine.execution.veto import DrainedError
 from strategy_engine.market.feeds import MarketEvent
 
 
@@ -79,26 +80,11 @@ class Play:
 
     async def play(self, bars: Bars) -> End:
         """Come to each bar, until there are no more or it is to end."""
-        nudge = self._reins.nudge
-        nudge.set()  # what was wanted while all this was prepared
+        self._reins.nudge.set()  # what was wanted while all this was prepared
         try:
-            while True:
-                if nudge.is_set() or self._reins.is_held:
-                    nudge.clear()
-                    tally = self._desk.tally
-                    await self._reins.rest(tally.place, is_mid_bar=tally.is_mid_bar)
-                    if (end := await self._obey()) is not None:
-                        return end
-                self.idle_s = self.idle_s or self._tools.clock.monotonic_s()
-                event = await bars.next(nudge)
-                if event is None:
-                    if bars.is_over:
-                        return End.COMPLETED
-                elif self._desk.tally.is_before(event):
-                    self.idle_s = None
-                    await self._step(event)
-                    if self._is_done:
-                        return End.STOPPED
+            return await self._go(bars)
+        except DrainedError:
+            return End.DRAINED
         finally:
             await bars.aclose()
 
@@ -118,6 +104,26 @@ class Play:
         if self._parted_from is not None:
             await self._flow(self._parted_from)
             self._parted_from = None
+
+    async def _go(self, bars: Bars) -> End:
+        nudge = self._reins.nudge
+        while True:
+            if nudge.is_set() or self._reins.is_held:
+                nudge.clear()
+                tally = self._desk.tally
+                await self._reins.rest(tally.place, is_mid_bar=tally.is_mid_bar)
+                if (end := await self._obey()) is not None:
+                    return end
+            self.idle_s = self.idle_s or self._tools.clock.monotonic_s()
+            event = await bars.next(nudge)
+            if event is None:
+                if bars.is_over:
+                    return End.COMPLETED
+            elif self._desk.tally.is_before(event):
+                self.idle_s = None
+                await self._step(event)
+                if self._is_done:
+                    return End.STOPPED
 
     # -- between two bars
 
@@ -195,10 +201,11 @@ class Play:
             self._has_missed = True
         else:
             began_s = self.asked_s = self._tools.clock.monotonic_s()
-            entry = await self._trader.decide(event)
+            await self._trader.decide(event)
             if self._keeping.meter is not None:
                 self._keeping.meter.decided(self._tools.clock.monotonic_s() - began_s)
             self.asked_s = None
+            entry = await self._trader.conclude(event)
             self._seen = self._desk.tally.cursor
         if entry is not None:
             await self._keeping.post(entry)

@@ -1,11 +1,13 @@
 """What is wanted of a running execution: heard at any time, obeyed between two bars."""
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 
 from strategy_engine.execution.engagement import Engagement
 from strategy_engine.execution.model import Desired
 from strategy_engine.execution.ticks import NOWHERE, Place
+from strategy_engine.venue.model import RiskState
 
 
 class Gait(Enum):
@@ -28,21 +30,28 @@ class Reins:
         self._until: Place = NOWHERE  # so far it goes all the same, while it is held
         self._gait = Gait.STANDS
         self._moved = asyncio.Event()  # set, and replaced, when its gait changes or it is let go
+        self._said = asyncio.Event()  # set, and replaced, when something is said to it
 
     # -- said to it
+
+    def stir(self) -> None:
+        """Let who plays hear that there is something new; in the loop of who plays."""
+        self.nudge.set()
+        said, self._said = self._said, asyncio.Event()
+        said.set()
 
     def engage(self, engagement: Engagement) -> None:
         """Hear what is wanted now."""
         if self.engagement != engagement:
             self.engagement = engagement
-            self.nudge.set()
+            self.stir()
 
     def drain(self) -> None:
         """End between two bars, and leave the execution as it stands for who comes next."""
         self.is_draining = True
         self._is_held = False
         self._step()
-        self.nudge.set()
+        self.stir()
 
     def hold(self) -> None:
         """Come to no other bar, until `release`."""
@@ -87,6 +96,19 @@ class Reins:
     def wants(self, desired: Desired) -> bool:
         """Whether this is what control wants of it."""
         return self.engagement is not None and self.engagement.desired is desired
+
+    @property
+    def may_open(self) -> bool:
+        """Whether it is to go on, and may open something by what was said to it."""
+        wanted = self.engagement
+        if self.is_draining or wanted is None:
+            return not self.is_draining
+        return wanted.desired is Desired.RUN and wanted.allows is RiskState.ACTIVE
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so by what was said to it."""
+        while not is_so():
+            await self._said.wait()
 
     async def rest(self, place: Place = NOWHERE, *, is_mid_bar: bool = False) -> None:
         """Be on the way, but stand as long as it is held, and has no way to go all the same."""

@@ -17,6 +17,7 @@ from strategy_engine.execution import (
     rules,
     traders,
     transcript,
+    veto,
 )
 from strategy_engine.execution import history as histories
 from strategy_engine.execution.conversation import Conversation, Process
@@ -232,7 +233,9 @@ class Runner:
         self.leash.subject = guard.subject_of(mine, content.strategy_name)
         settings = rules.settings_of(content, mine.config)
         series = await preparing.series_of(mine, settings, self._tools)
-        trader = traders.trader_of(content, settings, self._tools.flags, self._tools.oversight)
+        tools = self._tools
+        vet = veto.vet_of(tools.veto, mine, content, self.reins)
+        trader = traders.trader_of(content, settings, tools.flags, tools.oversight, vet)
         if self.reins.wants(Desired.STOP):
             await self._open(mine, trader, histories.begin(series, mine.config, 0))
             await self.reins.rest()  # what it is about to get or give, it gets or gives
@@ -280,7 +283,10 @@ class Runner:
         talk.transcript = await transcript.begin(self._tools.records, mine)
         self._keeping.transcript = talk.transcript
         play = self._playing(mine, trader)
-        await trader.warm_up()
+        try:
+            await trader.warm_up()
+        except veto.DrainedError:
+            return await self._end(mine, trader, End.DRAINED)
         if not await self._report_ready(mine, process.report, play):
             return Outcome.SUPERSEDED
         end = await play.play(source.bars(past, _resumes_after(trader.desk.tally)))

@@ -6,6 +6,7 @@ from strategy_engine.core.clock import Clock
 from strategy_engine.execution.conversation import Launcher
 from strategy_engine.execution.guard import Guard, NoGuard
 from strategy_engine.execution.journal import Journal
+from strategy_engine.execution.veto import NoVeto, Veto
 from strategy_engine.execution.watch import NoWatch, Watch
 from strategy_engine.flags.live import LiveFlags
 from strategy_engine.infra.meters import NodeMeters
@@ -45,6 +46,7 @@ class Tools:
     meters: NodeMeters = field(default_factory=NodeMeters)
     guard: Guard = field(default_factory=NoGuard)
     watch: Watch = field(default_factory=NoWatch)
+    veto: Veto = field(default_factory=NoVeto)
     oversight: Oversight = field(init=False)
 
     def __post_init__(self) -> None:

@@ -6,18 +6,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from strategy_engine.execution import limiting, rules, shown
+from strategy_engine.execution import limiting, rules, shown, veto
 from strategy_engine.execution.conversation import Conversation
 from strategy_engine.execution.desk import Desk
 from strategy_engine.execution.history import Cursor, History, Series
 from strategy_engine.execution.model import Execution, Observation
 from strategy_engine.execution.native_desk import NativeDesk
 from strategy_engine.execution.tally import Kept, Tally
-from strategy_engine.execution.ticks import TickHistory
+from strategy_engine.execution.ticks import TickHistory, place_of
+from strategy_engine.execution.veto import Vet
 from strategy_engine.flags.live import LiveFlags
 from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.settings import Settings
 from strategy_engine.registry.model import Content
+from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.model import BarProcessed, Closed, Flowed, RiskState, Tenure
 from strategy_engine.venue.native import NativeVenue
 from strategy_engine.venue.oversight import Oversight, Seat
@@ -132,8 +134,18 @@ class Trader(Protocol):
         """
         ...
 
-    async def decide(self, event: MarketEvent) -> BarProcessed | None:
-        """Show the strategy a bar or tick; return its last entry, None where nothing changed."""
+    async def decide(self, event: MarketEvent) -> None:
+        """Show the strategy a bar or tick, and hear what it decides; nothing is placed yet."""
+        ...
+
+    async def conclude(self, event: MarketEvent) -> BarProcessed | None:
+        """Place what was decided, once it may go; return the last entry, None if nothing changed.
+
+        Raises
+        ------
+        DrainedError
+            If the execution is to be left as it stands instead.
+        """
         ...
 
     def pass_by(self, event: MarketEvent) -> BarProcessed | None:
@@ -162,13 +174,16 @@ class SignalTrader:
         settings: Settings,
         flags: LiveFlags | None = None,
         oversight: Oversight | None = None,
+        vet: Vet | None = None,
     ) -> None:
         self._content = content
         self._settings = settings
         self._oversight = oversight
+        self._vet = vet or veto.of_nobody()
         self._flags = flags
         self._talk: Conversation | None = None
         self._desk: Desk | None = None
+        self._decided: messages.Decided | None = None
 
     @property
     def desk(self) -> Desk:
@@ -207,6 +222,7 @@ class SignalTrader:
             epoch=mine.epoch,
             seat=seat_of(mine, self._content, self._oversight),
         )
+        venue.answers = self._vet.unasked
         flags = shown.flags_of(mine, self._content, self._flags)
         self._desk = Desk(venue, past, settings.capital_nanos, flags)
 
@@ -221,13 +237,20 @@ class SignalTrader:
         """Let a bar fill and mark; the entry is to be kept before the strategy hears of it."""
         return self.desk.mark(_bar(event), cancel_entries=cancel_entries, closes=closes)
 
-    async def decide(self, event: MarketEvent) -> BarProcessed:
-        """Show the strategy a bar with its fills; return the bar's last entry."""
+    async def decide(self, event: MarketEvent) -> None:
+        """Show the strategy a bar with its fills, and hear what it decides."""
         desk, bar = self.desk, _bar(event)
         started_ns = time.perf_counter_ns()
         decided = await _there(self._talk).decide(desk.bar_message(bar))
         desk.tally.time(time.perf_counter_ns() - started_ns, decided.cpu_ns)
-        return desk.conclude(bar, rules.decision_of(decided), decided.state)
+        self._decided = decided
+
+    async def conclude(self, event: MarketEvent) -> BarProcessed:
+        """Place what was decided, once it may go; return the bar's last entry."""
+        desk, bar, decided = self.desk, _bar(event), _there(self._decided)
+        decision = rules.decision_of(decided)
+        desk.hear(await self._vet.ask(desk.proposed(bar, decision), desk.venue.seat))
+        return desk.conclude(bar, decision, decided.state)
 
     def pass_by(self, event: MarketEvent) -> BarProcessed:
         """End a bar without asking the strategy; return the bar's last entry."""
@@ -252,13 +275,19 @@ class NativeTrader:
     """A NautilusTrader strategy: its orders go to our gate, its fills come from our ledger."""
 
     def __init__(
-        self, content: Content, settings: Settings, oversight: Oversight | None = None
+        self,
+        content: Content,
+        settings: Settings,
+        oversight: Oversight | None = None,
+        vet: Vet | None = None,
     ) -> None:
         self._content = content
         self._settings = settings
         self._oversight = oversight
+        self._vet = vet or veto.of_nobody()
         self._talk: Conversation | None = None
         self._desk: NativeDesk | None = None
+        self._acted: messages.NativeActed | None = None
 
     @property
     def desk(self) -> NativeDesk:
@@ -295,12 +324,15 @@ class NativeTrader:
             epoch=mine.epoch,
             seat=seat_of(mine, self._content, self._oversight),
         )
+        venue.answers = self._vet.unasked
         self._desk = NativeDesk(venue, past, settings.capital_nanos)
 
     async def warm_up(self) -> None:
         """Let the strategy start, knowing what it knew when it was told last."""
         desk = self.desk
-        desk.started(await _there(self._talk).warm_up_native(desk.warm_up_message()))
+        acted = await _there(self._talk).warm_up_native(desk.warm_up_message())
+        await self._ask(acted, desk.told_ns, is_start=True)
+        desk.started(acted)
 
     def mark(
         self, event: MarketEvent, *, cancel_entries: bool = False, closes: Collection[str] = ()
@@ -308,13 +340,19 @@ class NativeTrader:
         """Let a bar or tick fill and mark; the entry is to be kept before the strategy hears."""
         return self.desk.mark(event, cancel_entries=cancel_entries, closes=closes)
 
-    async def decide(self, event: MarketEvent) -> BarProcessed | None:
-        """Show the strategy a bar or tick; return its last entry, None where nothing changed."""
+    async def decide(self, event: MarketEvent) -> None:
+        """Show the strategy a bar or tick, and hear what it asks for."""
         desk = self.desk
         started_ns = time.perf_counter_ns()
         acted = await _there(self._talk).act(desk.message(event))
         desk.tally.time(time.perf_counter_ns() - started_ns, acted.cpu_ns)
-        return desk.conclude(event, acted)
+        self._acted = acted
+
+    async def conclude(self, event: MarketEvent) -> BarProcessed | None:
+        """Do what was asked for, once it may be; return the last entry, None if nothing changed."""
+        acted = _there(self._acted)
+        await self._ask(acted, place_of(event)[0])
+        return self.desk.conclude(event, acted)
 
     def pass_by(self, event: MarketEvent) -> BarProcessed | None:
         """End a bar or tick without asking the strategy; return its last entry, if it has one."""
@@ -325,8 +363,12 @@ class NativeTrader:
         desk, talk = self.desk, _there(self._talk)
         events = desk.events_message()
         if events is not None:
-            desk.answered(await talk.act(events))
-        desk.caught_up(await talk.warm_up_native(desk.catch_up_message(seen)))
+            acted = await talk.act(events)
+            await self._ask(acted, desk.told_ns)
+            desk.answered(acted)
+        acted = await talk.warm_up_native(desk.catch_up_message(seen))
+        await self._ask(acted, desk.known_ns)
+        desk.caught_up(acted)
 
     def finish(self) -> BarProcessed | None:
         """End the session where the feed ends; return the entry of what that did, if anything."""
@@ -342,20 +384,29 @@ class NativeTrader:
             desk.stopping((await self._talk.act(events)).asked)
         desk.stopping((await self._talk.stop_native()).asked)
 
+    async def _ask(
+        self, acted: messages.NativeActed, now_ns: int, *, is_start: bool = False
+    ) -> None:
+        desk = self.desk
+        wanted = desk.proposed(acted, now_ns, is_start=is_start)
+        desk.hear(await self._vet.ask(wanted, desk.venue.seat))
+
 
 def trader_of(
     content: Content,
     settings: Settings,
     flags: LiveFlags | None = None,
     oversight: Oversight | None = None,
+    vet: Vet | None = None,
 ) -> Trader:
     """Return who trades a version: the one place where its kernel is asked for.
 
-    Without an oversight it trades beside nobody, under its own limits.
+    Without an oversight it trades beside nobody, under its own limits; without a vet, nobody is
+    asked before its orders go.
     """
     if content.is_native:
-        return NativeTrader(content, settings, oversight)
-    return SignalTrader(content, settings, flags, oversight)
+        return NativeTrader(content, settings, oversight, vet)
+    return SignalTrader(content, settings, flags, oversight, vet)
 
 
 def seat_of(mine: Execution, content: Content, oversight: Oversight | None) -> Seat:

@@ -38,6 +38,7 @@ NO_FAULT = frozenset(
         DenialCode.KILLED,
         DenialCode.SELF_MATCH,
         DenialCode.TRADING_HOURS,
+        DenialCode.VETOED,
     }
 )
 MOST_HELD_UP = 3  # looks in a row at which nothing could be compared; then nothing is known

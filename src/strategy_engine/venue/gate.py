@@ -31,6 +31,8 @@ class Around:
         An execution of another version of its line that the order would trade against.
     killed : str or None
         Why nothing may go at all.
+    vetoed : str or None
+        Why a risk engine outside does not let it go.
     """
 
     equity_nanos: int = 0
@@ -42,6 +44,7 @@ class Around:
     beside: Mapping[Scope, Beside] = field(default_factory=dict)
     rival: str | None = None
     killed: str | None = None
+    vetoed: str | None = None
 
 
 NOTHING_AROUND = Around()

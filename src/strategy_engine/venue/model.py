@@ -87,6 +87,7 @@ class DenialCode(StrEnum):
     MAX_LEVERAGE = "max_leverage"
     TRADING_HOURS = "trading_hours"
     SELF_MATCH = "self_match"
+    VETOED = "vetoed"
 
 
 class OrderStatus(StrEnum):

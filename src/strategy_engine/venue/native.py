@@ -32,7 +32,15 @@ from strategy_engine.matching.ticket import (
     OrderType,
     Ticket,
 )
-from strategy_engine.venue import ceilings, changes, leaving, matches, native_orders, rules
+from strategy_engine.venue import (
+    ceilings,
+    changes,
+    leaving,
+    matches,
+    native_orders,
+    rules,
+    vetting,
+)
 from strategy_engine.venue.aggregates import Beside, Standing
 from strategy_engine.venue.gate import Around, GateRequest, TicketRequest
 from strategy_engine.venue.limits import Limit, Limits
@@ -42,6 +50,7 @@ from strategy_engine.venue.oversight import Seat
 from strategy_engine.venue.purse import Purse
 from strategy_engine.venue.rates import Rate
 from strategy_engine.venue.tape import Tape
+from strategy_engine.venue.vetting import NOBODY_ASKED, Answers
 
 DAILY_LOSS = "the day's loss limit is used up"
 REPLACED = "another execution serves the instrument now"
@@ -103,6 +112,7 @@ class NativeVenue:
         self.is_running = True
         self.risk_state = RiskState.ACTIVE
         self.serves = ALWAYS
+        self.answers = NOBODY_ASKED  # of who is asked outside before an order goes
         self.tape = Tape(execution_id)
         self._exchange = Exchange(capital_nanos, self.terms.values(), how, conditions)
         self._open = OpenOrders(self._exchange)
@@ -151,6 +161,27 @@ class NativeVenue:
         self._hear(self.book.on_session_end(now_ns))
 
     # -- what is asked of it
+
+    def proposed(self, given: Given, now_ns: int) -> tuple[GateRequest, ...]:
+        """Return what of instructions could open something, and might go by now; nothing changes.
+
+        Each is judged as if those before it had gone, as far as it could open more by that.
+        """
+        earlier: dict[str, Ticket] = {}
+        found: list[GateRequest] = []
+        for _, each in given:
+            if isinstance(each, Ticket):
+                asked = self._request(each, now_ns, NOBODY_ASKED, vetting.ahead(each, earlier))
+                earlier[each.client_order_id] = each
+                denial = rules.judge_ticket(asked)
+            elif isinstance(each, Modify) and (more := self._enlarged(each, earlier)) is not None:
+                asked = self._request(more, now_ns, NOBODY_ASKED, vetting.ahead(more, earlier))
+                denial = rules.judge_change(asked)
+            else:
+                continue
+            if asked.request.order.opens and denial is None:
+                found.append(asked.request)
+        return tuple(found)
 
     def ask(self, given: Given, *, since_ns: int, now_ns: int, is_restart: bool = False) -> None:
         """Judge instructions that were given after one instant and until another.
@@ -335,7 +366,8 @@ class NativeVenue:
             order, leaves = self._open.find(name) or (None, 0)
             if order is None or not self._open.may_open(order, leaves):
                 continue
-            denial = rules.judge_change(self._request(replace(order, lots=leaves), now_ns))
+            asked = self._request(replace(order, lots=leaves), now_ns, self.answers)
+            denial = rules.judge_change(asked)
             if denial is not None:
                 self.cancel(name, now_ns, denial.message)
 
@@ -347,7 +379,7 @@ class NativeVenue:
 
     def _ask(self, order: Ticket, now_ns: int, *, is_restart: bool) -> None:
         self.tape.count(order.client_order_id)
-        asked = self._request(order, now_ns)
+        asked = self._request(order, now_ns, self.answers)
         opens = asked.request.order.opens
         denial = rules.judge_ticket(asked)
         if denial is not None:
@@ -367,7 +399,8 @@ class NativeVenue:
         denial = None
         if found is not None:  # of what does not work the book says so
             changed = rules.changed(*found, change, self._open.filled(name))
-            denial = rules.judge_change(self._request(changed, now_ns))
+            answers = NOBODY_ASKED if self._enlarged(change, {}) is None else self.answers
+            denial = rules.judge_change(self._request(changed, now_ns, answers))
         if denial is None:
             self.orders.note(now_ns)
             self._exchange.ask([(now_ns, change)])
@@ -375,6 +408,21 @@ class NativeVenue:
         self.tape.denials += 1
         code, message = denial.code, denial.message
         self._hear([ModifyRejected(client_order_id=name, ts_ns=now_ns, code=code, message=message)])
+
+    def _enlarged(self, change: Modify, earlier: Mapping[str, Ticket]) -> Ticket | None:
+        """Return what a change makes of an order that has more at stake by it; None: it has not."""
+        name = change.client_order_id
+        found = self._open.find(name)
+        if found is None and name in earlier:
+            found = earlier[name], earlier[name].lots
+        if found is None:
+            return None
+        order, leaves = found
+        changed = rules.changed(order, leaves, change, self._open.filled(name))
+        position = self.book.positions.get(order.symbol)
+        mark = 0 if position is None else position.mark
+        before, after = (rules.price_at_most(each, mark) for each in (order, changed))
+        return changed if vetting.enlarges((leaves, before), (changed.lots, after)) else None
 
     def _take_back(self, asked: Cancel, now_ns: int) -> None:
         denial = ceilings.judge_cancel(self.limits, self.cancels.at(now_ns), self._beside)
@@ -386,10 +434,12 @@ class NativeVenue:
         name, code, message = asked.client_order_id, denial.code, denial.message
         self._hear([CancelRejected(client_order_id=name, ts_ns=now_ns, code=code, message=message)])
 
-    def _request(self, order: Ticket, now_ns: int) -> TicketRequest:
+    def _request(
+        self, order: Ticket, now_ns: int, answers: Answers = NOBODY_ASKED, ahead: int = 0
+    ) -> TicketRequest:
         position = self.book.positions.get(order.symbol)
         held, mark = (0, 0) if position is None else (position.lots, position.mark)
-        beside = self._open.beside(order)
+        beside = self._open.beside(order) + ahead
         opens = rules.may_open(order, held, beside)
         request = GateRequest(
             order=Order(
@@ -413,7 +463,9 @@ class NativeVenue:
             free_nanos=0,  # money is the venue's to judge
             day_pnl_nanos=self.day_pnl_nanos,
             serves=self.serves,
-            around=self._around(order, mark, now_ns) if opens else Around(killed=self.seat.killed),
+            around=self._around(order, mark, now_ns, answers)
+            if opens
+            else Around(killed=self.seat.killed),
         )
         return TicketRequest(
             request=request,
@@ -429,7 +481,7 @@ class NativeVenue:
         might = sum(self._open.may_open(each, leaves) for each, leaves in self._open.each())
         return most - self.tape.entries_of(now_ns // DAY_NS) - might
 
-    def _around(self, order: Ticket, mark_ticks: int, now_ns: int) -> Around:
+    def _around(self, order: Ticket, mark_ticks: int, now_ns: int, answers: Answers) -> Around:
         seat, symbol, price = self.seat, order.symbol, native_orders.price_of(order)
         rival = None
         if not matches.is_asleep(order):
@@ -442,6 +494,7 @@ class NativeVenue:
             beside=seat.all_beside(symbol, self.purse.day),
             rival=rival,
             killed=seat.killed,
+            vetoed=answers.against(order.client_order_id, order.lots),
         )
 
     def _beside(self, limit: Limit) -> Beside:

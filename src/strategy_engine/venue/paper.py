@@ -38,6 +38,7 @@ from strategy_engine.venue.model import (
 from strategy_engine.venue.oversight import Seat
 from strategy_engine.venue.purse import Purse
 from strategy_engine.venue.rates import Rate
+from strategy_engine.venue.vetting import NOBODY_ASKED, Answers
 
 NOTHING_HAPPENED = Happened()
 NOTHING_PLACED = Placed()
@@ -74,6 +75,7 @@ class PaperVenue:
         self.is_running = True
         self.risk_state = RiskState.ACTIVE
         self.serves = ALWAYS
+        self.answers = NOBODY_ASKED  # of who is asked outside before an order goes
         self.purse = Purse(self.account)
         self._bar_ns: dict[str, int] = {}  # how long the last bar of an instrument was
 
@@ -114,6 +116,21 @@ class PaperVenue:
             fills=named,
             cancelled=tuple(each.order_id for each in waiting if each.order_id not in filled),
         )
+
+    def proposed(self, symbol: str, decision: Decision, now_ns: int) -> tuple[GateRequest, ...]:
+        """Return what of a decision could open something, and would go by now; nothing changes."""
+        account, book = self.account, self.account.books[symbol]
+        before = account.entries_day, account.entries_today, book.last_target
+        earlier: list[Order] = []
+        found: list[GateRequest] = []
+        for number, order in enumerate(account.plan(symbol, decision, now_ns)):
+            named = replace(order, order_id=self._order_id(order, number))
+            request = self._request(named, earlier)
+            if rules.judge(request) is None:
+                earlier.append(named)
+                found += [request] if named.opens else []
+        account.entries_day, account.entries_today, book.last_target = before
+        return tuple(found)
 
     def decide(self, symbol: str, decision: Decision, now_ns: int) -> Placed:
         """Turn a decision into orders, judge each, and let those that may go wait to fill."""
@@ -224,7 +241,7 @@ class PaperVenue:
         denied: list[Denied] = []
         for number, order in enumerate(orders):
             named = replace(order, order_id=self._order_id(order, number))
-            denial = rules.judge(self._request(named, accepted))
+            denial = rules.judge(self._request(named, accepted, self.answers))
             if denial is None:
                 accepted.append(named)
                 if named.cause is not Cause.HANDOVER:
@@ -234,7 +251,9 @@ class PaperVenue:
         self.account.submit(accepted)
         return Placed(orders=tuple(accepted), denials=tuple(denied))
 
-    def _request(self, order: Order, earlier: list[Order]) -> GateRequest:
+    def _request(
+        self, order: Order, earlier: list[Order], answers: Answers = NOBODY_ASKED
+    ) -> GateRequest:
         book = self.account.books[order.symbol]
         lots, free = book.lots, self.account.unpledged()
         for each in earlier:
@@ -257,10 +276,10 @@ class PaperVenue:
             free_nanos=matching.spendable(free, self.account.reserve_nanos),
             day_pnl_nanos=self.day_pnl_nanos,
             serves=self.serves,
-            around=self._around(order) if order.opens else Around(killed=self.seat.killed),
+            around=self._around(order, answers) if order.opens else Around(killed=self.seat.killed),
         )
 
-    def _around(self, order: Order) -> Around:
+    def _around(self, order: Order, answers: Answers) -> Around:
         seat, symbol = self.seat, order.symbol
         return Around(
             **seat.exposure(symbol, order.side, self.account.equity, self._sides),
@@ -269,6 +288,7 @@ class PaperVenue:
             beside=seat.all_beside(symbol, self.purse.day),
             rival=seat.match(symbol, order.side, None, order.decided_ns),
             killed=seat.killed,
+            vetoed=answers.against(order.order_id, order.lots),
         )
 
     def _sides(self) -> Mapping[str, Sides]:

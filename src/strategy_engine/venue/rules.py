@@ -111,6 +111,12 @@ def _has_cash(request: GateRequest) -> Verdict:
     )
 
 
+def _is_not_vetoed(request: GateRequest) -> Verdict:
+    # The last: what the gate refuses by itself is refused for that, whatever was said outside.
+    why = request.around.vetoed
+    return None if why is None else _deny(DenialCode.VETOED, why)
+
+
 CHECKS: tuple[Callable[[GateRequest], Verdict], ...] = (
     ceilings.is_not_killed,
     _is_running,
@@ -121,6 +127,7 @@ CHECKS: tuple[Callable[[GateRequest], Verdict], ...] = (
     _is_something,
     *ceilings.CHECKS,
     _has_cash,
+    _is_not_vetoed,
 )
 
 
@@ -239,6 +246,7 @@ CHANGE_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _of_any(_may_open_at_all),
     _of_any(_is_current),
     *_CEILINGS,
+    _of_any(_is_not_vetoed),
 )
 TICKET_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _has_a_name,
@@ -253,6 +261,7 @@ TICKET_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _is_one_of_few,
     *_CEILINGS,
     _has_entries_left,
+    _of_any(_is_not_vetoed),
 )
 
 

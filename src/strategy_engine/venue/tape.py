@@ -128,9 +128,10 @@ class Tape:
         self._fills, self._placings, self._changes = [], [], []
         return taken
 
-    def tell(self) -> None:
-        """Forget what the strategy has heard by now."""
-        self.untold, self.refused = [], []
+    def tell(self, count: int | None = None) -> None:
+        """Forget what the strategy has heard by now: everything, or so many of what happened."""
+        self.untold = [] if count is None else self.untold[count:]
+        self.refused = []
 
     def order_id(self, name: str) -> str:
         """Return the ledger's name of an order."""
