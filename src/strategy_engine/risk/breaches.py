@@ -1,13 +1,13 @@
 """Limits that are broken, from when they are until they are not: begun, wider, over. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from strategy_engine.core import ids
 from strategy_engine.risk import rules
 from strategy_engine.risk.model import Action
-from strategy_engine.risk.rules import Finding, Measure, State
+from strategy_engine.risk.rules import Bounds, Finding, Measure, State
 from strategy_engine.venue.limits import Scope
 
 BREACH = "breach"
@@ -84,12 +84,35 @@ def follow(lasting: Mapping[Key, Breach], findings: Iterable[Finding], now: date
 
 
 def gone(lasting: Mapping[Key, Breach], subjects: set[tuple[Scope, str]]) -> list[Breach]:
-    """Return the breaches of executions that run no more: nothing is found of those again."""
-    return [
-        each
+    """Return the breaches that nothing may be found of again: nobody runs of their subject.
+
+    Of a correlation both have to run: without one of them nothing is known of the other's.
+    """
+    return [each for each in lasting.values() if _is_gone(each, subjects)]
+
+
+def _is_gone(breach: Breach, subjects: set[tuple[Scope, str]]) -> bool:
+    if breach.measure is Measure.CORRELATION:
+        return any((Scope.EXECUTION, each) not in subjects for each in breach.executions)
+    return (breach.scope, breach.subject) not in subjects
+
+
+def has_ended(breach: Breach, ended: Collection[str]) -> bool:
+    """Say whether a breach is over because those of its executions have ended that matter to it."""
+    each_is = [each in ended for each in breach.executions]
+    return any(each_is) if breach.measure is Measure.CORRELATION else all(each_is)
+
+
+def lifted(
+    lasting: Mapping[Key, Breach], bounds: Mapping[tuple[Scope, str], Bounds], now: datetime
+) -> tuple[Breach, ...]:
+    """Return the breaches of limits that are no more, ended, of subjects whose limits are known."""
+    return tuple(
+        over(each, now)
         for each in lasting.values()
-        if each.scope is Scope.EXECUTION and (each.scope, each.subject) not in subjects
-    ]
+        if (found := bounds.get((each.scope, each.subject))) is not None
+        and each.measure not in found
+    )
 
 
 def over(breach: Breach, now: datetime) -> Breach:

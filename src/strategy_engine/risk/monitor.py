@@ -7,6 +7,7 @@ and written beside that, so that one which does not answer keeps it from nothing
 import asyncio
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
 
@@ -19,11 +20,12 @@ from strategy_engine.risk import breaches, members, rules
 from strategy_engine.risk.breaches import Breach, Changes, Key
 from strategy_engine.risk.deeds import LONGEST_REASON
 from strategy_engine.risk.eyes import Eyes
+from strategy_engine.risk.knowledge import Asked
 from strategy_engine.risk.members import Deep, Group, Member, Values
 from strategy_engine.risk.model import Action, Deed, Done
 from strategy_engine.risk.reading import Reader
 from strategy_engine.risk.reporting import Reports
-from strategy_engine.risk.rules import Finding
+from strategy_engine.risk.rules import Bounds, Finding
 from strategy_engine.venue.limits import Scope
 
 ACTOR = "risk"
@@ -118,29 +120,32 @@ class Monitor:
             for key, each in members.groups(found).items()
             if filled is None or key[0] is Scope.LINE
         ]
-        findings = self._findings(found, groups, deep or {})
-        self._apply(breaches.follow(self._lasting, findings, self._clock.now()))
+        bounds = {(Scope.EXECUTION, each.execution_id): self._eyes.bounds(each) for each in found}
+        for group in groups:
+            key = group.scope, group.subject
+            bounds[key] = self._eyes.group_bounds(key)
+        findings = self._findings(found, groups, bounds, deep or {})
+        now = self._clock.now()
+        changes = breaches.follow(self._lasting, findings, now)
+        ended = (*changes.ended, *breaches.lifted(self._lasting, bounds, now))
+        self._apply(replace(changes, ended=ended))
 
     def _findings(
         self,
         found: list[Member],
         groups: list[Group],
+        bounds: Mapping[tuple[Scope, str], Bounds],
         deep: Mapping[tuple[Scope, str], Values],
     ) -> list[Finding]:
         lines = {each.subject: each for each in groups if each.scope is Scope.LINE}
-        looks = [
-            (members.of_execution(each, lines.get(each.line)), self._eyes.bounds(each))
-            for each in found
-        ]
-        for group in groups:
-            bounds = self._eyes.group_bounds((group.scope, group.subject))
-            if bounds:
-                looks.append((members.of_group(group), bounds))
+        looks = [members.of_execution(each, lines.get(each.line)) for each in found]
+        looks += [members.of_group(each) for each in groups if bounds[each.scope, each.subject]]
         return [
             finding
-            for seen, bounds in looks
+            for seen in looks
             for finding in rules.judge(
-                members.with_values(seen, deep.get((seen.scope, seen.subject))), bounds
+                members.with_values(seen, deep.get((seen.scope, seen.subject))),
+                bounds[seen.scope, seen.subject],
             )
         ]
 
@@ -220,15 +225,24 @@ class Monitor:
         return await asyncio.to_thread(members.deepened, wanted, found)
 
     async def _end_of_ended(self) -> None:
-        """End the breaches of executions that have ended: nothing is found of those again."""
+        """End the breaches of those that have ended: nothing is found of those again."""
         if self._lasting is None:
             return
-        running = {(Scope.EXECUTION, each.row.execution_id) for each in self._eyes.asked()}
-        left = breaches.gone(self._lasting, running)
-        ended = await self._reader.ended_of([each.subject for each in left]) if left else ()
+        left = breaches.gone(self._lasting, _subjects(self._eyes.asked()))
+        names = {name for each in left for name in each.executions}
+        ended = await self._reader.ended_of(sorted(names)) if names else frozenset[str]()
         now = self._clock.now()
-        over = tuple(breaches.over(each, now) for each in left if each.subject in ended)
-        self._apply(Changes(ended=over))
+        over = [breaches.over(each, now) for each in left if breaches.has_ended(each, ended)]
+        self._apply(Changes(ended=tuple(over)))
+
+
+def _subjects(asked: Iterable[Asked]) -> set[tuple[Scope, str]]:
+    """Return whom something runs of."""
+    found = {(Scope.ENGINE, "")}
+    for each in asked:
+        found.add((Scope.EXECUTION, each.row.execution_id))
+        found |= {(Scope.LINE, each.subject.line), (Scope.ACCOUNT, each.subject.account)}
+    return found if len(found) > 1 else set()
 
 
 def _targets(changes: Changes) -> dict[str, Breach]:

@@ -93,3 +93,33 @@ def test_the_breaches_of_executions_that_run_no_more_are_found():
 
     assert breaches.gone({begun.key: begun}, set()) == [begun]
     assert breaches.gone({begun.key: begun}, {(Scope.EXECUTION, "exec_9")}) == []
+
+
+def test_a_breach_of_a_line_is_over_once_nobody_of_it_runs_and_all_have_ended(lasting):
+    (begun,) = lasting.values()
+
+    assert breaches.gone(lasting, {(Scope.LINE, "RSI")}) == []
+    assert breaches.gone(lasting, {(Scope.LINE, "Other")}) == [begun]
+    assert breaches.has_ended(begun, {"exec_1"})
+    assert not breaches.has_ended(begun, {"exec_9"})
+
+
+def test_of_a_correlation_nothing_is_known_once_one_of_the_two_has_ended():
+    found = finding(2.0, "exec_1", "exec_2", measure=Measure.CORRELATION)
+    (begun,) = breaches.follow({}, [found], NOW).begun
+    both = {(Scope.EXECUTION, "exec_1"), (Scope.EXECUTION, "exec_2")}
+
+    assert breaches.gone({begun.key: begun}, both) == []
+    assert breaches.gone({begun.key: begun}, {(Scope.EXECUTION, "exec_1")}) == [begun]
+    assert breaches.has_ended(begun, {"exec_2"})
+    assert not breaches.has_ended(begun, set())
+
+
+def test_a_breach_ends_with_its_limit_and_not_while_nobody_knows_the_limits(lasting):
+    line = Scope.LINE, "RSI"
+    bounds = rules.bounds_of([(line, {"daily_loss_limit": -100})])
+
+    assert breaches.lifted(lasting, {line: bounds}, LATER) == ()
+    assert breaches.lifted(lasting, {}, LATER) == ()
+    (over,) = breaches.lifted(lasting, {line: {}}, LATER)
+    assert over.ended_at == LATER

@@ -289,3 +289,14 @@ async def test_a_database_that_is_away_does_not_keep_it_from_looking():
         await running
 
     assert found.hand.acts == [(Action.PAUSE, "exec_1")]
+
+
+async def test_a_breach_ends_when_its_limit_is_taken_away():
+    found = await world()
+    found.eyes.shared = {(Scope.LINE, "RSI"): {"daily_loss_limit": -100}}
+    found.look(member("exec_1", -150))
+
+    found.eyes.shared = {}
+    found.look(member("exec_1", -150))
+
+    assert [len(each.ended) for each in found.reports.told] == [0, 1]
