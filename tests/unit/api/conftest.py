@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -554,56 +555,63 @@ class World:
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700", **options)
 
 
+def world_in(folder: Path) -> World:
+    """Make a world whose files lie in a folder."""
+    url = database.control_url(folder)
+    engine = database.sync_engine(url)
+    database.control.create_all(engine)
+    engine.dispose()
+    store = database.Database(url)
+    clock = SteppedClock(NOW)
+    registry = Registry(store, clock)
+    executions, records = Executions(registry, clock), Records()
+    catalogue = Catalogue(RealCatalogue(folder))
+    shared = sharing.make(
+        database=store,
+        registry=registry,
+        executions=executions,
+        records=records,
+        catalogue=catalogue,
+        observer=None,  # no shadow is looked at
+        clock=clock,
+    )
+    given = services.Services(
+        keys=Keys(store, clock),
+        webhooks=Webhooks(database=store, clock=clock, targets=Targets(private=True)),
+        flags=Flags(store, clock),
+        registry=registry,
+        rollouts=Rollouts(registry, clock),
+        pipeline=Pipeline(),
+        executions=executions,
+        records=records,
+        lines=shared.lines,
+        experiments=shared.experiments,
+        allocations=shared.allocations,
+        leavings=shared.leavings,
+        limits=LimitBook(store, clock, lambda: None),
+        stopping=Stopping(store, folder, clock),
+        overseeing=Overseeing(database=store, clock=clock),
+        snapshots=Snapshots(),
+        measuring=Measuring(),
+        sheets=Sheets(executions, registry),
+        pages=Pages(),
+        catalogue=catalogue,
+        telemetry=Telemetry(),
+        alerting=alerting.make(store, clock, Targets(private=True)),
+        events=EventLog(database=store, whose=Nobody()),
+        clock=clock,
+    )
+    return World(given, store, clock, given.rollouts, given.executions)
+
+
 @pytest.fixture
 def make_world(tmp_path: Path) -> Callable[[], World]:
-    def make() -> World:
-        url = database.control_url(tmp_path)
-        engine = database.sync_engine(url)
-        database.control.create_all(engine)
-        engine.dispose()
-        store = database.Database(url)
-        clock = SteppedClock(NOW)
-        registry = Registry(store, clock)
-        executions, records = Executions(registry, clock), Records()
-        catalogue = Catalogue(RealCatalogue(tmp_path))
-        shared = sharing.make(
-            database=store,
-            registry=registry,
-            executions=executions,
-            records=records,
-            catalogue=catalogue,
-            observer=None,  # no shadow is looked at
-            clock=clock,
-        )
-        given = services.Services(
-            keys=Keys(store, clock),
-            webhooks=Webhooks(database=store, clock=clock, targets=Targets(private=True)),
-            flags=Flags(store, clock),
-            registry=registry,
-            rollouts=Rollouts(registry, clock),
-            pipeline=Pipeline(),
-            executions=executions,
-            records=records,
-            lines=shared.lines,
-            experiments=shared.experiments,
-            allocations=shared.allocations,
-            leavings=shared.leavings,
-            limits=LimitBook(store, clock, lambda: None),
-            stopping=Stopping(store, tmp_path, clock),
-            overseeing=Overseeing(database=store, clock=clock),
-            snapshots=Snapshots(),
-            measuring=Measuring(),
-            sheets=Sheets(executions, registry),
-            pages=Pages(),
-            catalogue=catalogue,
-            telemetry=Telemetry(),
-            alerting=alerting.make(store, clock, Targets(private=True)),
-            events=EventLog(database=store, whose=Nobody()),
-            clock=clock,
-        )
-        return World(given, store, clock, given.rollouts, given.executions)
+    return partial(world_in, tmp_path)
 
-    return make
+
+@pytest.fixture(scope="session")
+def make_world_in() -> Callable[[Path], World]:
+    return world_in
 
 
 @pytest.fixture
