@@ -52,8 +52,7 @@ class Controller:
             if deployment.state is not State.ROLLING_OUT:
                 return deployment.state.value
             try:
-                if not await self._stands_still(deployment):
-                    await self.turn(deployment)
+                await self.turn(deployment)
             except DatabaseAwayError:
                 raise  # whoever calls it waits for the database
             except Exception:  # noqa: BLE001 - the loop's edge: capital must not be left without a hand
@@ -67,12 +66,19 @@ class Controller:
         if stop is None:
             return False
         message = f"held: {stop}"
-        if deployment.progress.message != message:
+        if deployment.progress.message == message:
+            return True
+        if deployment.progress.undo is not None:
             await self._notes.note(deployment, message=message)
+            return True
+        step = plans.from_plain(deployment.plan)[deployment.progress.index]
+        await self._notes.stand(deployment, step, None, message)  # its deadlines do not count on
         return True
 
     async def turn(self, deployment: Deployment) -> None:
         """Look once, and do what follows."""
+        if await self._stands_still(deployment):
+            return
         try:
             scene = await self.look(deployment)
             if deployment.progress.undo is not None:

@@ -50,7 +50,7 @@ class Notes:
             details={
                 "step": step.name,
                 "weight": step.weight,
-                "message": why or "every version decides again; what it shows counts from here on",
+                "message": why or "it goes on; its time, and what it shows, count from here on",
             },
         )
 

@@ -8,11 +8,13 @@ import pytest
 
 from strategy_engine.execution.interruptions import Interruption
 from strategy_engine.execution.model import Change, Closing, Desired
+from strategy_engine.execution.stops import Stop
 from strategy_engine.matching.model import Cause
 from strategy_engine.registry.model import Status, Trigger
 from strategy_engine.rollout import controller as controllers
 from strategy_engine.rollout.model import DeploymentType, Handover, Options, Outcome, State
 from strategy_engine.rollout.verbs import Verb
+from strategy_engine.venue.limits import Scope
 
 sys.path.append(str(Path(__file__).parent))
 from world import World
@@ -387,6 +389,45 @@ async def test_a_persons_hold_outlasts_a_measurement(world):
         await world.round()
 
     assert (await world.journal.get(deployment.pipeline_id)).progress.held_by == "somebody"
+
+
+@pytest.mark.parametrize("kind", [DIRECT, CANARY])
+async def test_the_deadlines_of_a_rollout_do_not_count_while_an_emergency_stop_is_in_force(
+    world, kind
+):
+    await world.start_stable(STEADY)
+    deployment = await world.deploy(SCRIPTS["same"], options(kind, progress_deadline="20s"))
+    stage = "weight_10" if kind is CANARY else "hand_over"
+    seen = (await until(world, deployment, stage)).progress
+    world.executions.stop = stop_of_everything(world.clock.now())
+    for _ in range(4):
+        await world.round()
+    world.clock.advance(3_600)  # beyond every deadline that it has
+    await world.control_turn()
+    held = (await world.journal.get(deployment.pipeline_id)).progress
+    world.executions.stop = None
+    freed_at = world.clock.now()
+    await world.control_turn()
+
+    assert (held.index, held.is_still, held.undo) == (seen.index, True, None)
+    assert "stop_1" in held.message
+    gone_on = (await world.journal.get(deployment.pipeline_id)).progress
+    assert (gone_on.is_still, gone_on.message, gone_on.held_by) == (False, "", "")
+    assert gone_on.began_at == freed_at
+    assert (await world.journal.get(deployment.pipeline_id)).current_stage == stage
+
+
+def stop_of_everything(at):
+    return Stop(
+        stop_id="stop_1",
+        scope=Scope.ENGINE,
+        subject="",
+        flattens=False,
+        is_drill=False,
+        reason="prices are wrong",
+        actor="rita",
+        at=at,
+    )
 
 
 async def test_a_rollout_beside_which_the_version_before_was_stopped_holds_for_a_person(world):
