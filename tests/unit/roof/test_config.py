@@ -1,7 +1,7 @@
 import pytest
 
 from strategy_engine import config, serve
-from strategy_engine.control import process
+from strategy_engine.control import admission
 from strategy_engine.core.errors import InvalidError, UnavailableError
 from strategy_engine.registry.model import Content
 from strategy_engine.sandbox.model import ConfinementMode
@@ -89,10 +89,10 @@ def test_an_open_address_with_a_key_is_served():
 
 
 def test_the_engine_is_full_when_one_more_child_would_not_fit():
-    process.refuse_when_full(None, 1 << 60)
-    process.refuse_when_full(1 << 60, 1 << 20)
+    admission.refuse_when_full(None, 1 << 60)
+    admission.refuse_when_full(1 << 60, 1 << 20)
     with pytest.raises(UnavailableError, match=r"STRATEGY_MAX_MEMORY is 1 MiB; stop an execution"):
-        process.refuse_when_full(1 << 20, 1 << 20)
+        admission.refuse_when_full(1 << 20, 1 << 20)
 
 
 def test_fast_processors_are_preferred_only_where_they_are_told_apart(tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def test_fast_processors_are_preferred_only_where_they_are_told_apart(tmp_path, 
 )
 def test_parameters_that_the_engine_could_not_trade_by_are_refused_by_their_name(content, field):
     with pytest.raises(InvalidError) as caught:
-        process.check_trading(Content(strategy_name="x", version="1.0.0", code="x", **content))
+        admission.check_trading(Content(strategy_name="x", version="1.0.0", code="x", **content))
     assert caught.value.facts["field"] == field
     assert caught.value.facts["accepted"]
 
@@ -127,7 +127,7 @@ def test_parameters_that_the_engine_could_not_trade_by_are_refused_by_their_name
 def test_parameters_of_the_strategys_own_are_its_own_affair():
     own = {"rsi_period": "soon", "threshold": None}
     content = Content(strategy_name="x", version="1.0.0", code="x", parameters=own)
-    process.check_trading(content)
+    admission.check_trading(content)
     assert content.parameters == own
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from strategy_engine.control import process
+from strategy_engine.control import launching
 from strategy_engine.infra import database
 from strategy_engine.infra.outages import DamagedError, DatabaseAwayError
 
@@ -29,16 +29,14 @@ def waiting(monkeypatch):
     def end(status):
         raise EndedError(status)
 
-    monkeypatch.setattr(process.os, "_exit", end)
+    monkeypatch.setattr(launching.os, "_exit", end)
     monkeypatch.setattr(database, "WATCH_S", 0.0)
-    control = object.__new__(process.Control)
-    control._lease = None
-    control._settings = SimpleNamespace(data_dir=Path("/nonexistent"), server=None)
-    return control
+    settings = SimpleNamespace(data_dir=Path("/nonexistent"), server=None)
+    return lambda home: launching.Launching(settings, home, SimpleNamespace(), None)
 
 
 async def test_a_control_that_waits_for_its_database_ends_when_it_turns_out_damaged(waiting):
-    waiting._database = Answers(DatabaseAwayError("full"), DamagedError("damaged"))
+    home = Answers(DatabaseAwayError("full"), DamagedError("damaged"))
     with pytest.raises(EndedError, match="1"):
-        await waiting._launch()
-    assert waiting._database.left == []
+        await waiting(home).run()
+    assert home.left == []
