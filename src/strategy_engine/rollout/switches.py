@@ -30,7 +30,7 @@ def forward(
         for name in deployment.replaces
         if _is_there(members[name])
     }
-    gives = list(changes)
+    gives = list(deployment.replaces)  # who has ended has served bars that are not served again
     if progress.baseline and is_all:
         gives.append(progress.baseline)
         if _is_there(members[progress.baseline]):

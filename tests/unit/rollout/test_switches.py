@@ -231,6 +231,37 @@ def test_a_baseline_that_has_ended_is_fenced_and_has_nothing_to_part_with():
     assert asked.changes["new"].capital_target == 100
 
 
+def test_a_version_before_that_has_ended_is_fenced_and_has_nothing_to_part_with():
+    gone = member("old", Role.STABLE, Decimal(90), status=ExecutionStatus.STOPPED)
+    new = member("new", Role.SHADOW, Decimal(50))
+
+    asked, _ = forward(deployment(Decimal(90)), ALL, gone, new)
+
+    assert asked.gives == ("old",)
+    assert asked.parting == {}
+    assert asked.changes["new"].capital_target == 90
+
+
+async def test_no_bar_is_served_again_that_a_version_served_which_was_ahead_and_has_ended():
+    world = World()
+    before = await world.start_stable(Script(period=12, hold=6))
+    await world.deploy(Script(period=12, hold=6), Options(min_time="1s", min_decisions=1))
+    while len(world.alive) < 2:
+        await world.round()
+    for _ in range(40 * len(SYMBOLS)):
+        await world.bar(before.execution_id)  # the new one is shown 20 meanwhile
+    await world.stop_version(before.strategy_id)
+    while not any(each.done_at for each in world.executions.switches.values()):
+        await world.round()
+
+    (done,) = world.executions.switches.values()
+    ahead_ns, new = world.tradings[before.execution_id].place_ns, world.tradings[done.takes[0]]
+    assert new.place_ns < done.at_ns == ahead_ns
+    while new.place_ns <= ahead_ns:
+        await world.bar(done.takes[0])  # the world sees that it serves no bar twice
+    world.close()
+
+
 @pytest.mark.parametrize("kind", [DeploymentType.DIRECT, DeploymentType.BLUE_GREEN])
 async def test_a_new_version_opens_with_the_first_bar_that_it_serves_when_the_old_one_is_flat(kind):
     world = World()
