@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.infra import urls
-from strategy_engine.infra.bus import broker
+from strategy_engine.infra.bus import broker, checks
 from strategy_engine.infra.bus import model as bus_model
 from strategy_engine.pipeline import imports
 from strategy_engine.sandbox.model import ConfinementMode
@@ -23,7 +23,7 @@ STAGES = (
     "performance_validation",
 )
 
-NO_VETO = "off"
+VETOES = ("off", "open", "closed")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -116,7 +116,10 @@ class Settings(BaseSettings):
         default=None, min_length=1, max_length=200, validation_alias="STRATEGY_BUS_COMMAND_STREAM"
     )
 
-    risk_veto: str = Field(default=NO_VETO, validation_alias="RISK_VETO")
+    risk_veto: str = Field(default=VETOES[0], validation_alias="RISK_VETO")
+    risk_veto_deadline_ms: int = Field(
+        default=250, ge=1, le=5_000, validation_alias="RISK_VETO_DEADLINE_MS"
+    )
 
     @property
     def server(self) -> str | None:
@@ -147,6 +150,15 @@ class Settings(BaseSettings):
             data_stream=self.bus_data_stream,
             command_stream=self.bus_command_stream,
             command_secret=None if secret is None else secret.get_secret_value(),
+            checking=self._checking,
+        )
+
+    @property
+    def _checking(self) -> checks.Checking | None:
+        if self.risk_veto == VETOES[0]:
+            return None
+        return checks.Checking(
+            is_open=self.risk_veto == "open", deadline_s=self.risk_veto_deadline_ms / 1_000
         )
 
     @field_validator("redis_url", mode="before")
@@ -173,12 +185,14 @@ class Settings(BaseSettings):
 
     @field_validator("risk_veto")
     @classmethod
-    def _refuse_veto(cls, value: str) -> str:
-        if value != NO_VETO:
+    def _check_veto(cls, value: str, info: ValidationInfo) -> str:
+        if value not in VETOES:
+            raise ValueError(f"{value!r} is none of {', '.join(VETOES)}")
+        if value != VETOES[0] and info.data.get("redis_url") is None:
+            raise ValueError(f"{value!r} asks a risk engine over the bus, which needs REDIS_URL")
+        if value != VETOES[0] and info.data.get("bus_command_secret") is None:
             raise ValueError(
-                f"{value!r} asks for a veto of an external risk engine before each order, which is"
-                " not built; leave it off, and let that engine hold executions back with signed"
-                " risk commands (docs/bus.md)"
+                f"{value!r} hears only answers signed with STRATEGY_BUS_COMMAND_SECRET: set it"
             )
         return value
 

@@ -72,6 +72,7 @@ class Node:
         self._registry = Registry(self._opened, self._clock)
         self._zygotes = Zygotes(confinement=settings.sandbox)
         self._wake = wakeup.WakeUp(wakeup.path_of(data_dir, "node"))
+        self._meters = NodeMeters()
         self._bus = NodeBus(
             settings.bus,
             (self._opened, self._kept),
@@ -79,6 +80,7 @@ class Node:
             clock=self._clock,
             node_id=settings.node_id,
             wake=self._wake.set,
+            meters=self._meters,
         )
         self._flags = LiveFlags(self._opened, self._clock)
         self._hand = Hand(Logbook(data_dir / logbook.NAME), self._clock)
@@ -135,6 +137,8 @@ class Node:
             flags=self._flags,
             guard=self._hand,
             watch=self._monitor,
+            veto=self._bus.veto,
+            meters=self._meters,
         )
 
     def _watching(self) -> Monitor:

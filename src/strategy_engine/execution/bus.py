@@ -1,4 +1,4 @@
-"""Everything that the node does on the bus, built once: publish, hear commands, read bars."""
+"""Everything that the node does on the bus, built once: publish, hear, read bars, ask."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import EngineError
+from strategy_engine.execution.asking import BusVeto, Line
 from strategy_engine.execution.commands import Commands, Ear
+from strategy_engine.execution.veto import NoVeto, Veto
 from strategy_engine.infra import relay
-from strategy_engine.infra.bus import broker
+from strategy_engine.infra.bus import broker, checks
 from strategy_engine.infra.bus.broker import BusSettings
 from strategy_engine.infra.database import Database
+from strategy_engine.infra.meters import NodeMeters
 from strategy_engine.infra.relay import Keeping, Relay
 from strategy_engine.market.busbars import BusBars, Source
 from strategy_engine.registry.service import Registry
@@ -21,7 +24,7 @@ _LAST_WORDS_S = 0.5
 
 
 class NodeBus:
-    """The node's part of the bus. Nothing that trades waits for any of it.
+    """The node's part of the bus. Nothing that trades waits for it, but for what it asks there.
 
     Parameters
     ----------
@@ -29,7 +32,7 @@ class NodeBus:
         Called when a command has changed what executions should do.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a part is wired with, each a thing of its own
         self,
         settings: BusSettings,
         databases: tuple[Database, Database],
@@ -38,6 +41,7 @@ class NodeBus:
         clock: Clock,
         node_id: str,
         wake: Callable[[], None],
+        meters: NodeMeters,
     ) -> None:
         control, ledger = databases
         self._bus = broker.connect(settings)
@@ -75,6 +79,26 @@ class NodeBus:
                 clock=clock,
                 wake=wake,
             )
+        self._asker = self._asking(settings, node_id, clock, meters)
+
+    @property
+    def veto(self) -> Veto:
+        """Who is asked before an order goes."""
+        return self._asker or NoVeto()
+
+    def _asking(
+        self, settings: BusSettings, node_id: str, clock: Clock, meters: NodeMeters
+    ) -> BusVeto | None:
+        if settings.checking is None or settings.command_secret is None:
+            return None
+        line = Line(
+            checking=settings.checking,
+            node_id=node_id,
+            stream=settings.layout.own_stream_of(checks.ANSWERED),
+            encoding=settings.layout.encoding,
+            secret=settings.command_secret,
+        )
+        return BusVeto(line, self._bus, clock, meters)
 
     async def run(self) -> None:
         """Do all of it without end."""
@@ -84,6 +108,8 @@ class NodeBus:
                 group.create_task(self.bars.run())
             if self._commands is not None:
                 group.create_task(self._commands.run())
+            if self._asker is not None:
+                group.create_task(self._asker.run())
 
     async def aclose(self) -> None:
         """Publish what is left, and let go of the bus; what cannot be told now is told later."""

@@ -12,8 +12,6 @@ from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.oversight import Seat, Who
 from strategy_engine.venue.vetting import NOBODY_ASKED, Answers
 
-HELD_BACK = "the execution was held back before the risk engine had answered"
-
 
 class DrainedError(EngineError):
     """An execution is to end between two bars, and its decision has not been placed.

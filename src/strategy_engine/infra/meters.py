@@ -94,6 +94,24 @@ class NodeMeters(Meters):
             ["code"],
             registry=self.registry,
         )
+        self.checks = Counter(
+            "strategy_risk_checks",
+            "Orders that a risk engine outside was asked about, by what came of it.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.check_times = Histogram(
+            "strategy_risk_check_duration_seconds",
+            "From asking a risk engine outside until its answer, or the deadline.",
+            buckets=_QUICK_S,
+            registry=self.registry,
+        )
+        self.refused_answers = Counter(
+            "strategy_risk_answers_refused",
+            "Answers of a risk engine outside that did not count.",
+            ["why"],
+            registry=self.registry,
+        )
         self.restarts = Counter(
             "strategy_process_restarts",
             "Strategy processes that ended and were begun anew, by whose doing it was.",

@@ -17,6 +17,7 @@ from strategy_engine.core.errors import InvalidError
 from strategy_engine.infra import outbox, relay
 from strategy_engine.infra.bus import asyncapi, codec, commands, model, topics
 from strategy_engine.infra.bus.broker import BusSettings
+from strategy_engine.infra.bus.checks import Checking
 from strategy_engine.infra.bus.commands import Command, Refusal, RefusedError, Signed
 from strategy_engine.infra.bus.model import Encoding, Layout, Message, Received
 from strategy_engine.infra.outbox import Waiting
@@ -189,7 +190,13 @@ def test_an_event_that_waited_is_published_as_it_was_in_both_encodings(topic, en
 SETTINGS = [
     BusSettings(),
     BusSettings(layout=Layout(stream_per_topic=False, encoding=Encoding.MSGPACK)),
-    BusSettings(url="redis://h", data_stream="bars", command_stream="orders", command_secret="s"),
+    BusSettings(
+        url="redis://h",
+        data_stream="bars",
+        command_stream="orders",
+        command_secret="s",
+        checking=Checking(is_open=False, deadline_s=0.25),
+    ),
 ]
 
 
@@ -232,6 +239,18 @@ def test_what_is_heard_is_described_where_it_is_heard():
     assert hearing["channels"]["commands"]["address"] == "orders"
     assert hearing["operations"]["obey.risk.halt"]["action"] == "receive"
     assert hearing["channels"]["bars"]["address"] == "bars"
+
+
+def test_who_is_asked_before_an_order_reads_where_and_how_to_answer_where_it_is_asked():
+    silent, asking = asyncapi.document(SETTINGS[0]), asyncapi.document(SETTINGS[2])
+    operation = asking["operations"]["ask.risk.check.requested"]
+    reply = operation["reply"]["channel"]["$ref"].rpartition("/")[2]
+
+    assert "ask.risk.check.requested" not in silent["operations"]
+    assert operation["action"] == "send"
+    assert asking["channels"][reply]["address"] == (
+        "trader-STRATEGY-ENGINE-001:stream:risk.check.answered"
+    )
 
 
 def test_the_document_never_holds_a_secret():

@@ -6,6 +6,7 @@ import pytest
 
 from strategy_engine import config
 from strategy_engine.core.errors import InvalidError
+from strategy_engine.infra.bus.checks import Checking
 from strategy_engine.infra.bus.model import Encoding
 
 SECRET = "s" * 32
@@ -79,3 +80,37 @@ def test_no_secret_of_the_bus_is_in_what_settings_show_of_themselves(environment
         STRATEGY_BUS_COMMAND_SECRET="word-of-the-commands-and-some-more",
     )
     assert "word-of" not in repr(settings) + repr(settings.bus)
+
+
+def test_nobody_is_asked_before_an_order_unless_that_is_wanted(environment):
+    assert environment(REDIS_URL="redis://host").bus.checking is None
+
+
+@pytest.mark.parametrize("mode", ["open", "closed"])
+def test_a_risk_engine_is_asked_with_a_deadline(environment, mode):
+    asked = environment(
+        REDIS_URL="redis://host", STRATEGY_BUS_COMMAND_SECRET=SECRET, RISK_VETO=mode
+    ).bus.checking
+    assert asked == Checking(is_open=mode == "open", deadline_s=0.25)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"RISK_VETO": "maybe"}, "RISK_VETO.*off, open, closed"),
+        ({"RISK_VETO": "open"}, "RISK_VETO.*needs REDIS_URL"),
+        (
+            {"RISK_VETO": "closed", "STRATEGY_BUS_COMMAND_SECRET": SECRET},
+            "RISK_VETO.*needs REDIS_URL",
+        ),
+        (
+            {"RISK_VETO": "closed", "REDIS_URL": "redis://host"},
+            "RISK_VETO.*signed with STRATEGY_BUS_COMMAND_SECRET",
+        ),
+        ({"RISK_VETO_DEADLINE_MS": "0"}, "RISK_VETO_DEADLINE_MS"),
+        ({"RISK_VETO_DEADLINE_MS": "5001"}, "RISK_VETO_DEADLINE_MS"),
+    ],
+)
+def test_a_veto_that_could_not_be_heard_is_refused_at_start(environment, values, why):
+    with pytest.raises(InvalidError, match=why):
+        environment(**values)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from strategy_engine.infra.bus import commands, topics
+from strategy_engine.infra.bus import checks, commands, topics
 from strategy_engine.infra.bus.broker import BusSettings
 
 VERSION = "3.0.0"
@@ -40,6 +40,7 @@ _COMMAND_SUMMARY = {
     commands.REDUCE: "Only orders that reduce a position may go, until the execution ends.",
     commands.HALT: "Close every position at the next price, and stop.",
 }
+_ANSWER_SUMMARY = "Say whether an order may go that was asked about; signed as commands are."
 
 
 def document(settings: BusSettings) -> dict[str, Any]:
@@ -56,8 +57,9 @@ def document(settings: BusSettings) -> dict[str, Any]:
         "channels": {
             **{channel: _channel(address, names) for channel, (address, names) in streams.items()},
             **_inbound(settings),
+            **_checks(settings),
         },
-        "operations": _sent(streams) | _received(settings),
+        "operations": _sent(streams) | _received(settings) | _asked(settings),
         "components": {"messages": _messages(settings), "schemas": _schemas()},
     }
 
@@ -102,6 +104,32 @@ def _inbound(settings: BusSettings) -> dict[str, Any]:
     return channels
 
 
+def _checks(settings: BusSettings) -> dict[str, Any]:
+    if settings.checking is None:
+        return {}
+    layout = settings.layout
+    addresses = {
+        checks.REQUESTED: layout.stream_of(checks.REQUESTED),
+        checks.ANSWERED: layout.own_stream_of(checks.ANSWERED),
+    }
+    return {
+        name: {
+            "address": address,
+            "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        }
+        for name, address in addresses.items()
+    }
+
+
+def _asked(settings: BusSettings) -> dict[str, Any]:
+    if settings.checking is None:
+        return {}
+    answered = _reception(checks.ANSWERED, checks.ANSWERED)
+    reply = {name: answered[name] for name in ("channel", "messages")}
+    asked = _reception(checks.REQUESTED, checks.REQUESTED)
+    return {f"ask.{checks.REQUESTED}": asked | {"action": "send", "reply": reply}}
+
+
 def _sent(streams: Mapping[str, tuple[str, list[topics.Topic]]]) -> dict[str, Any]:
     return {
         f"publish.{each.name}": {
@@ -143,6 +171,14 @@ def _messages(settings: BusSettings) -> dict[str, Any]:
         name: _message(name, commands.Signed, _COMMAND_SUMMARY[name], "application/json")
         for name in commands.COMMANDS
     }
+    asked = _message(
+        checks.REQUESTED,
+        checks.CheckRequested,
+        checks.CheckRequested.__doc__ or "",
+        content_type,
+    )
+    answered = _message(checks.ANSWERED, commands.Signed, _ANSWER_SUMMARY, "application/json")
+    orders |= {checks.REQUESTED: asked, checks.ANSWERED: answered}
     bars = {"data.bars": _message("data.bars", Bar, Bar.__doc__ or "", "application/json")}
     return events | orders | bars
 
@@ -161,7 +197,14 @@ def _message(
 def _schemas() -> dict[str, Any]:
     types = [each.payload for each in topics.TOPICS]
     _, schemas = msgspec.json.schema_components(
-        [*types, commands.Signed, commands.Command, Bar],
+        [
+            *types,
+            commands.Signed,
+            commands.Command,
+            checks.CheckRequested,
+            checks.CheckAnswered,
+            Bar,
+        ],
         ref_template="#/components/schemas/{name}",
     )
     return schemas

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from strategy_engine.infra.bus.checks import Checking
 from strategy_engine.infra.bus.local import LocalBus
 from strategy_engine.infra.bus.model import Bus, Layout
 
@@ -18,6 +19,8 @@ class BusSettings:
         How long published events stay in the outbox; with no server they go at once.
     data_stream, command_stream : str or None
         The streams that bars and commands are read from; None: they are not.
+    checking : Checking or None
+        How a risk engine is asked before an order goes; None: it is not.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -26,6 +29,7 @@ class BusSettings:
     data_stream: str | None = None
     command_stream: str | None = None
     command_secret: str | None = field(default=None, repr=False)
+    checking: Checking | None = None
 
     @property
     def is_remote(self) -> bool:

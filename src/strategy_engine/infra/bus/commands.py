@@ -19,10 +19,11 @@ WINDOW = timedelta(seconds=60)  # between a command's own time and its arrival i
 
 PAUSE, REDUCE, HALT = "risk.pause", "risk.reduce", "risk.halt"
 COMMANDS = (PAUSE, REDUCE, HALT)
+LONGEST_ID = 100
 
 
 class Refusal(StrEnum):
-    """Why a command is not obeyed."""
+    """Why a command is not obeyed, or an answer of a risk engine not heard."""
 
     UNKNOWN_TOPIC = "unknown_topic"
     UNREADABLE = "unreadable"
@@ -31,6 +32,8 @@ class Refusal(StrEnum):
     MALFORMED = "malformed"
     OUT_OF_TIME = "out_of_time"
     REPEATED = "repeated"
+    UNKNOWN_CHECK = "unknown_check"
+    LATE = "late"
 
 
 class RefusedError(EngineError):
@@ -64,10 +67,26 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     all: bool = False
 
 
-def sign(secret: str, topic: str, command: Command) -> Signed:
-    """Return a command with its signature."""
+def sign(secret: str, topic: str, command: msgspec.Struct) -> Signed:
+    """Return a command, or whatever else is signed, with its signature."""
     text = msgspec.json.encode(command).decode()
     return Signed(signed=text, signature=_signature(secret, topic, text))
+
+
+def opened(received: Received, secret: str) -> str:
+    """Return the text of an entry whose signature is that of who has the secret.
+
+    Raises
+    ------
+    RefusedError
+        If it is not; the message never holds what the entry says.
+    """
+    topic = received.message.topic
+    signed = _signed(received)
+    expected = _signature(secret, topic, signed.signed)
+    if not hmac.compare_digest(expected.encode(), signed.signature.lower().encode()):
+        raise RefusedError(Refusal.BAD_SIGNATURE, f"a {topic} entry has a wrong signature")
+    return signed.signed
 
 
 def verify(received: Received, secret: str) -> Command:
@@ -81,12 +100,8 @@ def verify(received: Received, secret: str) -> Command:
     topic = received.message.topic
     if topic not in COMMANDS:
         raise RefusedError(Refusal.UNKNOWN_TOPIC, f"there are only {', '.join(COMMANDS)}")
-    signed = _signed(received)
-    expected = _signature(secret, topic, signed.signed)
-    if not hmac.compare_digest(expected.encode(), signed.signature.lower().encode()):
-        raise RefusedError(Refusal.BAD_SIGNATURE, f"a {topic} command has a wrong signature")
-    command = _command(topic, signed.signed)
-    _check_time(command, received)
+    command = _command(topic, opened(received, secret))
+    check_time(command.command_id, command.issued_at, received)
     return command
 
 
@@ -99,7 +114,7 @@ def _signed(received: Received) -> Signed:
         return msgspec.convert(payload, Signed)
     except msgspec.ValidationError:
         raise RefusedError(
-            Refusal.UNSIGNED, f"a {received.message.topic} command is not signed"
+            Refusal.UNSIGNED, f"a {received.message.topic} entry is not signed"
         ) from None
 
 
@@ -117,27 +132,31 @@ def _unclear(command: Command) -> str | None:
     targets = [command.execution_id is not None, command.strategy_name is not None, command.all]
     if targets.count(True) != 1:
         return "it must name one of execution_id, strategy_name and all"
-    if not 1 <= len(command.command_id) <= _LONGEST_ID or command.issued_at.tzinfo is None:
-        return f"command_id has 1 to {_LONGEST_ID} characters, issued_at a time zone"
+    if not 1 <= len(command.command_id) <= LONGEST_ID or command.issued_at.tzinfo is None:
+        return f"command_id has 1 to {LONGEST_ID} characters, issued_at a time zone"
     texts = (command.command_id, command.reason, command.execution_id, command.strategy_name)
     if any("\0" in text for text in texts if text is not None):
         return "no text may hold a NUL, which no database keeps"
     return None
 
 
-def _check_time(command: Command, received: Received) -> None:
+def check_time(name: str, issued_at: datetime, received: Received) -> None:
+    """See whether something that is signed came when it was issued.
+
+    Raises
+    ------
+    RefusedError
+        If it did not: it may be an old one that somebody repeats.
+    """
     # Against the server's clock, not ours: a command that waited for us is obeyed, late as we are.
     arrived_s = int(received.entry_id.partition("-")[0]) / 1_000
-    apart_s = abs(arrived_s - command.issued_at.timestamp())
+    apart_s = abs(arrived_s - issued_at.timestamp())
     if apart_s > WINDOW.total_seconds():
         raise RefusedError(
             Refusal.OUT_OF_TIME,
-            f"{command.command_id[:_LONGEST_ID]} was issued {apart_s:.0f} s from its arrival in"
+            f"{name[:LONGEST_ID]} was issued {apart_s:.0f} s from its arrival in"
             f" the stream; {WINDOW.total_seconds():.0f} s are accepted",
         )
-
-
-_LONGEST_ID = 100
 
 
 def _signature(secret: str, topic: str, text: str) -> str:

@@ -40,6 +40,10 @@ class Layout:
         stream = f"trader-{self.trader_id}:stream"
         return f"{stream}:{topic}" if self.stream_per_topic else stream
 
+    def own_stream_of(self, topic: str) -> str:
+        """Return the key of a topic's own stream, however the others are written."""
+        return f"trader-{self.trader_id}:stream:{topic}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
