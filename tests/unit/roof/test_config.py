@@ -175,17 +175,3 @@ def test_a_url_that_is_none_is_refused_without_repeating_it(monkeypatch):
         config.load()
     assert "s3cret" not in str(caught.value)
     assert caught.value.facts["field"] == "DATABASE_URL"
-
-
-@pytest.mark.parametrize("asked", ["open", "closed"])
-def test_a_veto_that_is_not_built_is_refused_at_start(monkeypatch, asked):
-    monkeypatch.setenv("RISK_VETO", asked)
-
-    with pytest.raises(InvalidError, match=r"RISK_VETO.*which is not built"):
-        config.load()
-
-
-def test_no_veto_is_what_there_is(monkeypatch):
-    monkeypatch.setenv("RISK_VETO", "off")
-
-    assert config.load().risk_veto == "off"
