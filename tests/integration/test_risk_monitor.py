@@ -1,6 +1,12 @@
-"""Risk acts on real processes: paused, reduced, halted; alerts raised; and all of it lasts."""
+"""Risk acts on real processes: paused, reduced, halted; alerts delivered; and all of it lasts."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+from strategy_engine.infra.webhooks import rules
 
 LOSING = """
 class Losing:
@@ -20,6 +26,14 @@ class Holding:
     def generate_signal(self, market_data):
         return "BUY"
 """
+CAREFUL = """
+class Careful:
+    lookback = 9
+
+    def generate_signal(self, market_data):
+        prices = market_data["prices"]
+        return "BUY" if sum(prices[-3:]) / 3 > sum(prices[-9:]) / 9 else "SELL"
+"""
 SILENT = """
 class Silent:
     lookback = 5
@@ -37,9 +51,44 @@ ENVIRONMENT = {
     "PIPELINE_STAGES": "syntax_check",
     "STRATEGY_METRICS_INTERVAL": "0.5",
     "STRATEGY_DECISION_TIMEOUT": "4",
+    "STRATEGY_WEBHOOK_PRIVATE": "true",
 }
 SYMBOL = "EUR/USD.SIM"
 NODE = "engine-node"
+
+
+class Desk(ThreadingHTTPServer):
+    """Where alerts arrive: headers and bodies, as they came."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/alerts"
+        self.secret = ""
+        self.got = []
+
+    def told_of(self, alert_id):
+        """Return the topics and the ids of what came of an alert; every one was signed."""
+        found = []
+        for headers, raw in list(self.got):
+            stamp = int(headers["webhook-timestamp"])
+            expected = rules.signature(self.secret, headers["webhook-id"], stamp, raw)
+            assert headers["webhook-signature"] == expected
+            body = json.loads(raw)
+            if body["payload"]["alert_id"] == alert_id:
+                found.append((body["topic"], body["event_id"]))
+        return found
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.got.append((headers, raw))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +96,31 @@ def engine(start_engine):
     return start_engine(**ENVIRONMENT)
 
 
-def version(engine, name, code, risk_limits, **parameters):
+@pytest.fixture(scope="module")
+def desk(engine):
+    with Desk() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        made = engine.post("/alerts/channels", {"name": "desk", "url": server.url})
+        server.secret = made["secret"]
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def register(engine, name, code, risk_limits, number="1.0.0", **parameters):
     body = {
         "strategy_name": name,
-        "version": "1.0.0",
+        "version": number,
         "code": code,
         "parameters": {"symbols": [SYMBOL], "timeframe": "1h"} | parameters,
         "risk_limits": {"max_position_size": 10_000_000} | risk_limits,
     }
-    strategy_id = engine.post("/strategies", body)["strategy_id"]
+    return engine.post("/strategies", body)["strategy_id"]
+
+
+def version(engine, name, code, risk_limits, **parameters):
+    strategy_id = register(engine, name, code, risk_limits, **parameters)
     pipeline_id = engine.post(f"/strategies/{strategy_id}/deploy")["pipeline_id"]
     engine.until(f"/deployments/{pipeline_id}/status", lambda now: now["status"] == "completed")
     return strategy_id
@@ -74,20 +139,50 @@ def breaches_of(engine, execution_id, measure):
     return [each for each in found["breaches"] if each["measure"] == measure]
 
 
-def alert_of(engine, measure, subject):
-    def is_there(now):
-        return any(
-            measure in each["title"] and each["subject_id"] == subject for each in now["alerts"]
-        )
+def alert_of(engine, desk, measure, subject):
+    """Return the alert of a breach, once it is delivered: to the desk, once, and signed."""
 
-    return engine.until("/alerts?limit=100", is_there)
+    def theirs(found):
+        return [
+            each
+            for each in found["alerts"]
+            if measure in each["title"] and each["subject_id"] == subject
+        ]
+
+    (alert,) = theirs(engine.until("/alerts?limit=100", theirs))
+    assert fired(delivered(engine, alert, 1)) == ["delivered"]
+    assert [topic for topic, _ in desk.told_of(alert["alert_id"])][:1] == ["alert.firing"]
+    return alert
+
+
+def resolved(engine, desk, alert):
+    """Wait until an alert is over and that is delivered too; both are told once."""
+    path = f"/alerts/{alert['alert_id']}"
+    engine.until(path, lambda now: now["state"] == "resolved")
+    assert [each["attempts"] for each in delivered(engine, alert, 2)] == [1, 1]
+    topics = [topic for topic, _ in desk.told_of(alert["alert_id"])]
+    assert topics == ["alert.firing", "alert.resolved"]
+
+
+def delivered(engine, alert, least):
+    """Return what was sent of an alert, once so many have arrived."""
+
+    def have(now):
+        return [each["state"] for each in now["deliveries"]].count("delivered") >= least
+
+    path = f"/alerts/{alert['alert_id']}/deliveries"
+    return engine.until(path, have)["deliveries"]
+
+
+def fired(found):
+    return [each["state"] for each in found if each["notice"] == "firing"]
 
 
 def execution(engine, execution_id, is_so):
     return engine.until(f"/executions/{execution_id}", is_so)
 
 
-def test_a_losing_strategy_is_paused_at_its_daily_limit_and_stays_so_after_a_restart(engine):
+def test_a_losing_strategy_is_paused_at_its_daily_limit_and_stays_so_after_a_restart(engine, desk):
     strategy_id = version(engine, "Losing", LOSING, {"daily_loss_limit": -20.0}, position_size=0.9)
     name = start(engine, strategy_id)
 
@@ -97,7 +192,7 @@ def test_a_losing_strategy_is_paused_at_its_daily_limit_and_stays_so_after_a_res
     breach = breaches_of(engine, name, "daily_loss_limit")[-1]
     assert (breach["action"], breach["executions"]) == ("pause", [name])
     assert breach["value"] <= breach["limit"] == -20.0
-    alert_of(engine, "daily_loss_limit", name)
+    alert = alert_of(engine, desk, "daily_loss_limit", name)
     assert engine.get(f"/strategies/{strategy_id}")["status"] == "paused"
 
     engine.until_replaced(NODE, engine.kill(NODE))
@@ -108,8 +203,12 @@ def test_a_losing_strategy_is_paused_at_its_daily_limit_and_stays_so_after_a_res
     assert [each["execution_id"] for each in held["held_back"]] == [name]
     assert held["held_back"][0]["why"].startswith("risk.pause: ")
 
+    engine.post(f"/strategies/{strategy_id}/stop")  # nothing runs that could lose any more
 
-def test_a_drawdown_first_reduces_and_then_halts(engine):
+    resolved(engine, desk, alert)
+
+
+def test_a_drawdown_first_reduces_and_then_halts(engine, desk):
     limits = {"soft_drawdown": -0.001, "max_drawdown": -0.006, "reduce_factor": 0.75}
     strategy_id = version(engine, "Holding", HOLDING, limits, position_size=0.9)
     name = start(engine, strategy_id, speed=8)
@@ -130,7 +229,7 @@ def test_a_drawdown_first_reduces_and_then_halts(engine):
     assert kept == pytest.approx(bought["quantity"] * 0.75, abs=1)
     assert exits[1]["quantity"] == kept
     for measure in ("soft_drawdown", "max_drawdown"):
-        alert_of(engine, measure, name)
+        resolved(engine, desk, alert_of(engine, desk, measure, name))
     assert engine.get(f"/strategies/{strategy_id}")["status"] == "stopped"
 
     answer = engine.post(f"/executions/{name}/risk/reset", {"comment": "looked at"})
@@ -142,7 +241,37 @@ def test_a_drawdown_first_reduces_and_then_halts(engine):
     assert status == 409
 
 
-def test_two_correlated_executions_raise_the_alert(engine):
+def test_a_canary_that_risk_acts_on_is_undone_by_its_rollout(engine, desk):
+    line = {"name": "Careful", "code": CAREFUL, "position_size": 0.5}
+    first = start(engine, version(engine, risk_limits={}, **line), speed=60)
+    execution(engine, first, lambda now: now["fill_count"] > 0)
+    limits = {"daily_loss_limit": -20.0}
+    options = {
+        "deployment_type": "canary",
+        "steps": [{"weight": 0.2}],
+        "min_time": "60s",
+        "loss_budget": 0.5,
+    }
+    # It pays for every trade, and its own limit is reached long before the rollout's budget.
+    canary = register(engine, "Careful", CAREFUL, limits, "2.0.0", position_size=0.5, fee_bps=400)
+    pipeline_id = engine.post(f"/strategies/{canary}/deploy", options)["pipeline_id"]
+
+    found = engine.until(
+        f"/deployments/{pipeline_id}/status", lambda now: now["status"] == "failed", timeout_s=90
+    )
+
+    rollout = found["rollout"]
+    assert (found["outcome"], rollout["undo"]["reason"]) == ("rolled_back", "risk"), found
+    (breach,) = breaches_of(engine, rollout["candidate"], "daily_loss_limit")
+    assert (breach["action"], breach["limit_scope"]) == ("pause", "version")
+    assert breach["limit_subject"] == canary
+    resolved(engine, desk, alert_of(engine, desk, "daily_loss_limit", rollout["candidate"]))
+    assert execution(engine, first, lambda now: now["capital"] > 99_000)["status"] == "running"
+    assert engine.get(f"/strategies/{canary}")["status"] == "stopped"
+    engine.post(f"/strategies/{engine.get(f'/executions/{first}')['strategy_id']}/stop")
+
+
+def test_two_correlated_executions_raise_the_alert(engine, desk):
     limits = {"limits": {"max_correlation": 0.9}, "why": "a test"}
     status, answer = engine.call("PUT", "/risk/limits/engine/all", limits)
     assert status == 200, answer
@@ -160,13 +289,14 @@ def test_two_correlated_executions_raise_the_alert(engine):
     )
     assert breach["value"] > 0.9
     assert breach["sample"] >= 30
-    alert_of(engine, "max_correlation", "")
+    alert = alert_of(engine, desk, "max_correlation", "")
     running = [engine.get(f"/executions/{each}") for each in names]
     assert [each["desired"] for each in running] == ["run", "run"]
     engine.call("DELETE", "/risk/limits/engine/all")
+    resolved(engine, desk, alert)
 
 
-def test_a_silent_child_is_paused(engine):
+def test_a_silent_child_is_paused(engine, desk):
     strategy_id = version(engine, "Silent", SILENT, {"max_silence_s": 1.0})
     name = start(engine, strategy_id)
 
@@ -174,7 +304,8 @@ def test_a_silent_child_is_paused(engine):
 
     (breach,) = breaches_of(engine, name, "max_silence_s")
     assert breach["value"] > 1.0
-    alert_of(engine, "max_silence_s", name)
+    alert = alert_of(engine, desk, "max_silence_s", name)
     # Its process gives no answer, is ended for that, and another stands by without deciding.
     execution(engine, name, lambda now: now["status"] == "paused")
     assert paused["risk_state"] == "ACTIVE"
+    resolved(engine, desk, alert)

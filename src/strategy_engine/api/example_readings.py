@@ -45,6 +45,7 @@ EXECUTION: dict[str, Any] = {
     "epoch": 1,
 }
 WHOLE_EXECUTION: dict[str, Any] = EXECUTION | {
+    "emergency_stop": None,
     "restart_count": 0,
     "interruptions": [
         {

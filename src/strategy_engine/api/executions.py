@@ -113,7 +113,11 @@ async def page(
 async def get(execution_id: doors.ExecutionId, given: doors.Given) -> readings.WholeExecution:
     """Return an execution, whether it runs or has ended, and when it was interrupted."""
     (found,) = await _as_of_now([await given.executions.get(execution_id)], given.records)
-    return views.whole_execution(found, await given.executions.interruptions(execution_id))
+    return views.whole_execution(
+        found,
+        await given.executions.interruptions(execution_id),
+        await given.executions.stop_over(found),
+    )
 
 
 @router.get("/{execution_id}/trades", summary="Read fills", responses=openapi.errors(404, 422))

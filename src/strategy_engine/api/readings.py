@@ -129,11 +129,26 @@ class Interruption(shapes.Answer):
     bars_missed: int | None
 
 
+class StopInForce(shapes.Answer):
+    """An emergency stop that nobody has reset: what it is about, who stopped it, and why."""
+
+    stop_id: str
+    scope: str
+    subject: str
+    actor: str
+    reason: str
+    at: shapes.Time
+
+
 class WholeExecution(Execution):
-    """An execution with its interruptions; `restart_count` is how often its process crashed."""
+    """An execution with its interruptions; `restart_count` is how often its process crashed.
+
+    `emergency_stop` is the one in force over it, its line, its account or the engine; null: none.
+    """
 
     model_config = shapes.example(example_readings.WHOLE_EXECUTION)
 
+    emergency_stop: StopInForce | None
     restart_count: int
     interruptions: list[Interruption]
 

@@ -18,6 +18,7 @@ from strategy_engine.api import (
 from strategy_engine.core import clock
 from strategy_engine.execution import interruptions
 from strategy_engine.execution.model import UNENDED, Answered, Execution
+from strategy_engine.execution.stops import Stop
 from strategy_engine.market.model import (
     QUOTE_COLUMNS,
     TRADE_COLUMNS,
@@ -144,11 +145,12 @@ def deployment_events(history: events.History) -> answers.DeploymentEvents:
 
 
 def whole_execution(
-    found: Execution, gaps: Sequence[interruptions.Interruption]
+    found: Execution, gaps: Sequence[interruptions.Interruption], stop: Stop | None
 ) -> readings.WholeExecution:
-    """Return an execution as it is, and when it did not run though it should have."""
+    """Return an execution as it is, what stops it, and when it did not run though it should."""
     return readings.WholeExecution(
         **dict(execution(found)),
+        emergency_stop=None if stop is None else readings.StopInForce.model_validate(stop),
         restart_count=sum(each.kind == interruptions.CRASH for each in gaps),
         interruptions=[readings.Interruption.model_validate(each) for each in gaps],
     )

@@ -214,6 +214,11 @@ class Executions:
         async with self._database.read() as connection:
             return await interruptions.of(connection, execution_id)
 
+    async def stop_over(self, execution: Execution) -> Stop | None:
+        """Return an emergency stop in force over an execution, by whatever scope."""
+        async with self._database.read() as connection:
+            return await starting.stop_over(connection, execution)
+
     async def page(
         self,
         *,

@@ -97,6 +97,21 @@ async def stopped(
     return None
 
 
+async def stop_over(connection: AsyncConnection, execution: Execution) -> Stop | None:
+    """Return an emergency stop in force over an execution; none is over a validation run."""
+    in_force = await stops.in_force(connection)
+    if not in_force or execution.role is Role.VALIDATION:
+        return None
+    strategy = await registry_service.load(connection, execution.strategy_id)
+    line = strategy.content.strategy_name
+    return stops.find(
+        in_force,
+        line=line,
+        account=limiting.account_of(execution.config, line),
+        execution_id=execution.execution_id,
+    )
+
+
 async def less_tied(connection: AsyncConnection, wanted: Execution) -> Execution:
     """Return an execution that opens with the line's capital, but for what ended ones still tie.
 

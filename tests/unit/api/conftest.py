@@ -32,6 +32,7 @@ from strategy_engine.execution.model import (
     ExecutionStatus,
     Role,
 )
+from strategy_engine.execution.stops import Stop
 from strategy_engine.flags.service import Flags
 from strategy_engine.infra import database
 from strategy_engine.infra.eventlog import EventLog
@@ -186,6 +187,7 @@ class Executions:
     clock: SteppedClock
     kept: dict[str, Execution] = field(default_factory=dict)
     interrupted: dict[str, list[Interruption]] = field(default_factory=dict)
+    stops: dict[str, Stop] = field(default_factory=dict)
     confirms: bool = True
 
     def add(self, **fields: Any) -> Execution:
@@ -236,6 +238,9 @@ class Executions:
 
     async def interruptions(self, execution_id: str) -> list[Interruption]:
         return self.interrupted.get(execution_id, [])
+
+    async def stop_over(self, execution: Execution) -> Stop | None:
+        return self.stops.get(execution.execution_id)
 
     async def page(
         self,

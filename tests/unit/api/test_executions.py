@@ -10,9 +10,11 @@ import pytest
 
 from strategy_engine.execution.interruptions import CRASH, NODE, Interruption
 from strategy_engine.execution.model import ExecutionConfig, ExecutionStatus, Role
+from strategy_engine.execution.stops import Stop
 from strategy_engine.performance.rollups import Resolution
 from strategy_engine.performance.service import Point
 from strategy_engine.venue.accounts import AccountNow
+from strategy_engine.venue.limits import Scope
 from strategy_engine.venue.service import CapitalFlow, EquityPoint, OrderRow, Trade
 from strategy_engine.venue.standings import Standing
 
@@ -535,6 +537,40 @@ async def test_the_log_in_an_execution_s_error_keeps_its_lines_and_nothing_that_
 
     assert body["error"] == "boom\n  ?[31mred\n\tend?"
     assert body["end_reason"] == "a b?"
+
+
+async def test_an_execution_shows_the_emergency_stop_that_is_in_force_over_it(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    for name in ("exec_1", "exec_2"):
+        world.executions.add(execution_id=name)
+    world.executions.stops["exec_1"] = Stop(
+        stop_id="stop_1",
+        scope=Scope.LINE,
+        subject="RSI",
+        flattens=False,
+        is_drill=False,
+        reason="prices are wrong",
+        actor="rita",
+        at=NOW,
+    )
+
+    stopped, free = [
+        (await client.get(f"/executions/{name}")).json() for name in ("exec_1", "exec_2")
+    ]
+
+    assert (stopped["emergency_stop"], free["emergency_stop"]) == (
+        {
+            "stop_id": "stop_1",
+            "scope": "line",
+            "subject": "RSI",
+            "actor": "rita",
+            "reason": "prices are wrong",
+            "at": "2025-08-24T10:00:00Z",
+        },
+        None,
+    )
+    assert stopped["risk_state"] == "ACTIVE"
 
 
 async def test_an_execution_shows_when_it_did_not_run_and_how_often_it_crashed(
