@@ -109,7 +109,7 @@ def of_natives(oversight: Oversight) -> Callable[[], object]:
     venue.on_bar(SYMBOL, (HOUR_NS, 2 * HOUR_NS), (100_000,) * 4, 1_000)
     venue.publish(2 * HOUR_NS)
     order = limit("O-1", 99_000)
-    return lambda: rules.judge_ticket(venue._request(order, 2 * HOUR_NS))  # noqa: SLF001 - as above
+    return lambda: rules.judge_ticket(venue.gate.asked(order, 2 * HOUR_NS))
 
 
 def limit(name: str, ticks: int) -> Ticket:

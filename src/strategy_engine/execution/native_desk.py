@@ -30,7 +30,8 @@ from strategy_engine.matching.ticket import (
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.model import BarProcessed, Closed, Flowed
-from strategy_engine.venue.native import NativeVenue, View
+from strategy_engine.venue.native import NativeVenue
+from strategy_engine.venue.native_view import View
 from strategy_engine.venue.tape import Taken
 from strategy_engine.venue.vetting import Answers
 
@@ -53,7 +54,7 @@ class NativeDesk:
 
     def __init__(self, venue: NativeVenue, history: History, capital_nanos: int) -> None:
         self.venue = venue
-        self.tally = Tally(venue.execution_id, venue.epoch, history, capital_nanos)
+        self.tally = Tally(venue.execution_id, venue.gate.epoch, history, capital_nanos)
         self._is_restart = False
         self._told_ns = history.time_at(self.tally.cursor)  # of what it was shown last
         self._view = venue.view()
@@ -207,12 +208,12 @@ class NativeDesk:
         given = self._given(acted)
         if is_start and self._is_restart:  # it gets no new order
             given = [each for each in given if not isinstance(each[1], Ticket)]
-        return self.venue.proposed(given, now_ns)
+        return self.venue.gate.proposed(given, now_ns)
 
     @alone
     def hear(self, answers: Answers) -> None:
         """Take what was said of the orders that are placed next."""
-        self.venue.answers = answers
+        self.venue.gate.answers = answers
         self.tally.notice(answers.notices)
 
     @alone

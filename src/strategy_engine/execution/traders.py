@@ -22,6 +22,7 @@ from strategy_engine.registry.model import Content
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.model import BarProcessed, Closed, Flowed, RiskState, Tenure
 from strategy_engine.venue.native import NativeVenue
+from strategy_engine.venue.native_gate import NativeGate
 from strategy_engine.venue.oversight import Oversight, Seat
 from strategy_engine.venue.paper import PaperVenue
 
@@ -295,9 +296,9 @@ class NativeTrader:
         return _there(self._desk)
 
     @property
-    def gate(self) -> NativeVenue:
+    def gate(self) -> NativeGate:
         """What its orders pass."""
-        return self.desk.venue
+        return self.desk.venue.gate
 
     @property
     def takes_ticks(self) -> bool:
@@ -324,7 +325,7 @@ class NativeTrader:
             epoch=mine.epoch,
             seat=seat_of(mine, self._content, self._oversight),
         )
-        venue.answers = self._vet.unasked
+        venue.gate.answers = self._vet.unasked
         self._desk = NativeDesk(venue, past, settings.capital_nanos)
 
     async def warm_up(self) -> None:
@@ -389,7 +390,7 @@ class NativeTrader:
     ) -> None:
         desk = self.desk
         wanted = desk.proposed(acted, now_ns, is_start=is_start)
-        desk.hear(await self._vet.ask(wanted, desk.venue.seat))
+        desk.hear(await self._vet.ask(wanted, desk.venue.gate.seat))
 
 
 def trader_of(

@@ -125,9 +125,9 @@ class Still(RuleBasedStateMachine):
     @rule(number=st.integers(0, 30))
     def cancel(self, number: int) -> None:
         """Let it take an order back, or one that there is none of."""
-        before = self.native.cancels.at(self.now_ns)
+        before = self.native.gate.cancels.at(self.now_ns)
         self.ask(Cancel(client_order_id=f"O-{number}"))
-        if self.native.cancels.at(self.now_ns) > before:
+        if self.native.gate.cancels.at(self.now_ns) > before:
             self.cancels.append(self.now_ns)
 
     @precondition(lambda self: not self.has_decided)
@@ -154,7 +154,7 @@ class Still(RuleBasedStateMachine):
             self.an_entry_went(NATIVE)
 
     def heard[T](self, name: str, act: Callable[[], T]) -> T:
-        rate = self.native.orders if name == NATIVE else self.signal.orders
+        rate = self.native.gate.orders if name == NATIVE else self.signal.orders
         before = rate.at(self.now_ns)
         done = act()
         self.sent += [(name, self.now_ns)] * (rate.at(self.now_ns) - before)
@@ -188,7 +188,7 @@ class Still(RuleBasedStateMachine):
     @invariant()
     def the_sums_are_those_of_the_members(self) -> None:
         line = self.oversight.sums(Scope.LINE, "RSI")
-        seats = self.native.seat.standing, self.signal.seat.standing
+        seats = self.native.gate.seat.standing, self.signal.seat.standing
         assert line.equity_nanos == sum(each.equity_nanos for each in seats)
         assert line.gross_nanos == sum(each.gross_nanos for each in seats)
         assert line.orders == sum(each.orders for each in seats)

@@ -115,27 +115,27 @@ def test_an_order_within_every_limit_waits_for_the_next_price_and_is_noted(kind:
 
 
 def paused(how: NativeVenue) -> None:
-    how.is_running = False
+    how.gate.is_running = False
 
 
 def halted(how: NativeVenue) -> None:
-    how.risk_state = RiskState.HALTED
+    how.gate.risk_state = RiskState.HALTED
 
 
 def reducing(how: NativeVenue) -> None:
-    how.risk_state = RiskState.REDUCING
+    how.gate.risk_state = RiskState.REDUCING
 
 
 def stale(how: NativeVenue) -> None:
-    how.highest_epoch = 2
+    how.gate.highest_epoch = 2
 
 
 def shadowed(how: NativeVenue) -> None:
-    how.serves = Tenure(others=NEVER)
+    how.gate.serves = Tenure(others=NEVER)
 
 
 def replaced(how: NativeVenue) -> None:
-    how.serves = Tenure(others=Span(until_ns=HOUR_NS - 1))
+    how.gate.serves = Tenure(others=Span(until_ns=HOUR_NS - 1))
 
 
 def nothing(_how: NativeVenue) -> None:
@@ -199,7 +199,7 @@ def test_every_rule_refuses_every_type_and_says_so_to_ledger_and_strategy(
 def test_what_only_reduces_passes_the_limits_of_size_and_loss(kind: OrderType) -> None:
     how = venue()
     bought(how)
-    how.seat = oversight.alone(max_position_size=0, daily_loss_limit=0)
+    how.gate.seat = oversight.alone(max_position_size=0, daily_loss_limit=0)
     reducing(how)
     ask(how, order(kind=kind, side=Side.SELL), order("O-2", kind, side=Side.SELL, reduce_only=True))
     assert refused(how) == []
@@ -541,7 +541,7 @@ def test_an_entry_that_works_is_taken_back_when_others_serve_and_an_exit_goes_on
     exit_ = order("O-exit", OrderType.LIMIT, side=Side.SELL, limit_ticks=120_000, reduce_only=True)
     ask(how, order("O-more", OrderType.LIMIT, limit_ticks=100_000), exit_, hour=2)
     bar(how, 2)
-    how.serves = Tenure(others=Span(until_ns=3 * HOUR_NS))
+    how.gate.serves = Tenure(others=Span(until_ns=3 * HOUR_NS))
 
     bar(how, 3)
 
@@ -552,7 +552,7 @@ def test_an_entry_that_works_is_taken_back_when_others_serve_and_an_exit_goes_on
 
 def test_what_was_decided_on_the_last_bar_of_a_tenure_meets_the_next_price() -> None:
     how = venue()
-    how.serves = Tenure(others=Span(until_ns=HOUR_NS))
+    how.gate.serves = Tenure(others=Span(until_ns=HOUR_NS))
     ask(how, order(), order("O-rests", OrderType.LIMIT, limit_ticks=100_000))
 
     bar(how, 1)
@@ -565,7 +565,7 @@ def test_what_was_decided_on_the_last_bar_of_a_tenure_meets_the_next_price() -> 
 
 def test_of_another_instrument_entries_work_on() -> None:
     how = venue()
-    how.serves = Tenure(others=NEVER, by_symbol={SYMBOL: Span()})
+    how.gate.serves = Tenure(others=NEVER, by_symbol={SYMBOL: Span()})
     ask(how, order(kind=OrderType.LIMIT, limit_ticks=100_000))
 
     for number in (1, 2, 3):
