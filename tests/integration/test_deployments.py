@@ -131,7 +131,7 @@ def test_direct_hands_the_lines_capital_and_its_place_in_the_feed_to_the_new_ver
     assert status_of(engine, old) == "stopped"
     (after,) = engine.get(f"/executions?status=all&strategy_id={new}")["executions"]
     assert exact(after["capital"]) == 100_000 + exact(before["final_pnl"])
-    assert before["capital"] == -before["final_pnl"]  # nothing stayed with it
+    assert before["capital"] == 0  # nothing stayed with it
     fills = engine.get(f"/executions/{old_run}/trades?limit=1000")["trades"]
     held = sum(each["quantity"] * (1 if each["side"] == "BUY" else -1) for each in fills)
     assert held == 0
