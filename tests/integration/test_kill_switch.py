@@ -1,6 +1,7 @@
 """An emergency stop while all else is away: locked files, a frozen server, killed processes."""
 
 import contextlib
+import json
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from strategy_engine.cli.rules import GOES_ON
 from strategy_engine.risk import calling
 from strategy_engine.risk.model import Action, Deed
 from strategy_engine.venue.limits import Scope
@@ -16,6 +18,7 @@ from strategy_engine.venue.limits import Scope
 EXECUTIONS = 20
 STILL = 1 / 30  # bars a second: after its first bar an execution sees no other for half a minute
 KEY = "an-administrator-of-tests"
+NO_CONTROL = "control is dead"
 CODE = '''
 class Restless:
     """Wants the other side at every bar, so that an order always waits."""
@@ -131,8 +134,7 @@ def test_a_stop_is_complete_with_the_files_locked_and_holds_whoever_is_killed(st
     made = desk.post("/keys", {"name": "rita", "role": "risk"})
     rita = {"Authorization": f"Bearer {made['key']}"}
     versions = desk.deploy(EXECUTIONS)
-    for each in versions:
-        desk.start(each, STILL)
+    started = [desk.start(each, STILL) for each in versions]
     desk.until(lambda: len(desk.orders("accepted")) == EXECUTIONS)
     assert desk.ask("GET", "/executions", headers=rita)[0] == 200  # control knows her key by now
 
@@ -149,22 +151,39 @@ def test_a_stop_is_complete_with_the_files_locked_and_holds_whoever_is_killed(st
 
         # Nothing but the node's own file knows of it; the next node holds it all the same.
         engine.until_replaced("engine-node", engine.kill("engine-node"))
-        engine.until_replaced("engine-control", engine.kill("engine-control"))
+        control = engine.kill("engine-control")
+        told = by_command(engine.data_dir, "--local", "--line", "Line 3")
+        assert told["done"] is not None, told
+        assert told["way"] == f"the node's own socket in {engine.data_dir}"
+        of_3 = told["stop"]["stop_id"]
+        engine.until_replaced("engine-control", control)
         reached = calling.stop(engine.data_dir, local_stop("Line 7"), patience_s=30.0)
         assert reached.done is not None
         told = calling.status(engine.data_dir)
-        assert [each["deed_id"] for each in told["stops"]] == [stop_id, "stop_of_7"]
-        assert told["pending"] == [stop_id, "stop_of_7"]
+        assert [each["deed_id"] for each in told["stops"]] == [stop_id, of_3, "stop_of_7"]
+        assert told["pending"] == [stop_id, of_3, "stop_of_7"]
 
-    desk.until(lambda: answers(desk) and {stop_id, "stop_of_7"} <= desk.stops().keys(), 90)
+    desk.until(lambda: answers(desk) and {stop_id, of_3, "stop_of_7"} <= desk.stops().keys(), 90)
     assert desk.stops()[stop_id]["actor"].startswith("rita")
+    by_console = desk.stops()[of_3]
+    assert by_console["actor"].startswith("console (")
+    assert (by_console["scope"], by_console["subject"]) == ("line", "Line 3")
     # Each comes to a bar after its start: what waited is taken back, what it wants then is denied.
     desk.until(lambda: len(desk.orders("denied")) == EXECUTIONS, 120)
     assert set(desk.orders("denied").values()) == {"killed"}
     assert desk.orders("accepted") == {}
     assert waited <= desk.orders("cancelled").keys()
 
-    status, refused = desk.ask("POST", f"/strategies/{versions[0]}/start")
+    asks_another_person_to_reset(desk, rita, stop_id, versions[0])
+    status, refused = desk.ask("POST", f"/strategies/{versions[7]}/start")
+    assert (status, refused["stop_id"]) == (409, "stop_of_7")
+    shown = desk.get(f"/executions/{started[3]}")["emergency_stop"]
+    assert (shown["stop_id"], shown["subject"], shown["reason"]) == (of_3, "Line 3", NO_CONTROL)
+
+
+def asks_another_person_to_reset(desk, rita, stop_id, strategy_id):
+    """See a version refused for a stop, and start once somebody else than who stopped resets it."""
+    status, refused = desk.ask("POST", f"/strategies/{strategy_id}/start")
     assert (status, refused["type"]) == (409, "/problems/emergency-stopped")
     assert "prices are wrong" in refused["detail"]
     path, comment = f"/risk/emergency-stops/{stop_id}/reset", {"comment": "prices are back"}
@@ -172,9 +191,17 @@ def test_a_stop_is_complete_with_the_files_locked_and_holds_whoever_is_killed(st
     over = desk.post(path, comment)
     assert over["confirmed"]
     assert over["stop"]["reset_by"] == "api-key"
-    assert desk.post(f"/strategies/{versions[0]}/start")["execution_id"]
-    status, refused = desk.ask("POST", f"/strategies/{versions[7]}/start")
-    assert (status, refused["stop_id"]) == (409, "stop_of_7")
+    started = desk.post(f"/strategies/{strategy_id}/start")["execution_id"]
+    assert desk.get(f"/executions/{started}")["emergency_stop"] is None
+
+
+def by_command(data_dir, *options):
+    """Return what `strategy-engine emergency-stop` answers on a terminal of this machine."""
+    asked = [sys.executable, "-m", "strategy_engine.cli.main", "emergency-stop"]
+    asked += ["--reason", NO_CONTROL, "--data-dir", str(data_dir), "--json", *options]
+    ended = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode in {0, GOES_ON}, ended.stderr
+    return json.loads(ended.stdout)
 
 
 def answers(desk):
