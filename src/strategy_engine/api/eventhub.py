@@ -39,6 +39,7 @@ class _Buffer:
     is_ready: bool = False
     failure: Exception | None = None
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    is_left: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def end(self) -> int:
@@ -113,7 +114,7 @@ class Hub:
         except DatabaseAwayError as error:
             _log.warning("events end", why=str(error))  # who follows comes back with its place
         finally:
-            self._leave()
+            await self._leave()
 
     async def _everything(
         self, log: EventLog, buffer: _Buffer, known: Place
@@ -158,15 +159,16 @@ class Hub:
         self._readers += 1
         return self._buffer
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         self._readers -= 1
         if self._readers == 0 and self._task is not None:
-            self._task.cancel()
-            self._task = None
+            task, self._task = self._task, None
+            self._buffer.is_left.set()
+            await asyncio.wait({task})  # cut off in its read, it would leave a connection open
 
     async def _read(self, log: EventLog, buffer: _Buffer) -> None:
         place: Place | None = None
-        while True:
+        while not buffer.is_left.is_set():
             try:
                 place = await log.end() if place is None else place
                 found = [told(each) for each in await log.after(place)]
@@ -182,7 +184,13 @@ class Hub:
                     buffer.news.notify_all()
                 return
             if len(found) < eventlog.AT_ONCE:
-                await asyncio.sleep(self._reread_s)
+                await _pause(buffer, self._reread_s)
+
+
+async def _pause(buffer: _Buffer, most_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(most_s):
+            await buffer.is_left.wait()
 
 
 async def _publish(buffer: _Buffer, found: list[_Told]) -> None:

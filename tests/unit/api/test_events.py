@@ -161,6 +161,18 @@ async def test_a_stream_begins_now_and_tells_what_comes(world, log) -> None:
     assert hub.readers == 0
 
 
+async def test_nothing_is_read_any_more_once_the_last_reader_has_left(world, log) -> None:
+    before = asyncio.all_tasks()
+    hub = Hub(reread_s=LONG_S)
+    async with aclosing(hub.follow(log, None, everything)) as stream:
+        await anext(stream)
+        reading = asyncio.all_tasks() - before
+        assert len(reading) == 1
+
+    assert [task.cancelled() for task in reading] == [False]
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_stream_goes_on_after_the_place_that_it_was_left_at(world, log) -> None:
     await do(world, "a", "b")
     await publish(world, 1)
