@@ -21,15 +21,14 @@ from strategy_engine.execution import (
 )
 from strategy_engine.execution import history as histories
 from strategy_engine.execution.conversation import Conversation, Process
+from strategy_engine.execution.ending import Ending
 from strategy_engine.execution.history import History
 from strategy_engine.execution.interruptions import Outage
 from strategy_engine.execution.keeping import Keeping
 from strategy_engine.execution.leash import Leash
 from strategy_engine.execution.model import (
-    COMPLETED,
     FAILED,
     ON_TRIAL,
-    STOPPED,
     Desired,
     Execution,
     Observation,
@@ -49,8 +48,6 @@ from strategy_engine.sandbox.model import ConfinementReport, NotConfinedError
 from strategy_engine.venue.model import Opened, StaleEpochError
 
 __all__ = ("NodeSettings", "Outcome", "Runner", "Tools")
-
-_NO_PRICE = "its feed gave no next price"
 
 _log = logs.get("execution")
 
@@ -84,6 +81,7 @@ class Runner:
         self._trader: Trader | None = None
         self._play: Play | None = None
         self._keeping = Keeping(tools.ledger)
+        self._ending = Ending(tools, self._keeping, self.reins)
         self._is_ready = False
         self.error: EngineError | None = None
 
@@ -223,7 +221,8 @@ class Runner:
             await self._tools.journal.note_failure(self._mine, text)
             return
         _log.error("execution_failed", execution=self.execution_id, why=str(error))
-        await self._end_in_error(self._mine, text, end_reason=faults.end_reason(error))
+        end_reason = faults.end_reason(error)
+        await self._ending.in_error(self._mine, self.desk, text, end_reason=end_reason)
         self._tools.oversight.leave(self.execution_id)
 
     # -- from claim to end
@@ -345,22 +344,7 @@ class Runner:
         if end is End.DRAINED:
             await self._keeping.flush()
             return Outcome.HANDED_BACK
-        is_complete = end is End.COMPLETED
-        is_cut_off = mine.config.end_ns is not None  # in the middle of a session
-        if is_complete and not is_cut_off and (entry := trader.finish()) is not None:
-            await self._keeping.keep(entry)
-        error = await _say_stop(trader)
-        await self._keeping.keep(trader.desk.close())
-        wanted = self.reins.engagement
-        why = COMPLETED if is_complete else (wanted.why if wanted is not None else "") or STOPPED
-        await self._tools.journal.end(
-            mine,
-            Trigger.COMPLETE if is_complete else Trigger.STOP,
-            trader.desk.observe(is_final=True),
-            end_reason=why,
-            error=error,
-            tied=await self._tied(mine),
-        )
+        await self._ending.in_order(mine, trader, is_complete=end is End.COMPLETED)
         return Outcome.ENDED
 
     def _must_close(self, mine: Execution) -> bool:
@@ -381,7 +365,7 @@ class Runner:
             return Outcome.SUPERSEDED
         if await self._play_alone(play, source) is End.DRAINED:
             return Outcome.HANDED_BACK
-        await self._end_in_error(mine, failure, end_reason=FAILED)
+        await self._ending.in_error(mine, self.desk, failure, end_reason=FAILED)
         return Outcome.ENDED
 
     async def _close_leavings(self, mine: Execution, trader: Trader, source: Source) -> Outcome:
@@ -389,10 +373,7 @@ class Runner:
         play = await self._alone(mine, trader, source)
         if await self._play_alone(play, source) is End.DRAINED:
             return Outcome.HANDED_BACK
-        await self._close_books(trader.desk)
-        why = "" if trader.desk.is_flat else _NO_PRICE
-        final = trader.desk.observe(is_final=True)
-        await self._tools.journal.close_leavings(mine, final, why=why)
+        await self._ending.of_leavings(mine, trader.desk)
         return Outcome.ENDED
 
     async def _alone(self, mine: Execution, trader: Trader, source: Source) -> Play:
@@ -406,41 +387,6 @@ class Runner:
         if end is End.DRAINED:
             await self._keeping.flush()
         return end
-
-    async def _tied(self, mine: Execution) -> Decimal | None:
-        """Return what an execution that has ended ties in positions, by its ledger."""
-        if mine.role is Role.VALIDATION:
-            return None  # nobody's capital
-        kept = (await self._tools.records.accounts([mine.execution_id])).get(mine.execution_id)
-        return Decimal(0) if kept is None or kept.is_flat else kept.equity - kept.free
-
-    async def _end_in_error(self, mine: Execution, error: str, *, end_reason: str) -> None:
-        final = None
-        if self.desk is not None:
-            final = self.desk.observe(is_final=True)
-            await self._close_books(self.desk)
-        await self._tools.journal.end(
-            mine,
-            Trigger.BREAK,
-            final,
-            end_reason=end_reason,
-            error=error,
-            tied=await self._tied(mine),
-        )
-
-    async def _close_books(self, desk: AnyDesk) -> None:
-        try:
-            await self._keeping.keep(desk.close())
-        except EngineError as error:
-            _log.error("ledger_not_closed", execution=self.execution_id, why=str(error))
-
-
-async def _say_stop(trader: Trader) -> str | None:
-    try:
-        await trader.stop()
-    except EngineError as error:  # it ends all the same; its last words are kept
-        return faults.explain(error)
-    return None
 
 
 def _resumes_after(tally: Tally) -> int:
