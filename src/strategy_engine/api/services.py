@@ -128,6 +128,10 @@ class Executions(Protocol):
         """Return one execution, whatever its status."""
         ...
 
+    async def stop_over(self, execution: Execution) -> Stop | None:
+        """Return the emergency stop that is in force over an execution; None: there is none."""
+        ...
+
     async def page(
         self,
         *,
