@@ -16,6 +16,7 @@ from strategy_engine.rollout.verbs import Verb
 
 sys.path.append(str(Path(__file__).parent))
 from world import World
+from world_books import NANO
 from world_node import TIMEOUT_BARS, Script
 
 MOST_ROUNDS = 120
@@ -170,6 +171,7 @@ class Line(RuleBasedStateMachine):
         others = [each for each in world.alive if each.role != "stable"]
         assert others == []
         assert len({each.strategy_id for each in world.stables}) <= 1
+        assert not world.stables or abs(world.bank_nanos) <= NANO, world.bank_nanos
         ended = [each for each in world.rows.values() if each.status not in UNENDED]
         locked = [each for each in ended if not world.tradings[each.execution_id].is_flat]
         assert world.is_excused or locked == []
