@@ -14,6 +14,7 @@ from strategy_engine.execution.journal import Journal
 from strategy_engine.execution.reconciler import Reconciler
 from strategy_engine.execution.runner import NodeSettings, Tools
 from strategy_engine.execution.service import Executions
+from strategy_engine.execution.veto import NoVeto, Veto
 from strategy_engine.flags.live import LiveFlags
 from strategy_engine.infra import database
 from strategy_engine.infra.database import Database
@@ -100,6 +101,7 @@ async def node(
     node_id: str = NODE_ID,
     *,
     bars: BusBars | None = None,
+    veto: Veto | None = None,
 ) -> AsyncIterator[Node]:
     clock = SystemClock()
     rows, ledger_rows = database.open_both(data_dir, server())
@@ -119,6 +121,7 @@ async def node(
         settings=settings or NodeSettings(),
         bars=bars,
         flags=flags,
+        veto=veto or NoVeto(),
     )
     reconciler = Reconciler(tools, wake=wake, snapshots=Snapshots(ledger_rows))
     running, reading = asyncio.create_task(reconciler.run()), asyncio.create_task(flags.run())
