@@ -63,6 +63,7 @@ _LONGEST = (
 START_S = 60.0
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _databases = count(1)
+_running: list["RunningEngine"] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -287,8 +288,11 @@ def free_port() -> int:
 def start_engine(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., RunningEngine]]:
-    """Give a function that starts engines; all of them are stopped at the end."""
-    started: list[RunningEngine] = []
+    """Give a function that starts engines: one that a test starts goes with it.
+
+    One that a file's fixture starts is there until the file's end. An engine that only waits takes
+    a tenth of a processor, which others need.
+    """
 
     def start(
         *,
@@ -314,13 +318,25 @@ def start_engine(
                 start_new_session=True,
             )
         engine = RunningEngine(port, data_dir, process, log, environment)
-        started.append(engine)
+        _running.append(engine)
         if wait:
             _wait_until_healthy(engine)
         return engine
 
     yield start
-    for engine in started:
+    _stop_since(0)
+
+
+@pytest.fixture(autouse=True)
+def _engines_of_a_test() -> Iterator[None]:
+    before = len(_running)  # those of fixtures that outlive a test are set up before this one
+    yield
+    _stop_since(before)
+
+
+def _stop_since(count: int) -> None:
+    while len(_running) > count:
+        engine = _running.pop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             engine.stop()
         if engine.process.poll() is None:

@@ -307,6 +307,7 @@ def test_without_a_key_the_image_does_not_serve_at_all(image: Image) -> None:
     assert "STRATEGY_API_KEY" in output
 
 
+@pytest.mark.soak
 def test_the_installed_wheel_alone_runs_the_demo(image: Image) -> None:
     demo = run(image, "strategy-engine", "demo", "--once", STRATEGY_HOST="127.0.0.1")
 
