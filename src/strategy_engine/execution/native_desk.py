@@ -5,27 +5,24 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from decimal import Decimal
 from threading import RLock
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
-from strategy_engine.execution import native_told, rules
+from strategy_engine.execution import native_market, native_told, rules
 from strategy_engine.execution.alone import alone
 from strategy_engine.execution.conversation import Happening
 from strategy_engine.execution.cuts import Cuts
 from strategy_engine.execution.history import BEFORE_ALL, Cursor, History
 from strategy_engine.execution.model import Observation
 from strategy_engine.execution.tally import Kept, Tally
-from strategy_engine.execution.ticks import in_lots, in_ticks, place_of
-from strategy_engine.market.feeds import BarEvent, MarketEvent, QuoteEvent, TradeEvent
+from strategy_engine.execution.ticks import place_of
+from strategy_engine.market.feeds import BarEvent, MarketEvent
 from strategy_engine.matching.ticket import (
     Cancel,
     Instruction,
-    Modify,
     OrderEvent,
     Ticket,
-    Updated,
 )
 from strategy_engine.sandbox.protocol import messages
 from strategy_engine.venue.gate import GateRequest
@@ -41,8 +38,6 @@ STOPPED = "risk has stopped the execution: what waits is taken back"
 CUT = "risk cuts the position: what waits in the instrument is taken back"
 LEAVING = "the execution closes its positions"
 ENDED = "the execution has ended"
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class NativeDesk:
@@ -153,18 +148,12 @@ class NativeDesk:
     @alone
     def warm_up_message(self) -> messages.NativeWarmUp:
         """Return what a strategy starts with: as it was when it was told last."""
-        view, history = self._view, self.tally.history
-        self._filled = dict(view.filled)
-        return messages.NativeWarmUp(
+        self._filled = dict(self._view.filled)
+        return native_told.warm_up(
+            self._view,
             start_ns=self._told_ns,
-            bars=history.frames_before(self.tally.known),
-            balance_nanos=view.balance_nanos,
+            bars=self.tally.history.frames_before(self.tally.known),
             state=self.tally.state,
-            holdings=[
-                messages.NativeHolding(symbol=symbol, lots=lots, entry_price=price)
-                for symbol, lots, price in view.holdings
-            ],
-            working=msgspec.Raw(_encode(view.working)),
             orders_made=self.venue.tape.orders_made,
         )
 
@@ -265,7 +254,8 @@ class NativeDesk:
         # Where there are ticks they are the market: bars are there to look at.
         if not (is_bar and self.tally.history.ticks.has(event.symbol)):
             self._leave(event.symbol, event.ts_ns, closes)
-            self._meet(event)
+            series = self.tally.history.series[event.symbol]
+            native_market.meet(venue, series, event)
         self.tally.enter(event)
         return self._entry(is_decided=False) if venue.tape.has_fills else None
 
@@ -371,25 +361,6 @@ class NativeDesk:
         """Return what the execution has come to by now."""
         return self.tally.observe(self.venue.book.equity(), is_final=is_final)
 
-    def _meet(self, event: MarketEvent) -> None:
-        venue, symbol = self.venue, event.symbol
-        series = self.tally.history.series[symbol]
-        match event:
-            case BarEvent():
-                times = event.ts_ns, event.close_ns
-                volume = series.volume_lots_at(event.index)
-                venue.on_bar(symbol, times, series.ticks_at(event.index), volume)
-            case QuoteEvent():
-                bid, ask = in_ticks(series.terms, (event.bid, event.ask))
-                sizes = in_lots(series.terms, (event.bid_size, event.ask_size))
-                venue.on_quote(symbol, event.ts_ns, (bid, ask), (sizes[0], sizes[1]))
-            case TradeEvent():
-                (price,) = in_ticks(series.terms, (event.price,))
-                (lots,) = in_lots(series.terms, (event.size,))
-                venue.on_trade(symbol, event.ts_ns, price, max(1, lots))
-            case _:
-                assert_never(event)
-
     def _entry(self, *, is_decided: bool) -> BarProcessed:
         venue, news = self.venue, self._news
         taken: Taken = venue.tape.take()
@@ -424,7 +395,10 @@ class NativeDesk:
             self.tally.state = self._news = acted.state
 
     def _given(self, acted: messages.NativeActed) -> list[tuple[int, Instruction]]:
-        return [(ts_ns, self._whole(each)) for ts_ns, each in rules.instructions_of(acted.asked)]
+        return [
+            (ts_ns, native_told.whole(each, self._filled))
+            for ts_ns, each in rules.instructions_of(acted.asked)
+        ]
 
     def _tell(self) -> None:
         # What risk takes back while the strategy is asked it hears of the next time.
@@ -436,15 +410,4 @@ class NativeDesk:
 
     def _untold(self) -> msgspec.Raw:
         self._telling = len(self.venue.tape.untold)
-        return msgspec.Raw(_encode([self._left(each) for each in self.venue.tape.untold]))
-
-    def _whole(self, asked: Instruction) -> Instruction:
-        # Its process knows an order that it took over by the lots that were left of it then.
-        if not isinstance(asked, Modify) or asked.lots is None:
-            return asked
-        return replace(asked, lots=asked.lots + self._filled.get(asked.client_order_id, 0))
-
-    def _left(self, event: OrderEvent) -> OrderEvent:
-        if not isinstance(event, Updated) or event.client_order_id not in self._filled:
-            return event
-        return replace(event, lots=event.lots - self._filled[event.client_order_id])
+        return native_told.events(self.venue.tape.untold, self._filled)

@@ -1,11 +1,18 @@
 """What a native strategy is told, as messages. Pure."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from strategy_engine.execution.conversation import Happening
 from strategy_engine.market.feeds import BarEvent, MarketEvent, QuoteEvent, TradeEvent
-from strategy_engine.matching.ticket import Modify, Ticket
+from strategy_engine.matching.ticket import Instruction, Modify, OrderEvent, Ticket, Updated
 from strategy_engine.sandbox.protocol import messages
+from strategy_engine.venue.native_view import View
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def message(event: MarketEvent, told: dict[str, Any]) -> Happening:
@@ -27,6 +34,43 @@ def message(event: MarketEvent, told: dict[str, Any]) -> Happening:
             )
         case _:
             assert_never(event)
+
+
+def warm_up(
+    view: View, *, start_ns: int, bars: list[messages.Bars], state: bytes | None, orders_made: int
+) -> messages.NativeWarmUp:
+    """Return what a strategy starts with that knows so much of its account."""
+    return messages.NativeWarmUp(
+        start_ns=start_ns,
+        bars=bars,
+        balance_nanos=view.balance_nanos,
+        state=state,
+        holdings=[
+            messages.NativeHolding(symbol=symbol, lots=lots, entry_price=price)
+            for symbol, lots, price in view.holdings
+        ],
+        working=msgspec.Raw(_encode(view.working)),
+        orders_made=orders_made,
+    )
+
+
+def events(untold: Iterable[OrderEvent], filled: Mapping[str, int]) -> msgspec.Raw:
+    """Return what became of orders; of those in `filled` its process knows what was left then."""
+    return msgspec.Raw(_encode([_left(each, filled) for each in untold]))
+
+
+def whole(asked: Instruction, filled: Mapping[str, int]) -> Instruction:
+    """Return what its process asks for, in the lots that the order had from its beginning."""
+    # Its process knows an order that it took over by the lots that were left of it then.
+    if not isinstance(asked, Modify) or asked.lots is None:
+        return asked
+    return replace(asked, lots=asked.lots + filled.get(asked.client_order_id, 0))
+
+
+def _left(event: OrderEvent, filled: Mapping[str, int]) -> OrderEvent:
+    if not isinstance(event, Updated) or event.client_order_id not in filled:
+        return event
+    return replace(event, lots=event.lots - filled[event.client_order_id])
 
 
 def refused(asked: Ticket | Modify) -> str:
