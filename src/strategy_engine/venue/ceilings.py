@@ -9,9 +9,10 @@ from strategy_engine.core import money
 from strategy_engine.matching.model import Cause, Order, Side
 from strategy_engine.venue import hours
 from strategy_engine.venue.aggregates import ALONE, Beside
+from strategy_engine.venue.denials import amount, deny
 from strategy_engine.venue.gate import GateRequest
 from strategy_engine.venue.limits import PPB, Limit, Limits
-from strategy_engine.venue.model import Denial, DenialCode, Verdict
+from strategy_engine.venue.model import DenialCode, Verdict
 
 
 def is_not_killed(request: GateRequest) -> Verdict:
@@ -19,7 +20,7 @@ def is_not_killed(request: GateRequest) -> Verdict:
     why = request.around.killed
     if why is None or request.order.cause is Cause.HANDOVER:
         return None
-    return _deny(DenialCode.KILLED, f"an emergency stop is in force: {why}")
+    return deny(DenialCode.KILLED, f"an emergency stop is in force: {why}")
 
 
 def judge_cancel(limits: Limits, cancels: int, beside: Callable[[Limit], Beside]) -> Verdict:
@@ -33,7 +34,7 @@ def judge_cancel(limits: Limits, cancels: int, beside: Callable[[Limit], Beside]
     for limit in limits.every("max_cancels_per_minute"):
         sent = cancels + beside(limit).cancels
         if sent >= limit.value:
-            return _deny(
+            return deny(
                 DenialCode.MAX_CANCELS_PER_MINUTE,
                 f"{sent} cancels were sent within a minute; {limit.said}",
             )
@@ -44,7 +45,7 @@ def _has_allowed_symbol(request: GateRequest) -> Verdict:
     order = request.order
     for limit in request.limits.every("allowed_symbols"):
         if order.symbol not in limit.value:
-            return _deny(
+            return deny(
                 DenialCode.SYMBOL_NOT_ALLOWED, f"{order.symbol} may not be traded; {limit.said}"
             )
     return None
@@ -53,7 +54,7 @@ def _has_allowed_symbol(request: GateRequest) -> Verdict:
 def _is_in_hours(request: GateRequest) -> Verdict:
     for limit in request.limits.every("trading_hours"):
         if not hours.holds(limit.value, request.order.decided_ns):
-            return _deny(
+            return deny(
                 DenialCode.TRADING_HOURS, f"nothing is opened outside of hours; {limit.said}"
             )
     return None
@@ -63,7 +64,7 @@ def _fits_quantity(request: GateRequest) -> Verdict:
     quantity = request.order.lots * request.terms.lot_nanos
     for limit in request.limits.every("max_order_quantity"):
         if quantity > limit.value:
-            return _deny(
+            return deny(
                 DenialCode.MAX_ORDER_QUANTITY,
                 f"the order is for {money.to_decimal(quantity):,f}; {limit.said}",
             )
@@ -74,9 +75,9 @@ def _fits_notional(request: GateRequest) -> Verdict:
     for limit in request.limits.every("max_order_notional"):
         notional = request.terms.nanos(request.order.lots * request.mark_ticks)
         if notional > limit.value:
-            return _deny(
+            return deny(
                 DenialCode.MAX_ORDER_NOTIONAL,
-                f"the order is worth {_amount(notional)}; {limit.said}",
+                f"the order is worth {amount(notional)}; {limit.said}",
             )
     return None
 
@@ -88,7 +89,7 @@ def _is_within_collar(request: GateRequest) -> Verdict:
     for limit in request.limits.every("price_collar"):
         for price in prices:
             if abs(price - mark) * PPB > limit.value * mark:
-                return _deny(
+                return deny(
                     DenialCode.PRICE_COLLAR,
                     f"the order names {request.terms.price(price):g} and the last price is"
                     f" {request.terms.price(mark):g}; {limit.said}",
@@ -101,9 +102,9 @@ def _fits_position(request: GateRequest) -> Verdict:
         order, beside = request.order, _beside(request, limit)
         together = _position(request) + beside.of(order.side)
         if together > limit.value:
-            return _deny(
+            return deny(
                 DenialCode.MAX_POSITION_SIZE,
-                f"the position would be {_amount(together)}; {limit.said}",
+                f"the position would be {amount(together)}; {limit.said}",
             )
     return None
 
@@ -115,9 +116,9 @@ def _fits_leverage(request: GateRequest) -> Verdict:
         own = around.elsewhere_nanos + max(_position(request), around.against_nanos)
         gross, equity = own + beside.gross_nanos, around.equity_nanos + beside.equity_nanos
         if gross * PPB > limit.value * equity:
-            return _deny(
+            return deny(
                 DenialCode.MAX_LEVERAGE,
-                f"the exposure would be {_amount(gross)} on an equity of {_amount(equity)};"
+                f"the exposure would be {amount(gross)} on an equity of {amount(equity)};"
                 f" {limit.said}",
             )
     return None
@@ -128,9 +129,9 @@ def _has_loss_left(request: GateRequest) -> Verdict:
     if limit is None:
         return None
     together = request.day_pnl_nanos + _beside(request, limit).pnl_nanos
-    return _deny(
+    return deny(
         DenialCode.DAILY_LOSS_LIMIT,
-        f"the day's P&L is {_amount(together)}; {limit.said},"
+        f"the day's P&L is {amount(together)}; {limit.said},"
         " so nothing is opened until the feed's next day",
     )
 
@@ -147,7 +148,7 @@ def _is_not_too_often(request: GateRequest) -> Verdict:
     for limit in request.limits.every("max_orders_per_minute"):
         sent = request.around.orders + _beside(request, limit).orders
         if sent >= limit.value:
-            return _deny(
+            return deny(
                 DenialCode.MAX_ORDERS_PER_MINUTE,
                 f"{sent} orders were sent within a minute; {limit.said}",
             )
@@ -160,7 +161,7 @@ def _meets_no_rival(request: GateRequest) -> Verdict:
         return None
     if any(each.value for each in request.limits.every("allow_self_match")):
         return None
-    return _deny(
+    return deny(
         DenialCode.SELF_MATCH,
         f"the order would trade against one of {rival}, another version of its line",
     )
@@ -199,11 +200,3 @@ def _signed(order: Order) -> int:
 
 def _beside(request: GateRequest, limit: Limit) -> Beside:
     return request.around.beside.get(limit.scope, ALONE)
-
-
-def _deny(code: DenialCode, message: str) -> Denial:
-    return Denial(code=code, message=message)
-
-
-def _amount(nanos: int) -> str:
-    return f"{money.to_decimal(nanos):,.2f}"

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from strategy_engine.core import money
 from strategy_engine.matching import rules as matching
 from strategy_engine.matching.model import Cause, Side
 from strategy_engine.matching.ticket import Modify, Ticket
 from strategy_engine.venue import ceilings
+from strategy_engine.venue.denials import amount, deny
 from strategy_engine.venue.gate import GateRequest, TicketRequest
 from strategy_engine.venue.model import (
-    Denial,
     DenialCode,
     RiskState,
     Verdict,
@@ -42,11 +41,11 @@ def _is_running(request: GateRequest) -> Verdict:
     if order.cause is Cause.HANDOVER:
         return None
     if request.risk_state is RiskState.HALTED:
-        return _deny(
+        return deny(
             DenialCode.HALTED, "the execution is HALTED: no order of the strategy may go; reset it"
         )
     if not request.is_running:
-        return _deny(DenialCode.NOT_RUNNING, "the execution is not running; resume or start it")
+        return deny(DenialCode.NOT_RUNNING, "the execution is not running; resume or start it")
     return None
 
 
@@ -57,10 +56,10 @@ def _is_its_turn(request: GateRequest) -> Verdict:
     if is_exit or order.cause is Cause.HANDOVER or span.holds(order.decided_ns):
         return None
     if span.is_before(order.decided_ns):
-        return _deny(
+        return deny(
             DenialCode.SHADOW, "the execution is a shadow: it decides, and nothing is traded"
         )
-    return _deny(
+    return deny(
         DenialCode.REPLACED,
         f"another execution serves {order.symbol} on this bar; this one may only exit",
     )
@@ -69,13 +68,13 @@ def _is_its_turn(request: GateRequest) -> Verdict:
 def _may_open_at_all(request: GateRequest) -> Verdict:
     if not request.order.opens or request.risk_state is not RiskState.REDUCING:
         return None
-    return _deny(DenialCode.REDUCING, "the execution is REDUCING: only exits may go")
+    return deny(DenialCode.REDUCING, "the execution is REDUCING: only exits may go")
 
 
 def _is_current(request: GateRequest) -> Verdict:
     if request.epoch >= request.highest_epoch:
         return None
-    return _deny(
+    return deny(
         DenialCode.STALE_EPOCH,
         f"epoch {request.epoch} is stale; the execution was taken over at {request.highest_epoch}",
     )
@@ -86,7 +85,7 @@ def _is_listed(request: GateRequest) -> Verdict:
     if symbol in request.symbols:
         return None
     listed = ", ".join(sorted(request.symbols))
-    return _deny(
+    return deny(
         DenialCode.SYMBOL_NOT_ALLOWED, f"{symbol} is not traded by this execution; it has: {listed}"
     )
 
@@ -95,7 +94,7 @@ def _is_something(request: GateRequest) -> Verdict:
     lots = request.order.lots
     if lots >= 1:
         return None
-    return _deny(DenialCode.TOO_FEW_LOTS, f"the order is for {lots} lots; the least is 1")
+    return deny(DenialCode.TOO_FEW_LOTS, f"the order is for {lots} lots; the least is 1")
 
 
 def _has_cash(request: GateRequest) -> Verdict:
@@ -105,16 +104,16 @@ def _has_cash(request: GateRequest) -> Verdict:
     cost = lot + matching.fee(lot, request.fee_ppm)
     if cost <= request.free_nanos:
         return None  # what is beyond the cash is cut when it fills, as in a backtest
-    return _deny(
+    return deny(
         DenialCode.INSUFFICIENT_CASH,
-        f"one lot costs {_amount(cost)} with its fee; free cash is {_amount(request.free_nanos)}",
+        f"one lot costs {amount(cost)} with its fee; free cash is {amount(request.free_nanos)}",
     )
 
 
 def _is_not_vetoed(request: GateRequest) -> Verdict:
     # The last: what the gate refuses by itself is refused for that, whatever was said outside.
     why = request.around.vetoed
-    return None if why is None else _deny(DenialCode.VETOED, why)
+    return None if why is None else deny(DenialCode.VETOED, why)
 
 
 CHECKS: tuple[Callable[[GateRequest], Verdict], ...] = (
@@ -195,7 +194,7 @@ def _has_a_name(asked: TicketRequest) -> Verdict:
     name = asked.request.order.order_id
     if 0 < len(name) <= LONGEST_ORDER_ID and name.isprintable() and not _is_engines(name):
         return None
-    return _deny(
+    return deny(
         DenialCode.INVALID_ORDER_ID,
         f"a client order id has 1 to {LONGEST_ORDER_ID} printable characters and does not begin"
         f" with {ENGINES_OWN!r}; this one has {len(name)}",
@@ -210,7 +209,7 @@ def _has_a_name_of_its_own(asked: TicketRequest) -> Verdict:
     if not asked.is_known:
         return None
     name = asked.request.order.order_id
-    return _deny(
+    return deny(
         DenialCode.DUPLICATE_ORDER_ID, f"there has been an order {name}; give each its own name"
     )
 
@@ -218,7 +217,7 @@ def _has_a_name_of_its_own(asked: TicketRequest) -> Verdict:
 def _is_one_of_few(asked: TicketRequest) -> Verdict:
     if asked.working < MOST_WORKING:
         return None
-    return _deny(
+    return deny(
         DenialCode.TOO_MANY_ORDERS,
         f"{asked.working} orders work already; at most {MOST_WORKING} may: cancel some first",
     )
@@ -227,7 +226,7 @@ def _is_one_of_few(asked: TicketRequest) -> Verdict:
 def _has_entries_left(asked: TicketRequest) -> Verdict:
     if not asked.request.order.opens or asked.entries_left is None or asked.entries_left > 0:
         return None
-    return _deny(
+    return deny(
         DenialCode.MAX_TRADES_PER_DAY,
         "the day's entries, with the orders that work, have come to max_trades_per_day;"
         " nothing is opened until the feed's next day",
@@ -263,11 +262,3 @@ TICKET_CHECKS: tuple[Callable[[TicketRequest], Verdict], ...] = (
     _has_entries_left,
     _of_any(_is_not_vetoed),
 )
-
-
-def _deny(code: DenialCode, message: str) -> Denial:
-    return Denial(code=code, message=message)
-
-
-def _amount(nanos: int) -> str:
-    return f"{money.to_decimal(nanos):,.2f}"
