@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from strategy_engine.api import answers, doors, edges, openapi, streams, views
+from strategy_engine.api import answers, doors, openapi, streams, views
 from strategy_engine.api.services import Rollouts
 from strategy_engine.rollout.events import BEGINNING, Cursor, Event
 from strategy_engine.rollout.model import State
@@ -95,7 +95,7 @@ async def events(
     """
     after = Cursor.parse(last_event_id) if last_event_id else BEGINNING
     history = await given.rollouts.history(pipeline_id, after)
-    if not _wants_stream(request):
+    if not streams.are_wanted(request):
         return views.deployment_events(history)
     if last_event_id and history.has_ended and not history.events:
         return Response(status_code=204)
@@ -113,11 +113,6 @@ async def events(
 class _Sent:
     event: Event
     encoded: bytes
-
-
-def _wants_stream(request: Request) -> bool:
-    is_asked = streams.MEDIA_TYPE in request.headers.get("accept", "").lower()
-    return is_asked and edges.IS_HEAD not in request.scope
 
 
 def _reader(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 
 from strategy_engine.alerts.model import Severity
 from strategy_engine.alerts.rules import is_below
-from strategy_engine.api import doors, edges, event_answers, openapi, streams
+from strategy_engine.api import doors, event_answers, openapi, streams
 from strategy_engine.api.eventhub import Hub
 from strategy_engine.infra import eventlog
 from strategy_engine.infra.eventlog import Event, EventLog, Place
@@ -104,7 +104,7 @@ async def events(  # noqa: PLR0913 - each is one thing that may be asked
     """
     said = last_event_id or after
     place = Place.parse(said) if said else None
-    if _wants_stream(request):
+    if streams.are_wanted(request):
         hub.refuse_when_full()
         return streams.EventStream(hub.follow(given.events, place, wants))
     return await _page(given.events, place, wants, limit)
@@ -138,8 +138,3 @@ async def _page(
 def _is_so_severe(event: Event, severity: Severity) -> bool:
     said = event.severity
     return said in set(Severity) and Severity(said).rank >= severity.rank
-
-
-def _wants_stream(request: Request) -> bool:
-    is_asked = streams.MEDIA_TYPE in request.headers.get("accept", "").lower()
-    return is_asked and edges.IS_HEAD not in request.scope

@@ -10,9 +10,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
+from strategy_engine.api import edges
 from strategy_engine.core.errors import UnavailableError
 from strategy_engine.infra import logs, wakeup
 from strategy_engine.infra.outages import DatabaseAwayError
@@ -189,3 +191,9 @@ def encoded(*, name: str, json_text: str, event_id: str | None = None) -> bytes:
     """Return an event as it is sent; JSON holds no line ends."""
     head = "" if event_id is None else f"id: {event_id}\n"
     return f"{head}event: {name}\ndata: {json_text}\n\n".encode()
+
+
+def are_wanted(request: Request) -> bool:
+    """Say whether who asks takes a stream; of a HEAD, which it would never end, nobody does."""
+    is_asked = MEDIA_TYPE in request.headers.get("accept", "").lower()
+    return is_asked and edges.IS_HEAD not in request.scope
