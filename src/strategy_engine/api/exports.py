@@ -11,6 +11,7 @@ from strategy_engine.api import doors, lines, measures, openapi, tables
 from strategy_engine.api.measures import ESTIMATES
 from strategy_engine.api.services import Services
 from strategy_engine.api.tables import Column, Kind
+from strategy_engine.performance import rollups
 from strategy_engine.performance.model import Metrics
 from strategy_engine.performance.rollups import Resolution
 from strategy_engine.performance.service import Point
@@ -144,7 +145,7 @@ async def export_line(
     """Return all metrics of a line in a range as CSV or Parquet."""
     await given.lines.look(strategy_name)
     return await _metrics_table(
-        request, measures.line_id(strategy_name), given, within, (form, resolution)
+        request, rollups.line_id(strategy_name), given, within, (form, resolution)
     )
 
 

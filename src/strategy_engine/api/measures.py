@@ -16,7 +16,8 @@ from strategy_engine.api import (
     views,
 )
 from strategy_engine.api.services import Services
-from strategy_engine.core import clock, ids
+from strategy_engine.core import clock
+from strategy_engine.performance import rollups
 from strategy_engine.performance.composite import Asked, Measured
 from strategy_engine.performance.model import Estimate, Metrics
 from strategy_engine.performance.rollups import Resolution, Span
@@ -168,7 +169,9 @@ async def history_of_line(
 ) -> measure_answers.GroupHistory:
     """Return a line's metrics as they were while anything of it was at work, oldest first."""
     await given.lines.look(strategy_name)
-    return await _history(strategy_name, line_id(strategy_name), given, within, (resolution, limit))
+    return await _history(
+        strategy_name, rollups.line_id(strategy_name), given, within, (resolution, limit)
+    )
 
 
 @router.get(
@@ -213,11 +216,6 @@ def _performance(
         first=None if found.first_ns is None else clock.from_nanos(found.first_ns),
         last=None if found.last_ns is None else clock.from_nanos(found.last_ns),
     )
-
-
-def line_id(strategy_name: str) -> str:
-    """Return what snapshots of a line are kept by."""
-    return ids.derived("line", strategy_name)
 
 
 async def _history(

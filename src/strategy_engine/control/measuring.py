@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
 from strategy_engine.control import measured
-from strategy_engine.core import ids
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.execution import benchmarks, rules
@@ -20,7 +19,7 @@ from strategy_engine.execution.service import Executions
 from strategy_engine.infra import logs
 from strategy_engine.infra.outages import DatabaseAwayError
 from strategy_engine.market.service import Catalogue
-from strategy_engine.performance import composite, measure
+from strategy_engine.performance import composite, measure, rollups
 from strategy_engine.performance.composite import Asked, Course, Measured
 from strategy_engine.performance.service import Snapshots
 from strategy_engine.performance.store import Snapshot
@@ -47,11 +46,6 @@ class _Followed:
     trips: Trips | None = None
     course: Course | None = None
     is_known: bool = False  # all of it, since it has ended
-
-
-def line_id(strategy_name: str) -> str:
-    """Return what snapshots of a line are kept by; its name may be longer than that."""
-    return ids.derived("line", strategy_name)
 
 
 class Measuring:
@@ -136,7 +130,7 @@ class Measuring:
 
     async def of_line(self, strategy_name: str, asked: Asked) -> Measured:
         """Measure all executions of all versions of a line."""
-        return await self._of_group(line_id(strategy_name), asked)
+        return await self._of_group(rollups.line_id(strategy_name), asked)
 
     async def of_engine(self, asked: Asked) -> Measured:
         """Measure everything that ever had capital."""
@@ -277,7 +271,7 @@ class Measuring:
         for each in self._followed.values():
             version = each.execution.strategy_id
             if each.execution.role in REAL:
-                for name in (version, line_id(self._lines[version]), ENGINE):
+                for name in (version, rollups.line_id(self._lines[version]), ENGINE):
                     groups.setdefault(name, []).append(each)
         return groups
 

@@ -8,7 +8,6 @@ from typing import Any
 from strategy_engine.alerts.judging import Reading
 from strategy_engine.alerts.rules import Scope
 from strategy_engine.api.telemetry import Health, Metrics, Telemetry
-from strategy_engine.control import measuring
 from strategy_engine.control.measuring import ENGINE
 from strategy_engine.core.clock import Clock
 from strategy_engine.execution.model import UNENDED, Execution, Role
@@ -53,7 +52,7 @@ class Measured:
             ),
             *(of_version(each, line, metrics.get(each, {})) for each, line in lines.items()),
             *(
-                of_line(line, metrics.get(measuring.line_id(line), {}))
+                of_line(line, metrics.get(rollups.line_id(line), {}))
                 for line in sorted(set(lines.values()))
             ),
             await self._engine(metrics.get(ENGINE, {})),
@@ -66,7 +65,7 @@ class Measured:
         subjects = [
             *(each.execution_id for each in running),
             *lines,
-            *(measuring.line_id(each) for each in set(lines.values())),
+            *(rollups.line_id(each) for each in set(lines.values())),
             ENGINE,
         ]
         found = await self.snapshots.newest(subjects, start=self.clock.now() - FRESH)

@@ -11,7 +11,14 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from strategy_engine.core import ids
+
 type Sums = Mapping[str, tuple[float, int]]  # of a metric: the sum of its numbers, and how many
+
+
+def line_id(strategy_name: str) -> str:
+    """Return what snapshots of a line are kept by; its name may be longer than that."""
+    return ids.derived("line", strategy_name)
 
 
 class Resolution(StrEnum):
