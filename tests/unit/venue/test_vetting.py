@@ -313,7 +313,7 @@ def test_an_exit_that_would_open_by_now_is_taken_back_unless_somebody_was_asked(
     assert left(UNASKED) == frozenset()
 
 
-KINDS = st.sampled_from(OrderType)
+KINDS = st.just(OrderType.MARKET) | st.sampled_from(OrderType)
 TICKETS = st.builds(
     lambda kind, side, symbol, lots, reduce_only, linked: {
         "type": kind,
@@ -325,8 +325,8 @@ TICKETS = st.builds(
     },
     KINDS,
     st.sampled_from(Side),
-    st.sampled_from([SYMBOL, OTHER, "NOBODY.SIM"]),
-    st.integers(1, 6_000),
+    st.sampled_from([SYMBOL, SYMBOL, OTHER, "NOBODY.SIM"]),
+    st.sampled_from([1, 1_000, 1_000, 2_000, 6_000]),  # so that they close just what is held
     st.booleans(),
     st.integers(0, 3),
 )
@@ -363,8 +363,11 @@ def test_whatever_a_native_strategy_sends_nothing_goes_that_nobody_was_asked_abo
     batches: list[list[Any]], prices: list[int]
 ) -> None:
     asking, free = native(), native()
+    for venue in (asking, free):
+        send(venue, order("H-1"))
+        meet(venue, 2)
     count = 0
-    for hour, (batch, price) in enumerate(zip(batches, prices, strict=False), start=1):
+    for hour, (batch, price) in enumerate(zip(batches, prices, strict=False), start=2):
         given_now = instructions(batch, count)
         count += sum(isinstance(each, Ticket) for each in given_now)
         before = unrated(asking)
