@@ -97,6 +97,51 @@ def test_a_line_of_native_versions_outlives_a_kill_and_hands_its_capital_on(engi
     engine.post(f"/strategies/{new}/stop")
 
 
+def test_risk_cuts_a_native_strategy_and_the_kill_switch_closes_it(engine: Any) -> None:
+    name = "Native risk"
+    parameters = {"trade_size": 10_000, "fast_ema_period": 5, "slow_ema_period": 10}
+    strategy_id = register(engine, name, "ema_cross", parameters=parameters)
+    assert deploy(engine, strategy_id)["status"] == "completed"
+    config = {"speed": 20, "symbols": ["EUR/USD.SIM"]}
+    started = engine.post(f"/strategies/{strategy_id}/start", {"execution_config": config})
+    path = f"/executions/{started['execution_id']}"
+    engine.until(path, lambda now: now["fill_count"] >= 1, timeout_s=60)
+
+    limits = {"max_exposure": 1, "actions": {"max_exposure": "reduce"}, "reduce_factor": 0.25}
+    status, answer = engine.call("PUT", "/risk/limits/line/Native%20risk", {"limits": limits})
+    assert status == 200, answer
+    cut = engine.until(f"{path}/trades", lambda now: by_the_engine(now["trades"]), timeout_s=60)
+    assert abs(held(cut["trades"])) == 2_500  # of 10,000
+    engine.until(path, lambda now: now["risk_state"] == "REDUCING")
+    wish = {"scope": "line", "subject": name, "flatten": True, "reason": "prices are wrong"}
+    done = engine.post("/risk/emergency-stop", wish)["done"]
+    assert (done["executions"], done["open"]) == ([started["execution_id"]], [])
+    ended = engine.until(path, lambda now: now["status"] == "stopped", timeout_s=60)
+
+    trades = engine.get(f"{path}/trades?limit=5000")["trades"]
+    assert held(trades) == 0
+    assert [each["quantity"] for each in by_the_engine(trades)] == [7_500, 2_500]
+    orders = engine.get(f"{path}/orders?limit=5000")["orders"]
+    assert {each["status"] for each in orders} <= {"filled", "cancelled", "denied"}
+    assert {each["denial_code"] for each in orders if each["status"] == "denied"} <= {
+        "reducing",
+        "killed",
+        "halted",
+    }
+    assert (ended["risk_state"], ended["emergency_stop"]["subject"]) == ("HALTED", name)
+
+
+def by_the_engine(trades: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in trades if each["cause"] == "handover"]
+
+
+def held(trades: list[dict[str, Any]]) -> float:
+    signed: list[float] = [
+        each["quantity"] * (1 if each["side"] == "BUY" else -1) for each in trades
+    ]
+    return sum(signed)
+
+
 def ticks(engine: Any, what: str, rows: list[str]) -> None:
     request = urllib.request.Request(
         f"{engine.url}/instruments/{GOOGL}/{what}",

@@ -69,10 +69,13 @@ def test_what_is_taken_back_is_told_to_the_ledger_at_once_and_never_fills():
     assert owed.entry_no == before[-1].entry_no + 1
     assert not made.owes
     rows = rows_of([*before, owed]).order_changes
-    assert set(gone) <= {each["changed_id"] for each in rows if each["new_status"] == "cancelled"}
+    ended = {each["changed_id"] for each in rows if each["new_status"] == "cancelled"}
+    assert {f"exec_1-{name}" for name in gone} <= ended
     rest = list(play(made, strategy))
-    assert not {each.order_id for each in fills_of(rest)} & set(gone)
-    assert fills_of(rest)  # it goes on trading: nothing but those was taken back
+    filled = {each.order_id for each in fills_of(rest)}
+    assert filled  # it goes on trading: nothing but those was taken back
+    assert all(each.startswith("exec_1-") for each in filled)
+    assert not filled & {f"exec_1-{name}" for name in gone}
 
 
 @settings(max_examples=25, deadline=None)
