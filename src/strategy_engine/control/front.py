@@ -12,6 +12,7 @@ from strategy_engine.control.measuring import Measuring
 from strategy_engine.control.readings import Measured
 from strategy_engine.control.scraping import Scraping
 from strategy_engine.control.sheets import Sheets
+from strategy_engine.control.shelf import Shelf
 from strategy_engine.control.telemetry import Telemetry
 from strategy_engine.control.telling import Telling
 from strategy_engine.control.whose import Whose
@@ -27,6 +28,8 @@ from strategy_engine.sandbox.model import ConfinementReport
 from strategy_engine.venue.curves import Curves
 from strategy_engine.venue.limit_book import LimitBook
 from strategy_engine.venue.pages import Pages
+
+MEASURED = "measured"  # the folder of what was read of long ledgers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +174,7 @@ def _telling(
 def _measuring(ground: Ground, reader: Curves, snapshots: Snapshots) -> Measuring:
     return Measuring(
         reader=reader,
+        shelf=Shelf(ground.settings.data_dir / MEASURED),
         executions=ground.executions,
         registry=ground.registry,
         catalogue=ground.catalogue,

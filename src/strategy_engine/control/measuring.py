@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
-from strategy_engine.control import measured
+from strategy_engine.control import measured, shelf
+from strategy_engine.control.shelf import Head, Shelf, Shelved
 from strategy_engine.core.clock import Clock
 from strategy_engine.core.errors import InvalidError
 from strategy_engine.execution import benchmarks, rules
@@ -41,7 +42,8 @@ class _Followed:
     """An execution, and what is known of its ledger."""
 
     execution: Execution
-    head: tuple[int, int] = (0, 0)
+    head: Head = (0, 0)
+    kept: Head = (0, 0)  # on the shelf
     curve: Curve | None = None
     trips: Trips | None = None
     course: Course | None = None
@@ -53,6 +55,8 @@ class Measuring:
 
     Parameters
     ----------
+    shelf : Shelf
+        Where what was read of long ledgers outlives this process.
     interval_s : float
         Between two snapshots.
     """
@@ -61,6 +65,7 @@ class Measuring:
         self,
         *,
         reader: Curves,
+        shelf: Shelf,
         executions: Executions,
         registry: Registry,
         catalogue: Catalogue,
@@ -69,6 +74,7 @@ class Measuring:
         interval_s: float,
     ) -> None:
         self._reader = reader
+        self._shelf = shelf
         self._executions = executions
         self._registry = registry
         self._catalogue = catalogue
@@ -144,7 +150,7 @@ class Measuring:
         )
 
     async def _of_group(self, name: str, asked: Asked) -> Measured:
-        await self._refresh()
+        await self._refresh(name)
         members = self._groups().get(name, [])
         market = await asyncio.to_thread(self._market, asked, members)
         courses = [each.course for each in members if each.course is not None]
@@ -215,22 +221,51 @@ class Measuring:
 
     # -- following
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, group: str = ENGINE) -> None:
+        """Read what is new of those in a group; who asks for a small one waits for no other."""
         async with self._reading:
             await self._find()
-            followed = [each for each in self._followed.values() if not each.is_known]
-            heads = await self._reader.heads([each.execution.execution_id for each in followed])
-            for each in followed:
-                head = heads.get(each.execution.execution_id)
-                if head is not None and head != each.head:
-                    await self._read(each, head)
-                each.is_known = each.execution.status not in UNENDED
+        members = self._groups().get(group, [])
+        followed = {each.execution.execution_id: each for each in members if not each.is_known}
+        over = {name for name, each in followed.items() if each.execution.status not in UNENDED}
+        heads = await self._reader.heads(followed)
+        for name, each in followed.items():
+            async with self._reading:
+                if name in heads and heads[name] != each.head:
+                    await self._read(each, heads[name])
+                each.is_known = each.is_known or name in over
 
-    async def _read(self, followed: _Followed, head: tuple[int, int]) -> None:
+    async def _read(self, followed: _Followed, head: Head) -> None:
+        if followed.curve is None and shelf.is_worth_keeping(head, followed.kept):
+            await self._take_down(followed, head)
+        await self._read_on(followed, head)
+        if shelf.is_worth_keeping(head, followed.kept):
+            await self._put_up(followed)
+
+    async def _take_down(self, followed: _Followed, head: Head) -> None:
+        """Begin with what was kept of an execution, if its ledger still says the same."""
+        name = followed.execution.execution_id
+        kept = await asyncio.to_thread(self._shelf.find, name, head)
+        if kept is None:
+            return
+        curve = shelf.without_last_hour(kept.curve)
+        later = await self._reader.by_hour(name, after_ns=_before_last_hour(curve))
+        if shelf.is_of_same(curve, later):
+            followed.curve, followed.trips = curve, kept.trips
+            followed.head = followed.kept = kept.head
+
+    async def _put_up(self, followed: _Followed) -> None:
+        if followed.curve is None or followed.trips is None:
+            return
+        kept = Shelved(head=followed.head, curve=followed.curve, trips=followed.trips)
+        await asyncio.to_thread(self._shelf.keep, followed.execution.execution_id, kept)
+        followed.kept = followed.head
+
+    async def _read_on(self, followed: _Followed, head: Head) -> None:
         name, curve = followed.execution.execution_id, followed.curve
         after_ns = -1
         if curve is not None and curve.close_ns.size:  # the hour that goes on is read again
-            after_ns = int(curves.hours(curve.close_ns[-1:])[0]) * curves.HOUR_NS
+            after_ns = _before_last_hour(curve)
         later = await self._reader.by_hour(name, after_ns=after_ns)
         if later is not None:
             followed.curve = later if curve is None else curve.follow(later)
@@ -281,3 +316,8 @@ class Measuring:
         if not last:
             return False
         return (self._clock.now() - last[0].at).total_seconds() < self._interval_s / 2
+
+
+def _before_last_hour(curve: Curve) -> int:
+    """Return the time after which the closes of a curve's last hour come."""
+    return int(curves.hours(curve.close_ns[-1:])[0]) * curves.HOUR_NS
