@@ -5,6 +5,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,3 +179,21 @@ def test_a_halted_one_is_flattened_at_its_next_prices_while_its_gate_is_shut():
     assert made.is_flat
     assert cuts_of(entries) == {symbol: abs(lots) for symbol, lots in before.items()}
     assert {each.cause for each in fills_of(entries)} == {Cause.HANDOVER}
+
+
+def test_what_is_taken_back_while_a_strategy_is_asked_it_hears_of_with_its_next_bar():
+    made = desk()
+    strategy: Counting = begun(made)
+    until(made, strategy, waits)
+    first, then = [each for each in EVENTS if made.tally.is_before(each)][:2]
+    made.mark(first)
+    answer = strategy.act(made.message(first))
+
+    gone = made.take_back(only_entries=False)
+    made.conclude(first, answer)
+    made.mark(then)
+    told = msgspec.msgpack.decode(made.message(then).events)
+
+    assert gone
+    cancelled = {each["client_order_id"] for each in told if each["kind"] == "cancelled"}
+    assert {*gone} <= cancelled
