@@ -41,7 +41,7 @@ def runner(name: str) -> Any:
 servers, world = runner("redis_server"), runner("execution_node")
 
 SECRET = "a secret of more than thirty-two letters"
-DEADLINE_MS = 2_000
+DEADLINE_MS = 4_000  # a busy machine answers within it; who is not answered is waited for so long
 LAYOUT = Layout()
 REQUESTED, ANSWERED = (LAYOUT.own_stream_of(each) for each in (checks.REQUESTED, checks.ANSWERED))
 pytestmark = pytest.mark.timeout(240)
