@@ -182,7 +182,7 @@ def report(what, victim):
         say(f"  {kill}")
 
 
-@pytest.mark.parametrize("database", SHORT)
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
 def test_deployments_end_as_they_would_have_whatever_is_killed(start_engine, request, database):
     server = None if database == "sqlite" else request.getfixturevalue("new_database")()
     count, kills = SHORT[database]

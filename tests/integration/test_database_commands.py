@@ -269,6 +269,7 @@ def test_a_copy_of_sqlite_files_under_trading_trades_on_where_it_was_taken(
     assert_goes_on(again, path)
 
 
+@pytest.mark.soak
 def test_a_dump_of_postgresql_under_trading_trades_on_where_it_was_taken(
     start_engine: Callable[..., Any],
     new_database: Callable[[], str],

@@ -127,7 +127,9 @@ def test_the_demo_takes_a_strategy_to_three_closed_trades_and_leaves_nothing(dem
 
 
 @pytest.mark.parametrize("demo", [["--speed", "400"]], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)]
+)
 def test_a_demo_that_is_interrupted_leaves_nothing(demo: Demo, number: signal.Signals) -> None:
     demo.until(TRADE)
 

@@ -114,7 +114,7 @@ def test_deploying_a_running_version_validates_it_again_and_touches_nothing(engi
     engine.post(f"/strategies/{strategy_id}/stop")
 
 
-@pytest.mark.parametrize("policy", ["run_off", "flatten"])
+@pytest.mark.parametrize("policy", [pytest.param("run_off", marks=pytest.mark.soak), "flatten"])
 def test_direct_hands_the_lines_capital_and_its_place_in_the_feed_to_the_new_version(
     engine, policy
 ):
@@ -179,7 +179,7 @@ def at_work_for(pid):
     return [each for told in below for each in told.split()]
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("is_killed", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_a_validation_that_is_aborted_ends_with_its_processes_and_leaves_a_draft(engine, is_killed):
     endless = {"test_it.py": "def test_it():\n    while True:\n        pass\n"}
     strategy_id = register(engine, tests=endless)
@@ -222,6 +222,7 @@ def test_stages_that_are_left_out_by_setting_are_shown(start_engine):
     ]
 
 
+@pytest.mark.soak
 def test_approval_required_by_setting_cannot_be_waved_by_a_request(start_engine):
     engine = start_engine(DEPLOYMENT_APPROVAL_REQUIRED="true", PIPELINE_STAGES="syntax_check")
     strategy_id = register(engine)
@@ -254,7 +255,7 @@ def test_a_version_that_does_not_start_gives_the_line_back(start_engine):
     assert (status_of(engine, new), status_of(engine, old)) == ("error", "running")
 
 
-@pytest.mark.parametrize("said_by", ["setting", "request"])
+@pytest.mark.parametrize("said_by", [pytest.param("setting", marks=pytest.mark.soak), "request"])
 def test_a_version_that_does_not_start_is_held_for_a_person_if_nothing_is_to_be_undone(
     start_engine, said_by
 ):

@@ -110,6 +110,7 @@ def test_a_locked_sqlite_file_is_said_and_waited_for(
     assert engine.children() == processes
 
 
+@pytest.mark.soak
 def test_a_locked_ledger_alone_is_told_by_the_node(start_engine: Callable[..., Any]) -> None:
     engine = start_engine(STRATEGY_DATABASE_TIMEOUT="0.3", PIPELINE_STAGES="syntax_check")
     path = started(engine, deployed(engine))
@@ -134,7 +135,7 @@ def on_postgresql(start_engine: Callable[..., Any], own_server: Any) -> Any:
 
 
 @LASTING
-@pytest.mark.parametrize("outage", ["stopped", "frozen"])
+@pytest.mark.parametrize("outage", ["stopped", pytest.param("frozen", marks=pytest.mark.soak)])
 def test_a_postgresql_that_is_away_is_said_and_waited_for(
     on_postgresql: Any, own_server: Any, outage: str, lasts_s: float
 ) -> None:
@@ -168,6 +169,7 @@ def test_a_postgresql_that_is_away_is_said_and_waited_for(
     assert engine.children() == processes
 
 
+@pytest.mark.soak
 def test_an_engine_that_starts_while_its_database_is_away_says_so(
     start_engine: Callable[..., Any], own_server: Any
 ) -> None:

@@ -377,7 +377,9 @@ def test_a_stop_does_not_wait_for_an_answer(engine, version, risk):
     assert (stopped["fill_count"], checked(engine, "unanswered")) == (0, missed)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGKILL]
+)
 def test_a_node_that_ends_while_it_waits_decides_again_and_asks_again(engine, version, risk, how):
     risk.says = silence
     with Trading(engine, version) as trading:

@@ -150,6 +150,7 @@ def test_a_full_disk_stops_nothing_for_good_and_loses_nothing(start_engine, smal
     assert engine.children() == processes
 
 
+@pytest.mark.soak
 def test_control_that_is_started_on_a_full_disk_serves_and_its_workflows_wait(
     start_engine, small_disk
 ):
@@ -183,6 +184,7 @@ def line_to_approve(engine):
     return pipeline_id
 
 
+@pytest.mark.soak
 def test_a_clock_that_jumps_an_hour_on_and_back_changes_no_trade(start_engine, tmp_path):
     stamp = tmp_path / "offset"
     stamp.write_text("0")
