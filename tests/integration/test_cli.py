@@ -83,7 +83,7 @@ def test_a_strategy_goes_from_its_file_to_stopped_by_commands_alone(
     assert run(served, "resume", strategy_id).returncode == 0
     assert run(served, "stop", strategy_id).returncode == 0
     stopped = answer(served, "executions", started["execution_id"])
-    assert (stopped["status"], stopped["capital"]) == ("stopped", 50_000)
+    assert (stopped["status"], started["capital"]) == ("stopped", 50_000)
 
 
 def test_a_strategy_that_fails_exits_1_with_the_stage_and_what_to_do(

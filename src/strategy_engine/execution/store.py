@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strategy_engine.core import ids
 from strategy_engine.execution.model import (
+    COMPLETED,
     UNENDED,
     Closing,
     Desired,
@@ -195,7 +196,10 @@ async def unended_of_line(connection: AsyncConnection, strategy_id: str) -> list
 
 
 async def tied_in_line(connection: AsyncConnection, strategy_id: str) -> list[Execution]:
-    """Return the ended executions of a version's line that still tie some of its capital."""
+    """Return the ended executions of a version's line that still tie some of its capital.
+
+    One whose feed came to its end ties nothing of what begins anew: no price comes after it.
+    """
     own = registry.TABLE.alias()
     rows = await connection.execute(
         sa.select(TABLE)
@@ -206,6 +210,7 @@ async def tied_in_line(connection: AsyncConnection, strategy_id: str) -> list[Ex
             TABLE.c.status.not_in(_UNENDED),
             TABLE.c.role.in_(_WITH_CAPITAL),
             TABLE.c.tied.is_not(None),
+            sa.func.coalesce(TABLE.c.end_reason, "") != COMPLETED,
         )
         .order_by(TABLE.c.created_at, TABLE.c.execution_id)
     )

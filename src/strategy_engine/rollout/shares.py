@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from strategy_engine.core.errors import ConflictError, InvalidError
 from strategy_engine.execution.model import (
+    COMPLETED,
     UNENDED,
     Change,
     Desired,
@@ -161,14 +162,17 @@ def beside(like: Member | None, config: ExecutionConfig, opening: Decimal) -> Ex
 def less_tied(line: Line, given: Decimal) -> Decimal:
     """Return the capital that a line begins to share, but for what ended executions still tie.
 
+    One whose feed came to its end ties nothing of what begins anew: no price comes after it.
+
     Raises
     ------
     ConflictError
         If nothing is left of it.
     """
-    left = capital.total((given, *(-each.capital_left for each in line.tying)))
+    tying = [each for each in line.tying if each.end_reason != COMPLETED]
+    left = capital.total((given, *(-each.capital_left for each in tying)))
     if left <= 0:
-        names = [each.execution_id for each in line.tying]
+        names = [each.execution_id for each in tying]
         raise ConflictError(
             f"all of the line's capital of {given:f} is tied in positions that were held when an"
             f" execution ended ({', '.join(names)}); POST /executions/{names[0]}/flatten closes"
