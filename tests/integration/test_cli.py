@@ -76,14 +76,15 @@ def test_a_strategy_goes_from_its_file_to_stopped_by_commands_alone(
     assert version["status"] == "deployed"
     started = answer(served, "start", strategy_id, "--speed", "50", "--capital", "50000")
     listed = answer(served, "executions")["executions"]
-    assert started["execution_id"] in [each["execution_id"] for each in listed]
+    [mine] = [each for each in listed if each["execution_id"] == started["execution_id"]]
+    assert mine["capital"] == 50_000
 
     assert run(served, "pause", strategy_id).returncode == 0
     assert answer(served, "executions", started["execution_id"])["status"] == "paused"
     assert run(served, "resume", strategy_id).returncode == 0
     assert run(served, "stop", strategy_id).returncode == 0
     stopped = answer(served, "executions", started["execution_id"])
-    assert (stopped["status"], started["capital"]) == ("stopped", 50_000)
+    assert stopped["status"] == "stopped"
 
 
 def test_a_strategy_that_fails_exits_1_with_the_stage_and_what_to_do(
