@@ -267,7 +267,7 @@ def test_what_is_vetoed_is_denied_in_the_ledger_told_and_counted(engine, version
     risk.says = refuse
     with Trading(engine, version) as trading:
         denied = trading.denied(least=3)
-        found = trading.until(lambda now: now["performance_metrics"]["denial_count"] >= 3)
+        found = trading.until(lambda now: now["performance_metrics"].get("denial_count", 0) >= 3)
         until(lambda: counted(engine, 'strategy_denials_total{code="vetoed"') >= 3)
 
     assert {each["reason"] for each in denied} == {"the risk engine said: too much of it"}
