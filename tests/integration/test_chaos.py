@@ -339,7 +339,7 @@ def check_gaps(execution):
 
 
 def test_executions_trade_on_as_if_nothing_had_been_killed(start_engine, bus):
-    executions_survive(start_engine, None, bus, count=8, speed=10, kills=4)
+    executions_survive(start_engine, None, bus, count=6, speed=10, kills=3)
 
 
 @pytest.mark.soak

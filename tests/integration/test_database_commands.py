@@ -151,6 +151,7 @@ def test_a_file_that_is_missing_is_found_and_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.db").exists()
 
 
+@pytest.mark.soak
 def test_an_empty_ledger_is_not_made_beside_executions_that_had_one(
     start_engine: Callable[..., Any], tmp_path: Path
 ) -> None:

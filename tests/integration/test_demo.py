@@ -141,6 +141,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing(demo: Demo, number: signal.Si
     assert demo.left_behind() == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("demo", [[]], indirect=True)
 def test_a_demo_whose_engine_dies_shows_its_log_and_leaves_nothing(demo: Demo) -> None:
     demo.until(TRADE)

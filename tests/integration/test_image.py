@@ -276,6 +276,7 @@ def test_what_the_build_copies_is_let_through_to_it() -> None:
     assert copied_names == let_through
 
 
+@pytest.mark.soak
 def test_what_the_image_runs_serves_as_an_ordinary_user_and_is_found_healthy(image: Image) -> None:
     final = stages()[-1]
     command = [*json.loads(final.last("ENTRYPOINT")), *json.loads(final.last("CMD"))]
@@ -298,6 +299,7 @@ def test_what_the_image_runs_serves_as_an_ordinary_user_and_is_found_healthy(ima
     assert lines, "an image logs JSON"
 
 
+@pytest.mark.soak
 def test_without_a_key_the_image_does_not_serve_at_all(image: Image) -> None:
     engine = run(image, "strategy-engine", "serve", STRATEGY_PORT=str(image.port))
 

@@ -210,6 +210,7 @@ def answers(desk):
     return False
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 def test_a_stop_is_complete_with_postgresql_frozen_and_flattens_when_a_price_comes(
     start_engine, make_postgres

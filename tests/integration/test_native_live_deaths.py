@@ -90,6 +90,7 @@ async def test_a_node_that_dies_with_orders_working_loses_nothing_and_doubles_no
     await is_as_whole(control, ended, whole)
 
 
+@pytest.mark.soak
 async def test_a_child_or_a_zygote_that_dies_loses_nothing_and_doubles_nothing(
     control: Any, data_dir: Path
 ) -> None:

@@ -59,7 +59,7 @@ test_its_trades_are_those_that_its_decisions_make = pytest.mark.soak(
 test_every_change_of_state_leaves_an_audit_row = (
     execution.test_every_change_of_state_leaves_an_audit_row
 )
-test_a_node_that_is_killed_ends_with_the_same_trades = (
+test_a_node_that_is_killed_ends_with_the_same_trades = pytest.mark.soak(
     execution.test_a_node_that_is_killed_again_and_again_ends_with_the_trades_of_one_that_is_not
 )
 test_a_second_copy_fences_the_first_one_off = execution.test_a_second_copy_fences_the_first_one_off

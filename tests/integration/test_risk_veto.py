@@ -316,6 +316,7 @@ def test_an_answer_that_is_forged_or_late_does_not_count(engine, version, risk):
     assert checked(engine, "unanswered") >= 1
 
 
+@pytest.mark.soak
 def test_an_answer_that_is_repeated_does_not_count_twice(engine, version, risk):
     risk.says = refuse
     with Trading(engine, version) as trading:
@@ -364,6 +365,7 @@ def test_an_emergency_stop_does_not_wait_for_an_answer(engine, version, risk):
     assert engine.get(trading.path)["fill_count"] == 0
 
 
+@pytest.mark.soak
 def test_a_stop_does_not_wait_for_an_answer(engine, version, risk):
     risk.says = silence
     given_up, missed = checked(engine, "held_back"), checked(engine, "unanswered")
@@ -377,6 +379,7 @@ def test_a_stop_does_not_wait_for_an_answer(engine, version, risk):
     assert (stopped["fill_count"], checked(engine, "unanswered")) == (0, missed)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "how", [pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGKILL]
 )

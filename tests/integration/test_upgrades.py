@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from strategy_engine import examples
 
 CHAOS = Path(__file__).parent / "chaos"
@@ -89,6 +91,7 @@ def test_what_waits_or_runs_goes_on_after_restarts_and_under_another_workflow_ve
     assert (versions[f"{again}-rollout"], {versions[each] for each in carried}) == ("1", {"2"})
 
 
+@pytest.mark.soak
 def test_an_answer_whose_announcement_was_lost_is_found_after_a_restart(start_engine):
     engine = start_engine(PIPELINE_STAGES="syntax_check")
     outcomes = {}

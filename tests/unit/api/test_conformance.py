@@ -41,7 +41,7 @@ CASES = [
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     if mode is GenerationMode.POSITIVE or {"parameters", "requestBody"} & operation.keys()
 ]
-EXAMPLES = 10
+EXAMPLES = 6
 
 
 def without_key(document: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def test_a_reading_that_the_document_allows_is_never_refused(reading: Door, path
 
     @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
     @settings(
-        max_examples=5 * EXAMPLES,
+        max_examples=4 * EXAMPLES,
         deadline=None,
         derandomize=True,
         database=None,
