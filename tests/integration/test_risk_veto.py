@@ -133,13 +133,12 @@ class RiskEngine:
             try:
                 with self.server.client() as client:
                     found = client.xread({REQUESTED: self._position}, block=50) or []
+                for _, entries in found:
+                    for entry_id, fields in entries:
+                        self._position = entry_id
+                        self._hear(json.loads(fields[b"payload"]))
             except redis.RedisError:
                 self._is_over.wait(0.02)
-                continue
-            for _, entries in found:
-                for entry_id, fields in entries:
-                    self._position = entry_id
-                    self._hear(json.loads(fields[b"payload"]))
 
     def _hear(self, check: dict[str, Any]) -> None:
         said = self.says(check)

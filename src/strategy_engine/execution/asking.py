@@ -153,7 +153,7 @@ class BusVeto:
         self, asked: Sequence[_Check], held_back: Callable[[], Awaitable[None]]
     ) -> bool:
         """Wait for every answer; whether it was given up before, because none matters any more."""
-        everything = asyncio.gather(*(each.heard for each in asked))
+        everything = asyncio.ensure_future(asyncio.wait([each.heard for each in asked]))
         giving_up = asyncio.ensure_future(held_back())
         deadline_s = self._line.checking.deadline_s
         try:
@@ -162,8 +162,8 @@ class BusVeto:
             )
             return giving_up.done()
         finally:
-            everything.cancel()
-            giving_up.cancel()
+            for task in (everything, giving_up, *(each.heard for each in asked)):
+                task.cancel()
 
     def _remember(self, check: _Check) -> None:
         self._ended[check.check_id] = check.outcome.what.is_answer

@@ -1,6 +1,7 @@
 """Asking a risk engine over a bus: who waits for what, what is told, and what does not count."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -240,6 +241,17 @@ async def test_without_an_answer_by_the_deadline_it_does_not_go() -> None:
 
     assert found.against("O-1", 10) == "no answer within 20 ms; RISK_VETO is closed"
     assert made.checked("unanswered") == 1
+
+
+async def test_a_wait_that_is_over_leaves_nothing_behind_that_the_loop_complains_of() -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+    async with asker(deadline_s=0.02) as made:
+        await made.ask(request("O-1"), request("O-2"))
+    gc.collect()
+    await asyncio.sleep(0)
+
+    assert complaints == []
 
 
 async def test_where_that_is_open_it_goes_and_is_told() -> None:
