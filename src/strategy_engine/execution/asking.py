@@ -162,8 +162,10 @@ class BusVeto:
             )
             return giving_up.done()
         finally:
-            for task in (everything, giving_up, *(each.heard for each in asked)):
-                task.cancel()
+            everything.cancel()
+            giving_up.cancel()
+            for each in asked:
+                each.heard.cancel()
 
     def _remember(self, check: _Check) -> None:
         self._ended[check.check_id] = check.outcome.what.is_answer
