@@ -245,6 +245,7 @@ def assert_goes_on(engine: Any, path: str) -> None:
     assert (checked.exit_code, checked.stderr) == (0, ""), checked.stdout
 
 
+@pytest.mark.soak
 def test_a_copy_of_sqlite_files_under_trading_trades_on_where_it_was_taken(
     start_engine: Callable[..., Any], tmp_path: Path
 ) -> None:

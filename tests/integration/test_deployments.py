@@ -247,6 +247,7 @@ class Broken:
 """
 
 
+@pytest.mark.soak
 def test_a_version_that_does_not_start_gives_the_line_back(start_engine):
     engine = start_engine(PIPELINE_STAGES="syntax_check")
     old, new, found = replaced_by_one_that_does_not_start(engine)

@@ -278,6 +278,7 @@ async def test_an_answer_that_was_lost_hands_nothing_over_twice(
         await stop(control, blue, green)
 
 
+@pytest.mark.soak
 async def test_cash_for_two_takers_or_without_a_sum_is_refused(control):
     blue = await started(control, Role.STABLE, IDLE, 1, CAPITAL)
     green = await started(control, Role.SHADOW, HOLDING, 1, SHOWN)

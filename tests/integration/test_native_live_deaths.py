@@ -65,6 +65,7 @@ async def started_node(data_dir: Path) -> asyncio.subprocess.Process:
     return process
 
 
+@pytest.mark.soak
 async def test_a_node_that_dies_with_orders_working_loses_nothing_and_doubles_nothing(
     control: Any, data_dir: Path
 ) -> None:

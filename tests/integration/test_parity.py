@@ -402,6 +402,7 @@ def recent(bars: int) -> History:
 LIVE_BARS = 200
 
 
+@pytest.mark.soak
 async def test_live_orders_come_to_the_fills_of_validation(tmp_path: Path) -> None:
     """One node for all: its zygote takes seconds to warm."""
     native.world.create_tables(tmp_path)
