@@ -241,6 +241,7 @@ def test_a_drawdown_first_reduces_and_then_halts(engine, desk):
     assert status == 409
 
 
+@pytest.mark.soak
 def test_a_canary_that_risk_acts_on_is_undone_by_its_rollout(engine, desk):
     line = {"name": "Careful", "code": CAREFUL, "position_size": 0.5}
     first = start(engine, version(engine, risk_limits={}, **line), speed=60)
