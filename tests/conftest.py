@@ -60,9 +60,6 @@ _LONGEST = (
     "test_serve.py",
 )
 
-# One engine's story: what a test leaves of breaches and restraints, the next one begins with.
-_TOLD_IN_ORDER = frozenset({"test_risk_monitor.py"})
-
 START_S = 60.0
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _databases = count(1)
@@ -80,11 +77,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> tuple[int, int]:
-    line = (item.location[1] or 0) if item.path.name in _TOLD_IN_ORDER else 0
+def _turn(item: pytest.Item) -> int:
     if item.path.name in _LONGEST:
-        return _LONGEST.index(item.path.name), line
-    return len(_LONGEST) + ("unit" in item.path.parts), line
+        return _LONGEST.index(item.path.name)
+    return len(_LONGEST) + ("unit" in item.path.parts)
 
 
 class PostgresServer:

@@ -114,11 +114,14 @@ def test_a_rule_fires_once_after_its_time_arrives_signed_though_refused_and_reso
     sent = of(receiver, "3", rule["rule_id"])
     assert [topic for topic, _ in sent] == ["alert.firing"] * 4 + ["alert.resolved"]
     assert len(set(sent)) == 2
-    for path, headers, _, raw in receiver.got:
+    mine = [(headers, raw) for path, headers, _, raw in receiver.got if path == "3"]
+    assert len(mine) >= len(sent)
+    for headers, raw in mine:
         stamp = int(headers["webhook-timestamp"])
         expected = rules.signature(channel["secret"], headers["webhook-id"], stamp, raw)
-        assert (path, headers["webhook-signature"]) == ("3", expected)
+        assert headers["webhook-signature"] == expected
     engine.call("DELETE", f"/alerts/channels/{channel['channel_id']}")
+    engine.call("DELETE", f"/alerts/rules/{rule['rule_id']}")
     assert TOKEN not in engine.log.read_text()
 
 

@@ -76,7 +76,7 @@ async def test_a_relay_killed_again_and_again_loses_nothing_and_keeps_the_order(
         )
         assert await process.stdout.readline() == b"ready\n"
         name, seen = f"exec_{number}", length(redis)
-        living = asyncio.create_task(world.live(files, name, 80))
+        living = asyncio.create_task(world.live(files, name, TRADES))
         await world.until(lambda least=seen: length(redis) > least + 20)
         process.kill()
         await process.wait()
@@ -96,6 +96,7 @@ async def test_a_relay_killed_again_and_again_loses_nothing_and_keeps_the_order(
         assert trades == happened[1:-1]
 
 
+TRADES = 400  # more than are told until it is killed, however quick the database is
 NAMES = (topics.STARTED, topics.TRADE, topics.STOPPED)
 
 

@@ -79,6 +79,12 @@ class Run:
             self._add(next(self._bars))
         return self
 
+    def flatten(self) -> "Run":
+        """Close what is held at the next bar, as the engine does for itself."""
+        placed = self.venue.flatten(market.SYMBOL, len(self.entries) * market.HOUR_NS)
+        entry = next(self._bars)
+        return self._add(replace(entry, orders=(*placed.orders, *entry.orders)))
+
     def flow(self, amount: float) -> "Run":
         moved = self.venue.purse.move(money.to_nanos(amount))
         self.flowed += moved
@@ -247,12 +253,11 @@ async def test_what_many_hold_is_read_at_one_look(ledger, records):
     (position,) = await records.positions(market.EXECUTION)
     held = await records.holdings([market.EXECUTION, "exec_none"])
 
-    kept = len(run.entries)
-    while run.venue.account.books[market.SYMBOL].lots:
-        run.bars(1)
-    await keep(ledger, *run.entries[kept:])
+    run.flatten()
+    await keep(ledger, run.entries[-1])
 
     assert position.quantity
+    assert not run.venue.account.books[market.SYMBOL].lots
     assert held == {market.EXECUTION: {market.SYMBOL: position.quantity}, "exec_none": {}}
     assert await records.holdings([market.EXECUTION]) == {market.EXECUTION: {}}
 

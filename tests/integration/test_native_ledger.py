@@ -16,7 +16,7 @@ from strategy_engine.venue.ledger import Ledger
 from strategy_engine.venue.model import Opened
 from strategy_engine.venue.service import Records
 
-EXAMPLE = Path(__file__).parents[1] / "unit" / "execution" / "test_native_desk.py"
+EXAMPLE = Path(__file__).parents[1] / "unit" / "execution" / "native_counting.py"
 _spec = importlib.util.spec_from_file_location("native_desk_example", EXAMPLE)
 example = importlib.util.module_from_spec(_spec)
 sys.modules["native_desk_example"] = example
@@ -41,7 +41,7 @@ async def records(url: str) -> AsyncIterator[Records]:
 
 async def kept(url: str) -> tuple[Any, list[Any]]:
     """Keep the whole example, to its end; return its last entry and the others."""
-    desk = example.desk(**example.LIMITED)
+    desk = example.desk(max_position_size=30_000)
     opened = Opened(
         execution_id="exec_1",
         epoch=1,
